@@ -1,0 +1,1 @@
+//! RNS rings and the BFV homomorphic encryption scheme.

@@ -1,0 +1,3 @@
+//! The `oribi` program.
+
+fn main() {}

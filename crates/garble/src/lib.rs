@@ -1,0 +1,1 @@
+//! Boolean circuits and gadgets; garbling and evaluating them.

@@ -1,0 +1,1 @@
+//! Tensors, ONNX import, the network graph, fixed point, and the float and integer references.

@@ -1,0 +1,1 @@
+//! Base oblivious transfer and correlated OT extension.

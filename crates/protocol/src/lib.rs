@@ -1,0 +1,1 @@
+//! Sessions between two parties and the engines that run private inference over them.
