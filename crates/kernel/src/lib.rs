@@ -1,1 +1,7 @@
-//! Portable and vector kernels: AES, PRG, garbling hash, bit transposes, modular arithmetic. The only crate with unsafe code.
+//! Portable and vector kernels, each with the same results on every tier.
+//!
+//! This is the only crate with `unsafe` code, and the only one that asks what the processor can do: [`tier`]
+//! is the single detection point. Everything above it sees safe functions.
+
+pub mod block;
+pub mod tier;

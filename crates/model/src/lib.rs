@@ -1,1 +1,3 @@
 //! Tensors, ONNX import, the network graph, fixed point, and the float and integer references.
+
+pub mod fixed;
