@@ -1,0 +1,48 @@
+//! The gate trait that every circuit is written over.
+
+/// An interpreter of gates, each applied to many independent instances ("lanes") at once.
+///
+/// One `Wires` value is one wire of the circuit in `n` parallel instances, stored contiguously (gate-major), so that the
+/// vector lanes of the hash fill. XOR and NOT are free (Kolesnikov and Schneider 2008); AND is a pair of half gates
+/// (Zahur, Rosulek and Evans 2015), or one half gate where the evaluator knows an operand.
+pub trait Gates {
+    /// One wire in n instances.
+    type Wires: Clone;
+    /// One wire in n instances whose values the evaluator knows (its own inputs).
+    type Known: Clone;
+    /// What reading or writing garbled tables may fail with.
+    type Error;
+
+    /// Number of instances.
+    fn lanes(&self, wires: &Self::Wires) -> usize;
+
+    /// `a & b`, 32 bytes an instance. Both operands have the same number of lanes.
+    ///
+    /// # Errors
+    /// When the stream of tables fails.
+    fn and(&mut self, a: &Self::Wires, b: &Self::Wires) -> Result<Self::Wires, Self::Error>;
+
+    /// `a & b` where the evaluator knows b: 16 bytes an instance.
+    ///
+    /// # Errors
+    /// When the stream of tables fails.
+    fn and_known(&mut self, a: &Self::Wires, b: &Self::Known) -> Result<Self::Wires, Self::Error>;
+
+    /// `a ^ b`.
+    fn xor(&mut self, a: &Self::Wires, b: &Self::Wires) -> Self::Wires;
+
+    /// `!a`.
+    fn not(&mut self, a: &Self::Wires) -> Self::Wires;
+
+    /// A public constant in n instances.
+    fn constant(&mut self, bit: bool, lanes: usize) -> Self::Wires;
+
+    /// Forgets that the evaluator knows the values.
+    fn forget(&self, known: &Self::Known) -> Self::Wires;
+
+    /// The wire whose instance i is instance `lanes[i]` of `a`. Free: it moves labels.
+    fn gather(&self, a: &Self::Wires, lanes: &[u32]) -> Self::Wires;
+
+    /// The instances of all parts, one part after the other. Free.
+    fn concat(&self, parts: &[&Self::Wires]) -> Self::Wires;
+}
