@@ -1,0 +1,117 @@
+//! The shape of a linear layer: which inputs and which weights meet in which output.
+
+use model::fixed::{FixedGraph, Node, Op, Window};
+
+/// A linear layer as dot products. Output `(row, position)` is `sum_t w[row, t] * x[input(row, position, t)] + b[row]`;
+/// a convolution's rows are its output channels, a dense layer's are its outputs and its positions the rows of x.
+pub struct Dots {
+    /// Output channels, over all groups.
+    pub rows: usize,
+    /// Terms of one dot product, padding included.
+    pub terms: usize,
+    /// Positions at which the same weights are used.
+    pub positions: usize,
+    shape: Shape,
+}
+
+enum Shape {
+    Dense { inputs: usize },
+    Conv(Conv),
+}
+
+struct Conv {
+    window: Window,
+    /// Input channels, height and width; output channels of a group; output height and width.
+    channels: usize,
+    plane: [usize; 2],
+    group_rows: usize,
+    group_channels: usize,
+    out_plane: [usize; 2],
+}
+
+impl Dots {
+    /// The dot products of a node, or `None` if it is not a linear layer.
+    pub fn of(graph: &FixedGraph, node: &Node) -> Option<Self> {
+        let input = &graph.nodes.get(*node.inputs.first()?)?.shape;
+        match &node.op {
+            Op::Dense { weight, .. } => {
+                let [rows, inputs] = graph.params.get(*weight)?.shape[..] else { return None };
+                let positions = input.iter().product::<usize>() / inputs.max(1);
+                Some(Self { rows, terms: inputs, positions, shape: Shape::Dense { inputs } })
+            }
+            Op::Conv { window, groups, weight, .. } => {
+                let [rows, group_channels, kh, kw] = graph.params.get(*weight)?.shape[..] else { return None };
+                let [batch, channels, h, w] = input[..] else { return None };
+                let [_, _, oh, ow] = node.shape[..] else { return None };
+                Some(Self {
+                    rows,
+                    terms: group_channels * kh * kw,
+                    positions: batch * oh * ow,
+                    shape: Shape::Conv(Conv {
+                        window: *window,
+                        channels,
+                        plane: [h, w],
+                        group_rows: rows / (*groups).max(1),
+                        group_channels,
+                        out_plane: [oh, ow],
+                    }),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Index of the input element of a term, or `None` where the term lies in the padding.
+    pub fn input(&self, row: usize, position: usize, term: usize) -> Option<usize> {
+        match &self.shape {
+            Shape::Dense { inputs } => Some(position * inputs + term),
+            Shape::Conv(conv) => conv.input(row, position, term),
+        }
+    }
+
+    /// Index of a result in the node's tensor.
+    pub fn output(&self, row: usize, position: usize) -> usize {
+        match &self.shape {
+            Shape::Dense { .. } => position * self.rows + row,
+            Shape::Conv(conv) => {
+                let plane = conv.out_plane[0] * conv.out_plane[1];
+                let (batch, pixel) = (position / plane, position % plane);
+                (batch * self.rows + row) * plane + pixel
+            }
+        }
+    }
+}
+
+impl Conv {
+    fn input(&self, row: usize, position: usize, term: usize) -> Option<usize> {
+        let [oh, ow] = self.out_plane;
+        let (batch, pixel) = (position / (oh * ow), position % (oh * ow));
+        let [kh, kw] = self.window.kernel;
+        let (channel, tap) = (term / (kh * kw), term % (kh * kw));
+        let y = tap_coordinate(&self.window, 0, pixel / ow, tap / kw, self.plane[0])?;
+        let x = tap_coordinate(&self.window, 1, pixel % ow, tap % kw, self.plane[1])?;
+        let channel = row / self.group_rows * self.group_channels + channel;
+        Some(((batch * self.channels + channel) * self.plane[0] + y) * self.plane[1] + x)
+    }
+}
+
+/// The coordinate that a tap of a window falls on along one axis (0 is height), or `None` in the padding.
+pub fn tap_coordinate(window: &Window, axis: usize, out: usize, tap: usize, size: usize) -> Option<usize> {
+    (out * window.stride[axis] + tap * window.dilation[axis])
+        .checked_sub(window.pads[axis])
+        .filter(|coordinate| *coordinate < size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taps_in_the_padding_are_left_out() {
+        let window = Window { kernel: [3, 3], stride: [2, 1], dilation: [1, 2], pads: [1, 2, 0, 0] };
+        assert_eq!(tap_coordinate(&window, 0, 0, 0, 5), None);
+        assert_eq!(tap_coordinate(&window, 0, 0, 1, 5), Some(0));
+        assert_eq!(tap_coordinate(&window, 0, 2, 2, 5), None);
+        assert_eq!(tap_coordinate(&window, 1, 1, 2, 5), Some(3));
+    }
+}
