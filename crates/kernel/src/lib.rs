@@ -3,5 +3,6 @@
 //! This is the only crate with `unsafe` code, and the only one that asks what the processor can do: [`tier`]
 //! is the single detection point. Everything above it sees safe functions.
 
+pub mod aes;
 pub mod block;
 pub mod tier;

@@ -37,6 +37,13 @@ impl Tier {
         Self::ALL.into_iter().filter(|tier| *tier <= Self::widest())
     }
 
+    /// This tier, or the widest that the processor has if that is plainer. Every dispatch goes through it, so that
+    /// asking for a tier can never reach an instruction that is not there.
+    pub fn or_widest(self) -> Self {
+        static WIDEST: OnceLock<Tier> = OnceLock::new();
+        self.min(*WIDEST.get_or_init(Self::widest))
+    }
+
     /// `portable`, `aesni` or `avx512`.
     pub fn name(self) -> &'static str {
         match self {
