@@ -1,0 +1,250 @@
+//! Operations on single elements, and the movement of elements: lanes that are permuted, which is free.
+
+use std::ops::Range;
+
+use garble::gadgets;
+use garble::gates::Gates;
+use garble::meaning::Format as Width;
+use garble::word::Word;
+use model::fixed::{FixedGraph, Format, Node, NodeId, Op, ParamId, Term};
+use model::movement::{Source, sources};
+
+use super::pool::half;
+use super::tiles::blocks;
+use super::weights::{Encoding, Weights};
+
+/// Lanes worked on at a time, so that the live wires of a gadget stay within a second-level cache.
+const TILE: usize = 2048;
+
+/// Runs an element-by-element computation tile by tile.
+pub fn in_tiles<G: Gates>(
+    gates: &mut G,
+    lanes: usize,
+    mut compute: impl FnMut(&mut G, Range<usize>) -> Result<Word<G::Wires>, G::Error>,
+) -> Result<Word<G::Wires>, G::Error> {
+    let mut parts = Vec::new();
+    for tile in blocks(lanes, TILE) {
+        parts.push(compute(gates, tile)?);
+    }
+    Ok(gadgets::concat(gates, &parts.iter().collect::<Vec<_>>()))
+}
+
+fn tile<G: Gates>(gates: &G, x: &Word<G::Wires>, lanes: &Range<usize>) -> Word<G::Wires> {
+    gadgets::gather(gates, x, &lanes.clone().map(|lane| lane as u32).collect::<Vec<_>>())
+}
+
+fn width(format: Format) -> Width {
+    Width { bits: format.bits, frac: format.frac }
+}
+
+/// Any operation whose result at an element depends on the operands' same elements (or, for the arg-max, on an axis).
+pub fn compute<G: Gates, W: Weights<G>>(
+    gates: &mut G,
+    plan: &FixedGraph,
+    node: &Node,
+    operands: &[Word<G::Wires>],
+    weights: &mut W,
+) -> Result<Word<G::Wires>, G::Error> {
+    if let Op::ArgMax { axis, last } = node.op {
+        return arg_max(gates, (plan, node), axis, last, &operands[0]);
+    }
+    let lanes = node.shape.iter().product();
+    in_tiles(gates, lanes, |gates, lanes| {
+        let parts: Vec<Word<G::Wires>> = operands.iter().map(|x| tile(gates, x, &lanes)).collect();
+        with_tile(gates, plan, node, &parts, weights, lanes)
+    })
+}
+
+fn with_tile<G: Gates, W: Weights<G>>(
+    gates: &mut G,
+    plan: &FixedGraph,
+    node: &Node,
+    parts: &[Word<G::Wires>],
+    weights: &mut W,
+    lanes: Range<usize>,
+) -> Result<Word<G::Wires>, G::Error> {
+    let bits = node.format.bits;
+    let x = &parts[0];
+    match &node.op {
+        Op::Affine { weight, left, bias, shift } => {
+            let product = match weight {
+                Some(weight) => {
+                    let digits = broadcast(gates, plan, node, *weight, weights, (&lanes, true))?;
+                    gadgets::mul_known(gates, x, &digits)?
+                }
+                None => gadgets::shift_left(x, *left as usize),
+            };
+            let bias = broadcast(gates, plan, node, *bias, weights, (&lanes, false))?;
+            let bias = gadgets::known_word(gates, &bias, &(0..lanes.len() as u32).collect::<Vec<_>>());
+            let sum = gadgets::add_signed(gates, &product, &bias)?;
+            gadgets::saturate(gates, &gadgets::shift_right(&sum, *shift as usize), bits as usize)
+        }
+        Op::PublicAffine { factor, addend, shift } => {
+            gadgets::affine(gates, x, *factor, *addend, *shift, bits)
+        }
+        Op::Sum { terms, shift } => sum(gates, parts, terms, *shift, bits),
+        Op::Product { shift } => {
+            let product = if node.inputs[0] == node.inputs[1] {
+                gadgets::square(gates, x)?
+            } else {
+                gadgets::mul(gates, x, &parts[1])?
+            };
+            gadgets::affine(gates, &product, 1, half(*shift), *shift, bits)
+        }
+        Op::Relu => gadgets::relu(gates, x),
+        Op::Clamp { low, high } => gadgets::clamp(gates, x, *low, *high),
+        Op::LeakyRelu { factor, shift } => {
+            let scaled = gadgets::affine(gates, x, *factor, half(*shift), *shift, bits)?;
+            gadgets::mux_sign(gates, x, &scaled)
+        }
+        Op::PRelu { slope, shift } => {
+            let digits = broadcast(gates, plan, node, *slope, weights, (&lanes, true))?;
+            let product = gadgets::mul_known(gates, x, &digits)?;
+            let scaled = gadgets::affine(gates, &product, 1, half(*shift), *shift, bits)?;
+            gadgets::mux_sign(gates, x, &scaled)
+        }
+        Op::Sigmoid => gadgets::sigmoid(gates, x, width(operand(plan, node)), width(node.format)),
+        Op::Tanh => gadgets::tanh(gates, x, width(operand(plan, node)), width(node.format)),
+        // Every other operation has its own function; none reaches this one.
+        _ => Ok(x.clone()),
+    }
+}
+
+fn operand(plan: &FixedGraph, node: &Node) -> Format {
+    plan.nodes[node.inputs[0]].format
+}
+
+/// `sat((sum of +-(x << left) + half) >> shift)`.
+fn sum<G: Gates>(
+    gates: &mut G,
+    parts: &[Word<G::Wires>],
+    terms: &[Term],
+    shift: u32,
+    bits: u32,
+) -> Result<Word<G::Wires>, G::Error> {
+    let mut total: Option<Word<G::Wires>> = None;
+    for (part, term) in parts.iter().zip(terms) {
+        let part = gadgets::shift_left(part, term.left as usize);
+        total = Some(match (total, term.negative) {
+            (None, false) => part,
+            (None, true) => gadgets::neg(gates, &part)?,
+            (Some(total), false) => gadgets::add_signed(gates, &total, &part)?,
+            (Some(total), true) => gadgets::sub_signed(gates, &total, &part)?,
+        });
+    }
+    gadgets::affine(gates, &total.unwrap_or_default(), 1, half(shift), shift, bits)
+}
+
+/// The elements of a parameter that stand against some lanes of a node, broadcast as in ONNX.
+fn broadcast<G: Gates, W: Weights<G>>(
+    gates: &mut G,
+    plan: &FixedGraph,
+    node: &Node,
+    param: ParamId,
+    weights: &mut W,
+    (lanes, digits): (&Range<usize>, bool),
+) -> Result<Vec<G::Known>, G::Error> {
+    let info = &plan.params[param];
+    let indices: Vec<usize> =
+        lanes.clone().map(|lane| broadcast_index(&node.shape, &info.shape, lane)).collect();
+    let encoding =
+        if digits { Encoding::Digits { bits: info.bits } } else { Encoding::Plain { bits: info.bits } };
+    weights.load(gates, param, &indices, encoding)
+}
+
+/// Index into a tensor of shape `small` that stands against element `lane` of a tensor of shape `shape`.
+pub fn broadcast_index(shape: &[usize], small: &[usize], mut lane: usize) -> usize {
+    let (mut index, mut stride) = (0, 1);
+    for axis in (0..shape.len()).rev() {
+        let coordinate = lane % shape[axis];
+        lane /= shape[axis];
+        if let Some(small_axis) = (axis + small.len()).checked_sub(shape.len()) {
+            if small[small_axis] != 1 {
+                index += coordinate * stride;
+            }
+            stride *= small[small_axis];
+        }
+    }
+    index
+}
+
+/// Data movement: each element of the result is one of an operand's or a public constant.
+pub fn movement<G: Gates>(
+    gates: &mut G,
+    plan: &FixedGraph,
+    node: &Node,
+    operands: &[Word<G::Wires>],
+) -> Word<G::Wires> {
+    let bits = node.format.bits as usize;
+    let sources = sources(plan, node);
+    let mut constants: Vec<i64> =
+        sources.iter().filter_map(|source| if let Source::Constant(value) = source { Some(*value) } else { None }).collect();
+    constants.sort_unstable();
+    constants.dedup();
+    let mut starts = Vec::new();
+    let mut lanes = 0;
+    for input in &node.inputs {
+        starts.push(lanes);
+        lanes += elements(plan, *input);
+    }
+    let mut parts: Vec<Word<G::Wires>> = operands.iter().map(|x| gadgets::resize(x, bits)).collect();
+    parts.extend(constants.iter().map(|value| gadgets::public(*value, bits, 1)));
+    let joined = gadgets::concat(gates, &parts.iter().collect::<Vec<_>>());
+    let places: Vec<u32> = sources
+        .iter()
+        .map(|source| match source {
+            Source::Element { operand, index } => (starts[*operand] + index) as u32,
+            Source::Constant(value) => (lanes + constants.binary_search(value).unwrap_or(0)) as u32,
+        })
+        .collect();
+    gadgets::gather(gates, &joined, &places)
+}
+
+fn elements(plan: &FixedGraph, node: NodeId) -> usize {
+    plan.nodes[node].shape.iter().product()
+}
+
+/// Index of the largest value along an axis.
+fn arg_max<G: Gates>(
+    gates: &mut G,
+    (plan, node): (&FixedGraph, &Node),
+    axis: usize,
+    last: bool,
+    x: &Word<G::Wires>,
+) -> Result<Word<G::Wires>, G::Error> {
+    let shape = &plan.nodes[node.inputs[0]].shape;
+    let inner: usize = shape[axis + 1..].iter().product();
+    let outer: usize = shape[..axis].iter().product();
+    let candidates: Vec<Word<G::Wires>> = (0..shape[axis])
+        .map(|class| {
+            let lanes: Vec<u32> = (0..outer * inner)
+                .map(|lane| ((lane / inner * shape[axis] + class) * inner + lane % inner) as u32)
+                .collect();
+            gadgets::gather(gates, x, &lanes)
+        })
+        .collect();
+    let index = gadgets::arg_max(gates, &candidates, last)?;
+    Ok(gadgets::resize(&index, node.format.bits as usize))
+}
+
+/// Index of the lane with the largest value, the first of several.
+pub fn arg_max_of_lanes<G: Gates>(gates: &mut G, x: &Word<G::Wires>) -> Result<Word<G::Wires>, G::Error> {
+    let candidates: Vec<Word<G::Wires>> =
+        (0..x.lanes() as u32).map(|lane| gadgets::gather(gates, x, &[lane])).collect();
+    gadgets::arg_max(gates, &candidates, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::broadcast_index;
+
+    #[test]
+    fn broadcasting_follows_onnx() {
+        let index = |small: &[usize], lane| broadcast_index(&[2, 3, 4], small, lane);
+        assert_eq!(index(&[], 17), 0);
+        assert_eq!(index(&[4], 17), 1);
+        assert_eq!(index(&[3, 1], 17), 1);
+        assert_eq!(index(&[2, 1, 4], 17), 5);
+        assert_eq!(index(&[2, 3, 4], 17), 17);
+    }
+}

@@ -1,0 +1,139 @@
+//! The whole network as one circuit: a walk over the fixed-point graph, generic over the interpreter.
+
+use garble::gadgets;
+use garble::gates::Gates;
+use garble::word::Word;
+use model::fixed::{FixedGraph, Node, NodeId, Op, ParamId};
+
+use super::dots::Dots;
+use super::elementwise;
+use super::linear::Layer;
+use super::pool;
+use super::weights::Weights;
+
+/// What leaves the circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reveal {
+    /// Every value of every output.
+    Scores,
+    /// Only the index of the largest value of the first output (the first of several).
+    Label,
+}
+
+/// Told before each node, for meters and progress.
+pub trait Observer {
+    /// A node is about to be computed.
+    fn node(&mut self, index: usize, node: &Node);
+}
+
+impl Observer for () {
+    fn node(&mut self, _index: usize, _node: &Node) {}
+}
+
+/// Runs the graph as a circuit. `inputs` are the graph's inputs, lane i being element i; the result has one word for each
+/// output, or the index of the largest score alone.
+///
+/// # Errors
+/// When the stream of tables or of weights fails.
+pub fn walk<G: Gates, W: Weights<G>>(
+    gates: &mut G,
+    plan: &FixedGraph,
+    inputs: Vec<Word<G::Wires>>,
+    weights: &mut W,
+    reveal: Reveal,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Word<G::Wires>>, G::Error> {
+    let mut inputs = inputs.into_iter();
+    let mut tensors: Vec<Option<Word<G::Wires>>> = Vec::with_capacity(plan.nodes.len());
+    let last_use = last_uses(plan);
+    for (index, node) in plan.nodes.iter().enumerate() {
+        observer.node(index, node);
+        let result = match node.op {
+            Op::Input => inputs.next().unwrap_or_default(),
+            _ => {
+                let operands: Vec<Word<G::Wires>> =
+                    node.inputs.iter().map(|input| tensors[*input].clone().unwrap_or_default()).collect();
+                compute(gates, plan, node, &operands, weights)?
+            }
+        };
+        tensors.push(Some(result));
+        for input in &node.inputs {
+            if last_use[*input] == index {
+                tensors[*input] = None;
+            }
+        }
+    }
+    let outputs = plan.outputs.iter().map(|output| tensors[output.node].clone().unwrap_or_default());
+    match reveal {
+        Reveal::Scores => Ok(outputs.collect()),
+        Reveal::Label => {
+            let scores = outputs.into_iter().next().unwrap_or_default();
+            Ok(vec![elementwise::arg_max_of_lanes(gates, &scores)?])
+        }
+    }
+}
+
+/// For each node the last one that reads it; outputs are never dropped.
+fn last_uses(plan: &FixedGraph) -> Vec<NodeId> {
+    let mut last: Vec<NodeId> = (0..plan.nodes.len()).collect();
+    for (index, node) in plan.nodes.iter().enumerate() {
+        for input in &node.inputs {
+            last[*input] = index;
+        }
+    }
+    for output in &plan.outputs {
+        last[output.node] = NodeId::MAX;
+    }
+    last
+}
+
+fn compute<G: Gates, W: Weights<G>>(
+    gates: &mut G,
+    plan: &FixedGraph,
+    node: &Node,
+    operands: &[Word<G::Wires>],
+    weights: &mut W,
+) -> Result<Word<G::Wires>, G::Error> {
+    let x = &operands[0];
+    match &node.op {
+        Op::Conv { weight, bias, shift, .. } | Op::Dense { weight, bias, shift } => {
+            match Dots::of(plan, node) {
+                Some(dots) => layer(plan, node, &dots, (*weight, *bias), shift).run(gates, weights, x),
+                None => Ok(Word::default()),
+            }
+        }
+        Op::AveragePool { window, factor, shift } => {
+            pool::average(gates, (plan, node), window, factor, *shift, x)
+        }
+        Op::MaxPool { window } => pool::max(gates, (plan, node), window, x),
+        Op::Reshape
+        | Op::Transpose { .. }
+        | Op::Slice { .. }
+        | Op::Concat { .. }
+        | Op::Pad { .. }
+        | Op::Expand
+        | Op::Constant { .. } => Ok(elementwise::movement(gates, plan, node, operands)),
+        _ => elementwise::compute(gates, plan, node, operands, weights),
+    }
+}
+
+/// A linear layer with accumulators wide enough for any weights and inputs of their formats.
+fn layer<'a>(
+    plan: &'a FixedGraph,
+    node: &'a Node,
+    dots: &'a Dots,
+    (weight, bias): (ParamId, ParamId),
+    shift: &'a [u32],
+) -> Layer<'a> {
+    let input = plan.nodes[node.inputs[0]].format.bits;
+    let (weight_bits, bias_bits) = (plan.params[weight].bits, plan.params[bias].bits);
+    let products = input + weight_bits + dots.terms.next_power_of_two().trailing_zeros();
+    Layer {
+        dots,
+        weight: (weight, weight_bits),
+        bias: (bias, bias_bits),
+        shift,
+        accumulator: products.max(bias_bits) + 1,
+        bits: node.format.bits,
+    }
+}

@@ -1,0 +1,44 @@
+//! Where a circuit's secret weights come from.
+
+use garble::gates::Gates;
+use model::fixed::ParamId;
+
+/// How weights enter a circuit as bits that the evaluator knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Recoded digits, for multiplication.
+    Digits {
+        /// Bits of a weight.
+        bits: u32,
+    },
+    /// Two's complement, for addition.
+    Plain {
+        /// Bits of the word.
+        bits: u32,
+    },
+}
+
+impl Encoding {
+    /// Number of known wires that one weight takes.
+    pub fn wires(self) -> usize {
+        match self {
+            Self::Digits { bits } => garble::known::encoded_bits(bits),
+            Self::Plain { bits } => bits as usize,
+        }
+    }
+}
+
+/// A supply of weights, read in the order of the circuit's walk: the schedule of the oblivious transfers.
+pub trait Weights<G: Gates> {
+    /// The known wires of some weights of a parameter: wire by wire, one lane for each index.
+    ///
+    /// # Errors
+    /// When the supply fails, as a session does.
+    fn load(
+        &mut self,
+        gates: &mut G,
+        param: ParamId,
+        indices: &[usize],
+        encoding: Encoding,
+    ) -> Result<Vec<G::Known>, G::Error>;
+}
