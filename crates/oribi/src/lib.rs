@@ -1,1 +1,3 @@
 //! Private neural-network inference: server, client, TLS transport, input files.
+
+pub mod input;
