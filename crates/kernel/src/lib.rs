@@ -5,4 +5,10 @@
 
 pub mod aes;
 pub mod block;
+pub mod modular;
+pub mod ntt;
+pub mod prg;
+pub mod prg_fold;
+pub mod seed;
 pub mod tier;
+pub mod transpose;

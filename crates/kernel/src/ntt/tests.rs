@@ -1,0 +1,137 @@
+//! Every backend against the definition, against each other and against frozen answers.
+
+use super::*;
+use crate::modular::next_ntt_prime;
+
+/// A fixed sequence that looks random.
+fn words(count: usize, bound: u64, seed: u64) -> Vec<u64> {
+    let mut state = seed;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((u128::from(state ^ (state >> 29)) * u128::from(bound)) >> 64) as u64
+        })
+        .collect()
+}
+
+/// Primes of each kind of butterfly: narrow, wide, beyond the vector range.
+fn primes(degree: usize) -> Vec<u64> {
+    [20, 36, 45, 46, 47, 50, 51, 60, 62]
+        .into_iter()
+        .filter_map(|bits| next_ntt_prime(1 << bits, 2 * degree as u64))
+        .collect()
+}
+
+fn degrees() -> impl Iterator<Item = usize> {
+    (6..=15).map(|log| 1 << log)
+}
+
+/// Forward is the evaluation at the stated powers of the root, by Horner's rule at sampled positions.
+#[test]
+fn forward_evaluates() {
+    for degree in degrees() {
+        for q in primes(degree) {
+            for tier in Tier::available() {
+                let ntt = Ntt::with_tier(degree, q, tier).unwrap();
+                let input = words(degree, q, 1);
+                let mut output = input.clone();
+                ntt.forward(&mut output);
+                let exponents = ntt.exponents();
+                for position in
+                    [0, 1, 7, 8, 63, degree / 2, degree - 1].into_iter().chain((0..degree).step_by(509))
+                {
+                    let point = ntt.modulus().pow(ntt.root(), u64::from(exponents[position]));
+                    let value = input
+                        .iter()
+                        .rev()
+                        .fold(0, |sum, c| ntt.modulus().add(ntt.modulus().mul(sum, point), *c));
+                    assert_eq!(output[position], value, "degree {degree}, q {q}, {}", tier.name());
+                }
+            }
+        }
+    }
+}
+
+/// Extreme inputs on all tiers: largest residues, the lazy range, and the way back.
+#[test]
+fn extremes_and_round_trips() {
+    for degree in degrees() {
+        for q in primes(degree) {
+            let inputs =
+                [vec![q - 1; degree], vec![2 * q - 1; degree], vec![0; degree], words(degree, 2 * q, 2), {
+                    let mut alternating = vec![0; degree];
+                    alternating.iter_mut().step_by(2).for_each(|x| *x = 2 * q - 1);
+                    alternating
+                }];
+            for input in inputs {
+                let reference = Ntt::with_tier(degree, q, Tier::Portable).unwrap();
+                let mut expected = input.clone();
+                reference.forward(&mut expected);
+                for tier in Tier::available() {
+                    let ntt = Ntt::with_tier(degree, q, tier).unwrap();
+                    let mut output = input.clone();
+                    ntt.forward(&mut output);
+                    assert_eq!(output, expected, "forward, degree {degree}, q {q}, {}", tier.name());
+                    ntt.inverse(&mut output);
+                    let residues: Vec<u64> = input.iter().map(|x| x % q).collect();
+                    assert_eq!(output, residues, "inverse, degree {degree}, q {q}, {}", tier.name());
+                }
+            }
+        }
+    }
+}
+
+/// The inverse of extreme evaluations, which no forward transform need produce.
+#[test]
+fn inverse_of_extremes() {
+    for degree in degrees() {
+        for q in primes(degree) {
+            for input in [vec![q - 1; degree], words(degree, q, 3)] {
+                for tier in Tier::available() {
+                    let ntt = Ntt::with_tier(degree, q, tier).unwrap();
+                    let mut output = input.clone();
+                    ntt.inverse(&mut output);
+                    assert!(output.iter().all(|x| *x < q));
+                    ntt.forward(&mut output);
+                    assert_eq!(output, input, "degree {degree}, q {q}, {}", tier.name());
+                }
+            }
+        }
+    }
+}
+
+/// Products of polynomials modulo `X^n + 1`, against the schoolbook product.
+#[test]
+fn negacyclic_product() {
+    let degree = 128;
+    for q in primes(degree) {
+        for tier in Tier::available() {
+            let ntt = Ntt::with_tier(degree, q, tier).unwrap();
+            let m = ntt.modulus();
+            let (a, b) = (words(degree, q, 4), words(degree, q, 5));
+            let mut expected = vec![0; degree];
+            for (i, x) in a.iter().enumerate() {
+                for (j, y) in b.iter().enumerate() {
+                    let product = m.mul(*x, *y);
+                    let slot = &mut expected[(i + j) % degree];
+                    *slot = if i + j < degree { m.add(*slot, product) } else { m.sub(*slot, product) };
+                }
+            }
+            let (mut x, mut y) = (a, b);
+            ntt.forward(&mut x);
+            ntt.forward(&mut y);
+            m.mul_assign(&mut x, &y);
+            ntt.inverse(&mut x);
+            assert_eq!(x, expected);
+        }
+    }
+}
+
+#[test]
+fn refuses_what_has_no_transform() {
+    assert_eq!(Ntt::new(100, 257).unwrap_err(), NttError::Degree(100));
+    assert_eq!(Ntt::new(32, 257).unwrap_err(), NttError::Degree(32));
+    assert_eq!(Ntt::new(128, 97).unwrap_err(), NttError::Modulus(97));
+    assert_eq!(Ntt::new(128, 769 * 769).unwrap_err(), NttError::Modulus(769 * 769));
+    assert_eq!(Ntt::new(64, u64::MAX).unwrap_err(), NttError::Modulus(u64::MAX));
+}
