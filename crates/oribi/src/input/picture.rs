@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use image::{ColorType, DynamicImage, ImageFormat, ImageReader, Limits};
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
 
 use super::{InputError, InputSpec, shape};
 
@@ -38,71 +40,104 @@ pub(super) fn plane(input: &[usize]) -> Option<Plane> {
     }
 }
 
+/// Pixels as they come out of a decoder: one byte a channel.
+struct Decoded {
+    bytes: Vec<u8>,
+    /// 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.
+    channels: usize,
+}
+
 /// A picture as the model's input values.
 ///
 /// Its size is compared with the model's before anything is decoded, so memory is a small multiple of the input.
 /// Colour becomes grey for a model that takes grey, and grey becomes colour for one that takes colour.
-pub(super) fn read(path: &Path, file: File, png: bool, spec: &InputSpec) -> Result<Vec<f32>, InputError> {
+pub(super) fn read(path: &Path, file: File, is_png: bool, spec: &InputSpec) -> Result<Vec<f32>, InputError> {
     let refuse = |reason: String| InputError::new(path, reason);
     let plane = plane(&spec.shape).ok_or_else(|| {
         let wanted = shape::text(&spec.shape);
-        refuse(format!(
-            "is a picture, and the model's input {:?} is {wanted}; use .npy, .npz or JSON",
-            spec.name
-        ))
+        refuse(format!("is a picture, and the model's input {:?} is {wanted}; use .npy, .npz or JSON", spec.name))
     })?;
-    let format = if png { ImageFormat::Png } else { ImageFormat::Jpeg };
-    let damaged = |error: image::ImageError| {
-        let text: String = error.to_string().chars().filter(|c| !c.is_control()).take(160).collect();
-        InputError::new(path, format!("the picture is damaged: {text}"))
-    };
-    let open = |file| ImageReader::with_format(BufReader::new(file), format);
-    let found = open(file).into_dimensions().map_err(damaged)?;
-    if (found.0 as usize, found.1 as usize) != (plane.width, plane.height) {
-        let (width, height) = found;
-        return Err(refuse(format!(
-            "is {width} x {height} pixels, and the model takes {}; resize or crop it",
-            plane.text()
-        )));
-    }
-    let mut reader = open(File::open(path).map_err(|error| InputError::io(path, &error))?);
-    let mut limits = Limits::default();
-    limits.max_alloc =
-        Some((plane.width as u64 * plane.height as u64).saturating_mul(64).saturating_add(1 << 20));
-    reader.limits(limits);
-    let decoded = reader.decode().map_err(damaged)?;
-    let pixels = opaque(decoded).map_err(refuse)?;
-    Ok(arrange(&pixels, plane, spec))
+    let file = BufReader::new(file);
+    let decoded = if is_png { decode_png(file, plane) } else { decode_jpeg(file, plane) }.map_err(refuse)?;
+    Ok(arrange(&flatten(decoded, plane).map_err(refuse)?, plane, spec))
 }
 
-/// Refuses transparency, which has no meaning for a model; an opaque alpha channel is dropped.
-fn opaque(picture: DynamicImage) -> Result<DynamicImage, String> {
-    let alpha =
-        matches!(picture.color(), ColorType::La8 | ColorType::La16 | ColorType::Rgba8 | ColorType::Rgba16);
-    if alpha && picture.to_luma_alpha8().pixels().any(|pixel| pixel.0[1] != 255) {
+/// Refuses a picture of another size.
+fn check_size(found: (usize, usize), plane: Plane) -> Result<(), String> {
+    if found == (plane.width, plane.height) {
+        return Ok(());
+    }
+    let (width, height) = found;
+    Err(format!("is {width} x {height} pixels, and the model takes {}; resize or crop it", plane.text()))
+}
+
+fn damaged(error: &dyn std::fmt::Debug) -> String {
+    let text: String = format!("{error:?}").chars().filter(|c| !c.is_control()).take(160).collect();
+    format!("the picture is damaged or truncated: {text}")
+}
+
+fn decode_png(file: BufReader<File>, plane: Plane) -> Result<Decoded, String> {
+    let fail = |error: png::DecodingError| damaged(&error.to_string());
+    let area = plane.width.saturating_mul(plane.height);
+    let limits = png::Limits { bytes: area.saturating_mul(16).saturating_add(1 << 20) };
+    let mut decoder = png::Decoder::new_with_limits(file, limits);
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
+    let header = decoder.read_header_info().map_err(fail)?;
+    check_size((header.width as usize, header.height as usize), plane)?;
+    let mut reader = decoder.read_info().map_err(fail)?;
+    let length = reader.output_buffer_size().ok_or_else(|| damaged(&"absurd size"))?;
+    let mut bytes = vec![0; length];
+    reader.next_frame(&mut bytes).map_err(fail)?;
+    reader.finish().map_err(fail)?;
+    Ok(Decoded { channels: length / area.max(1), bytes })
+}
+
+fn decode_jpeg(file: BufReader<File>, plane: Plane) -> Result<Decoded, String> {
+    let fail = |error: zune_jpeg::errors::DecodeErrors| damaged(&error);
+    let options = DecoderOptions::default().set_strict_mode(true).jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(file, options);
+    decoder.decode_headers().map_err(fail)?;
+    let (width, height) = decoder.dimensions().ok_or_else(|| damaged(&"no size"))?;
+    check_size((width, height), plane)?;
+    let bytes = decoder.decode().map_err(fail)?;
+    Ok(Decoded { channels: bytes.len() / (width * height).max(1), bytes })
+}
+
+/// Grey or colour as the model takes it, without alpha. Transparency has no meaning for a model and is refused; an
+/// opaque alpha channel is dropped. Grey is the luma of ITU-R BT.601, which JPEG and Pillow use too.
+fn flatten(picture: Decoded, plane: Plane) -> Result<Vec<u8>, String> {
+    let Decoded { bytes, channels } = picture;
+    if !(1..=4).contains(&channels) || bytes.len() != channels * plane.width * plane.height {
+        return Err(damaged(&"an unknown pixel format"));
+    }
+    let pixels = bytes.chunks_exact(channels);
+    if channels % 2 == 0 && pixels.clone().any(|pixel| pixel[channels - 1] != 255) {
         return Err("has transparent pixels; save it without transparency".to_owned());
     }
-    Ok(picture)
+    let luma = |pixel: &[u8]| {
+        let weighted = 299 * u32::from(pixel[0]) + 587 * u32::from(pixel[1]) + 114 * u32::from(pixel[2]);
+        ((weighted + 500) / 1000) as u8
+    };
+    Ok(match (channels >= 3, plane.channels == 3) {
+        (false, false) => pixels.map(|pixel| pixel[0]).collect(),
+        (false, true) => pixels.flat_map(|pixel| [pixel[0]; 3]).collect(),
+        (true, false) => pixels.map(luma).collect(),
+        (true, true) => pixels.flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect(),
+    })
 }
 
 /// Scaled values in the order that the model takes them.
-fn arrange(picture: &DynamicImage, plane: Plane, spec: &InputSpec) -> Vec<f32> {
-    let bytes =
-        if plane.channels == 1 { picture.to_luma8().into_raw() } else { picture.to_rgb8().into_raw() };
+fn arrange(bytes: &[u8], plane: Plane, spec: &InputSpec) -> Vec<f32> {
     let area = plane.height * plane.width;
     let value = |pixel: usize, channel: usize| {
         let stored = if spec.pixels.bgr && plane.channels == 3 { 2 - channel } else { channel };
         spec.pixels.value(bytes[pixel * plane.channels + stored], channel)
     };
     if plane.channels_last {
-        (0..area)
-            .flat_map(|pixel| (0..plane.channels).map(move |c| (pixel, c)))
-            .map(|(p, c)| value(p, c))
-            .collect()
+        (0..area * plane.channels).map(|index| value(index / plane.channels, index % plane.channels)).collect()
     } else {
-        (0..plane.channels)
-            .flat_map(|c| (0..area).map(move |pixel| (pixel, c)))
-            .map(|(p, c)| value(p, c))
-            .collect()
+        (0..area * plane.channels).map(|index| value(index % area, index / area)).collect()
     }
 }

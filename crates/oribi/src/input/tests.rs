@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, GrayImage, ImageFormat, RgbImage, RgbaImage};
 use tempfile::TempDir;
 
 use super::*;
@@ -32,10 +31,18 @@ fn refusal(argument: &str, specs: &[InputSpec]) -> String {
     text
 }
 
-fn encode(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    picture.into().write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
+/// A PNG of these pixels.
+fn png(width: u32, height: u32, color: png::ColorType, pixels: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(color);
+    encoder.write_header().unwrap().write_image_data(pixels).unwrap();
+    bytes
+}
+
+/// A grey PNG, 4 wide and 3 high, of the pixels 0, 10, 20...
+fn ramp() -> Vec<u8> {
+    png(4, 3, png::ColorType::Grayscale, &std::array::from_fn::<u8, 12, _>(|index| 10 * index as u8))
 }
 
 /// `k / 8 + add` for k from 0 to 11: what the fixtures hold.
@@ -84,9 +91,11 @@ fn arrays_that_are_refused() {
 fn every_truncation_is_an_error() {
     let dir = TempDir::new().unwrap();
     let one = [spec(&[1, 1, 3, 4])];
-    for name in ["half.npy", "batch.npy", "one.npz", "two.npz"] {
+    for name in ["half.npy", "batch.npy", "one.npz", "two.npz", "palette.png", "colour.jpg", "grey.jpg"] {
         let whole = std::fs::read(fixture(name)).unwrap();
-        for length in 0..whole.len() {
+        // The last bytes of a JPEG end a block whose pixels are already known.
+        let end = if name.ends_with(".jpg") { whole.len() - 10 } else { whole.len() };
+        for length in 0..end {
             let path = write(&dir, "cut", &whole[..length]);
             assert!(read(&path, &one).is_err(), "{name} cut to {length} of {} bytes", whole.len());
         }
@@ -97,10 +106,8 @@ fn every_truncation_is_an_error() {
 fn flipped_bytes_never_panic() {
     let dir = TempDir::new().unwrap();
     let one = [spec(&[1, 1, 3, 4])];
-    let picture = encode(GrayImage::from_fn(4, 3, |x, y| image::Luma([(x * 4 + y) as u8])), ImageFormat::Png);
-    let jpeg = encode(RgbImage::new(4, 3), ImageFormat::Jpeg);
-    let mut files = vec![picture, jpeg];
-    for name in ["half.npy", "one.npz", "two.npz"] {
+    let mut files = vec![ramp()];
+    for name in ["half.npy", "one.npz", "two.npz", "colour.jpg", "progressive.jpg", "palette.png"] {
         files.push(std::fs::read(fixture(name)).unwrap());
     }
     for whole in files {
@@ -128,42 +135,63 @@ fn numbers_that_are_not_finite() {
 #[test]
 fn pictures() {
     let dir = TempDir::new().unwrap();
-    let grey = GrayImage::from_fn(4, 3, |x, y| image::Luma([(10 * x + 50 * y) as u8]));
-    let png = write(&dir, "grey.png", &encode(grey.clone(), ImageFormat::Png));
-    let example = read(&png, &[spec(&[1, 1, 3, 4])]).unwrap().remove(0);
-    assert_eq!(example.name, png);
-    let expected: Vec<f32> = grey.as_raw().iter().map(|pixel| f32::from(*pixel) * (1.0 / 255.0)).collect();
+    let ramp = write(&dir, "ramp.png", &ramp());
+    let example = read(&ramp, &[spec(&[1, 1, 3, 4])]).unwrap().remove(0);
+    assert_eq!(example.name, ramp);
+    let expected: Vec<f32> = (0..12u8).map(|index| f32::from(10 * index) * (1.0 / 255.0)).collect();
     assert_eq!(example.tensors, [expected]);
-    let jpeg =
-        write(&dir, "grey.jpg", &encode(GrayImage::from_pixel(4, 3, image::Luma([200])), ImageFormat::Jpeg));
-    let values = &read(&jpeg, &[spec(&[1, 1, 3, 4])]).unwrap()[0].tensors[0];
-    assert!(values.iter().all(|value| (value * 255.0 - 200.0).abs() < 3.0), "{values:?}");
-    let text = refusal(&png, &[spec(&[1, 1, 28, 28])]);
+    let text = refusal(&ramp, &[spec(&[1, 1, 28, 28])]);
     assert!(text.contains("4 x 3") && text.contains("28 x 28"), "{text}");
-    assert!(refusal(&png, &[spec(&[1, 617])]).contains("1x617"));
+    assert!(refusal(&ramp, &[spec(&[1, 617])]).contains("1x617"));
+}
+
+#[test]
+fn pictures_as_others_write_them() {
+    let plain = |shape: &[usize]| InputSpec { pixels: raw(false, &[0.0]), ..spec(shape) };
+    let grey = |name| read(&fixture(name), &[plain(&[1, 1, 3, 4])]).unwrap().remove(0).tensors.remove(0);
+    let colour = |name| read(&fixture(name), &[plain(&[1, 3, 4, 3])]);
+    assert!(colour("colour.jpg").is_err());
+    let near = |values: &[f32], wanted: f32| values.iter().all(|value| (value - wanted).abs() < 4.0);
+    assert!(near(&grey("grey.jpg"), 200.0));
+    assert!(near(&grey("colour.jpg"), 103.0), "{:?}", grey("colour.jpg"));
+    for name in ["colour.jpg", "progressive.jpg"] {
+        let values = read(&fixture(name), &[plain(&[1, 3, 3, 4])]).unwrap().remove(0).tensors.remove(0);
+        assert!(near(&values[..12], 220.0) && near(&values[12..24], 60.0) && near(&values[24..], 20.0), "{values:?}");
+    }
+    let values = read(&fixture("grey.jpg"), &[plain(&[1, 3, 3, 4])]).unwrap().remove(0).tensors.remove(0);
+    assert!(values.len() == 36 && near(&values, 200.0), "{values:?}");
+    assert_eq!(grey("bits.png")[..4], [0.0, 255.0, 0.0, 255.0]);
+    assert_eq!(grey("grey16.png")[..3], [0.0, 19.0, 39.0]);
+    let values = read(&fixture("palette.png"), &[plain(&[1, 3, 3, 4])]).unwrap().remove(0).tensors.remove(0);
+    // Pillow's web palette has steps of 51.
+    assert!(values[..12].iter().all(|value| [204.0, 255.0].contains(value)), "{values:?}");
+    assert!(values[24..].iter().all(|value| [0.0, 51.0].contains(value)), "{values:?}");
+}
+
+fn raw(bgr: bool, offset: &[f32]) -> Pixels {
+    Pixels { scale: vec![1.0], offset: offset.to_vec(), bgr }
 }
 
 #[test]
 fn colour_layout_and_scaling() {
     let dir = TempDir::new().unwrap();
-    let colour = RgbImage::from_fn(2, 2, |x, y| image::Rgb([x as u8, 10 + y as u8, 20]));
-    let path = write(&dir, "colour.png", &encode(colour, ImageFormat::Png));
-    let raw = |bgr, offset: &[f32]| Pixels { scale: vec![1.0], offset: offset.to_vec(), bgr };
+    let pixels = [0, 10, 20, 1, 10, 20, 0, 11, 20, 1, 11, 20];
+    let path = write(&dir, "colour.png", &png(2, 2, png::ColorType::Rgb, &pixels));
     let planes = InputSpec { pixels: raw(false, &[0.0]), ..spec(&[1, 3, 2, 2]) };
     let expected = vec![0., 1., 0., 1., 10., 10., 11., 11., 20., 20., 20., 20.];
     assert_eq!(read(&path, &[planes]).unwrap()[0].tensors[0], expected);
     let interleaved = InputSpec { pixels: raw(true, &[-1.0, -2.0, -3.0]), ..spec(&[1, 2, 2, 3]) };
     let expected = vec![19., 8., -3., 19., 8., -2., 19., 9., -3., 19., 9., -2.];
     assert_eq!(read(&path, &[interleaved]).unwrap()[0].tensors[0], expected);
-    let grey = InputSpec { pixels: raw(false, &[0.0]), ..spec(&[1, 3, 3, 4]) };
-    let path = write(&dir, "g.png", &encode(GrayImage::from_pixel(4, 3, image::Luma([9])), ImageFormat::Png));
-    assert_eq!(read(&path, &[grey]).unwrap()[0].tensors[0], [9.0; 36]);
+    let colour = InputSpec { pixels: raw(false, &[0.0]), ..spec(&[1, 3, 3, 4]) };
+    let grey = png(4, 3, png::ColorType::Grayscale, &[9; 12]);
+    assert_eq!(read(&write(&dir, "grey.png", &grey), &[colour]).unwrap()[0].tensors[0], [9.0; 36]);
 }
 
 #[test]
 fn transparency_is_refused_unless_opaque() {
     let dir = TempDir::new().unwrap();
-    let of = |alpha| encode(RgbaImage::from_pixel(4, 3, image::Rgba([1, 1, 1, alpha])), ImageFormat::Png);
+    let of = |alpha| png(4, 3, png::ColorType::Rgba, &[1, 1, 1, alpha].repeat(12));
     assert!(read(&write(&dir, "opaque.png", &of(255)), &[spec(&[1, 1, 3, 4])]).is_ok());
     assert!(refusal(&write(&dir, "ghost.png", &of(254)), &[spec(&[1, 1, 3, 4])]).contains("transparent"));
 }
@@ -171,11 +199,9 @@ fn transparency_is_refused_unless_opaque() {
 #[test]
 fn a_picture_that_claims_to_be_huge_is_refused_by_its_header() {
     let dir = TempDir::new().unwrap();
-    let mut png = encode(GrayImage::new(4, 3), ImageFormat::Png);
-    png[16..20].copy_from_slice(&0x7fff_ffffu32.to_be_bytes());
-    png[20..24].copy_from_slice(&0x7fff_ffffu32.to_be_bytes());
-    let text = refusal(&write(&dir, "bomb.png", &png), &[spec(&[1, 1, 3, 4])]);
-    assert!(text.contains("bomb.png"), "{text}");
+    let huge = png(60_000, 4, png::ColorType::Grayscale, &vec![0; 240_000]);
+    let text = refusal(&write(&dir, "bomb.png", &huge), &[spec(&[1, 1, 3, 4])]);
+    assert!(text.contains("bomb.png") && text.contains("60000 x 4"), "{text}");
 }
 
 fn idx(axes: &[u32], pixels: usize) -> Vec<u8> {
