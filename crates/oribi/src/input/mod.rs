@@ -15,7 +15,7 @@ mod shape;
 mod zip;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use array::ArrayReader;
@@ -151,7 +151,7 @@ pub fn open(argument: &str, specs: &[InputSpec]) -> Result<InputFile, InputError
     let (source, count) = match kind {
         Kind::Png | Kind::Jpeg => {
             let spec = single("a picture")?;
-            (Source::Ready(vec![vec![picture::read(&path, file, kind == Kind::Png, spec)?]]), 1)
+            (Source::Ready(vec![vec![picture::read(&path, BufReader::new(file), kind == Kind::Png, spec)?]]), 1)
         }
         Kind::Npy => {
             let (reader, count) = npy::open(&path, file, single("an .npy file")?)?;
@@ -176,6 +176,15 @@ pub fn open(argument: &str, specs: &[InputSpec]) -> Result<InputFile, InputError
     let mut opened = InputFile { path, source, count, selected, next: 0 };
     opened.select()?;
     Ok(opened)
+}
+
+/// An input from a PNG picture in memory, for a model that takes one tensor; `name` stands for the file.
+///
+/// # Errors
+/// The picture is damaged or not of the model's size.
+pub fn from_png(name: &str, bytes: &[u8], spec: &InputSpec) -> Result<Example, InputError> {
+    let tensor = picture::read(Path::new(name), Cursor::new(bytes), true, spec)?;
+    Ok(Example { name: name.to_owned(), tensors: vec![tensor] })
 }
 
 impl InputFile {

@@ -1,7 +1,6 @@
 //! PNG and JPEG pictures of exactly the model's size.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, Seek};
 use std::path::Path;
 
 use zune_core::colorspace::ColorSpace;
@@ -51,13 +50,17 @@ struct Decoded {
 ///
 /// Its size is compared with the model's before anything is decoded, so memory is a small multiple of the input.
 /// Colour becomes grey for a model that takes grey, and grey becomes colour for one that takes colour.
-pub(super) fn read(path: &Path, file: File, is_png: bool, spec: &InputSpec) -> Result<Vec<f32>, InputError> {
+pub(super) fn read(
+    path: &Path,
+    file: impl BufRead + Seek,
+    is_png: bool,
+    spec: &InputSpec,
+) -> Result<Vec<f32>, InputError> {
     let refuse = |reason: String| InputError::new(path, reason);
     let plane = plane(&spec.shape).ok_or_else(|| {
         let wanted = shape::text(&spec.shape);
         refuse(format!("is a picture, and the model's input {:?} is {wanted}; use .npy, .npz or JSON", spec.name))
     })?;
-    let file = BufReader::new(file);
     let decoded = if is_png { decode_png(file, plane) } else { decode_jpeg(file, plane) }.map_err(refuse)?;
     Ok(arrange(&flatten(decoded, plane).map_err(refuse)?, plane, spec))
 }
@@ -76,7 +79,7 @@ fn damaged(error: &dyn std::fmt::Debug) -> String {
     format!("the picture is damaged or truncated: {text}")
 }
 
-fn decode_png(file: BufReader<File>, plane: Plane) -> Result<Decoded, String> {
+fn decode_png(file: impl BufRead + Seek, plane: Plane) -> Result<Decoded, String> {
     let fail = |error: png::DecodingError| damaged(&error.to_string());
     let area = plane.width.saturating_mul(plane.height);
     let limits = png::Limits { bytes: area.saturating_mul(16).saturating_add(1 << 20) };
@@ -94,7 +97,7 @@ fn decode_png(file: BufReader<File>, plane: Plane) -> Result<Decoded, String> {
     Ok(Decoded { channels: length / area.max(1), bytes })
 }
 
-fn decode_jpeg(file: BufReader<File>, plane: Plane) -> Result<Decoded, String> {
+fn decode_jpeg(file: impl BufRead + Seek, plane: Plane) -> Result<Decoded, String> {
     let fail = |error: zune_jpeg::errors::DecodeErrors| damaged(&error);
     let options = DecoderOptions::default().set_strict_mode(true).jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(file, options);

@@ -138,6 +138,8 @@ fn pictures() {
     let ramp = write(&dir, "ramp.png", &ramp());
     let example = read(&ramp, &[spec(&[1, 1, 3, 4])]).unwrap().remove(0);
     assert_eq!(example.name, ramp);
+    assert_eq!(from_png(&ramp, &self::ramp(), &spec(&[1, 1, 3, 4])).unwrap(), example);
+    assert!(from_png("x", &self::ramp()[..60], &spec(&[1, 1, 3, 4])).is_err());
     let expected: Vec<f32> = (0..12u8).map(|index| f32::from(10 * index) * (1.0 / 255.0)).collect();
     assert_eq!(example.tensors, [expected]);
     let text = refusal(&ramp, &[spec(&[1, 1, 28, 28])]);
