@@ -1,0 +1,46 @@
+//! Words that several commands take as values.
+
+use std::str::FromStr;
+
+/// `--protocol`: a preset of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// One garbled circuit for the whole network.
+    DeepSecure,
+}
+
+impl Protocol {
+    /// All that exist.
+    pub const ALL: [Self; 1] = [Self::DeepSecure];
+
+    /// The word on the command line and on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DeepSecure => "deepsecure",
+        }
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|protocol| protocol.name() == text).ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.into_iter().map(Self::name).collect();
+            format!("there is no such protocol; this version has {}", names.join(", "))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_by_name() {
+        for protocol in Protocol::ALL {
+            assert_eq!(protocol.name().parse(), Ok(protocol));
+        }
+        assert!("gazelle".parse::<Protocol>().unwrap_err().contains("deepsecure"));
+    }
+}
