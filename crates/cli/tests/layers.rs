@@ -1,0 +1,59 @@
+//! The layer order: a crate uses only crates that stand above it in the workspace's list of members.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The members in the order of the root `Cargo.toml`, by the last part of their paths.
+fn members(manifest: &str) -> Vec<String> {
+    let (_, list) = manifest.split_once("members = [").expect("the workspace lists its members");
+    let (list, _) = list.split_once(']').expect("the list ends");
+    list.split(',')
+        .map(|entry| entry.trim().trim_matches('"'))
+        .filter(|entry| !entry.is_empty())
+        .map(|path| path.rsplit('/').next().unwrap_or(path).to_owned())
+        .collect()
+}
+
+/// The edges that point upward: `(crate, what it uses)`.
+fn wrong_edges(order: &[String], packages: &[Value]) -> Vec<(String, String)> {
+    let place = |name: &str| order.iter().position(|member| member == name);
+    let mut wrong = Vec::new();
+    for package in packages {
+        let name = package["name"].as_str().expect("a package has a name");
+        let own = place(name).unwrap_or_else(|| panic!("{name} is not among the members {order:?}"));
+        for dependency in package["dependencies"].as_array().expect("a package has dependencies") {
+            let used = dependency["name"].as_str().expect("a dependency has a name");
+            if place(used).is_some_and(|used| used >= own) {
+                wrong.push((name.to_owned(), used.to_owned()));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn a_crate_uses_only_what_stands_above_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let order = members(&std::fs::read_to_string(root.join("Cargo.toml")).unwrap());
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(&root)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert_eq!(packages.len(), order.len(), "each member has one package of the same name");
+    assert_eq!(wrong_edges(&order, packages), []);
+}
+
+#[test]
+fn an_upward_edge_is_found() {
+    let order = members("members = [\n    \"crates/low\",\n    \"crates/high\",\n]");
+    let package = |name: &str, uses: &str| serde_json::json!({"name": name, "dependencies": [{"name": uses}]});
+    assert_eq!(wrong_edges(&order, &[package("low", "serde"), package("high", "low")]), []);
+    let found = wrong_edges(&order, &[package("low", "high"), package("high", "serde")]);
+    assert_eq!(found, [("low".to_owned(), "high".to_owned())]);
+}
