@@ -9,7 +9,7 @@ pub enum Tier {
     Portable,
     /// AES-NI, SSSE3, SSE4.1 and carry-less products, on 128-bit registers.
     AesNi,
-    /// AVX-512 (F, BW, DQ, VL, IFMA, VBMI) with VAES, on 512-bit registers.
+    /// AVX-512 (F, BW, DQ, VL, IFMA, VBMI) with VAES and GFNI, on 512-bit registers.
     Avx512,
 }
 
@@ -69,6 +69,7 @@ impl Tier {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512ifma")
             && is_x86_feature_detected!("avx512vbmi")
+            && is_x86_feature_detected!("gfni")
             && is_x86_feature_detected!("vaes");
         match (aesni, avx512) {
             (true, true) => Self::Avx512,

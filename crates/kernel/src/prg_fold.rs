@@ -1,0 +1,94 @@
+//! Small-field sums of pseudorandom streams: the inner loop of SoftSpoken OT.
+//!
+//! Tiers: one body of plain Rust, compiled once as it stands and once with 512-bit registers.
+
+use crate::block::Block;
+use crate::tier::Tier;
+
+/// Given `2^k` streams `r[0], r[1], ..`, each as long as `sum`, one after another in `streams`, adds up
+///
+/// - `sum`: the XOR of all `r[x]` (overwritten),
+/// - row `i` of `weighted`, for `i < k`: the XOR of all `r[x]` whose `x` has bit `i` set (overwritten; `k` rows, each as
+///   long as `sum`),
+///
+/// in `2^(k+1)` stream additions. `streams` is used as scratch. This is the conversion of Roy 2022 (eprint 2022/192),
+/// section 3.1: with GF(2^k) as a vector space over bits, `weighted` is the sum of `x r[x]`.
+///
+/// # Panics
+/// If the lengths do not fit together: an error of the caller, never of a peer.
+pub fn fold(streams: &mut [Block], sum: &mut [Block], weighted: &mut [Block]) {
+    fold_with(Tier::current(), streams, sum, weighted);
+}
+
+/// [`fold`] on a given tier, or a plainer one if the processor lacks it.
+pub fn fold_with(tier: Tier, streams: &mut [Block], sum: &mut [Block], weighted: &mut [Block]) {
+    match tier.or_widest() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `or_widest` gave this tier, so the processor has AVX-512 F.
+        Tier::Avx512 => unsafe { fold_avx512(streams, sum, weighted) },
+        _ => fold_body(streams, sum, weighted),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn fold_avx512(streams: &mut [Block], sum: &mut [Block], weighted: &mut [Block]) {
+    fold_body(streams, sum, weighted);
+}
+
+#[inline(always)]
+fn fold_body(streams: &mut [Block], sum: &mut [Block], weighted: &mut [Block]) {
+    let length = sum.len();
+    if length == 0 {
+        return;
+    }
+    assert_eq!(weighted.len() % length, 0, "whole rows");
+    let depth = weighted.len() / length;
+    assert_eq!(Some(streams.len()), length.checked_shl(depth as u32), "2^k streams");
+    // From the top bit down: the streams whose top bit is set are summed into the row and onto their twins
+    // without it, which leaves half as many streams.
+    for (bit, row) in weighted.chunks_exact_mut(length).enumerate().rev() {
+        let (without, with) = streams.split_at_mut(length << bit);
+        row.fill(Block::ZERO);
+        for (onto, from) in without.chunks_exact_mut(length).zip(with.chunks_exact(length)) {
+            for ((onto, from), row) in onto.iter_mut().zip(from).zip(row.iter_mut()) {
+                *onto ^= *from;
+                *row ^= *from;
+            }
+        }
+    }
+    sum.copy_from_slice(&streams[..length]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prg::Prg;
+
+    fn check(tier: Tier, depth: usize, length: usize) {
+        let mut streams = vec![Block::ZERO; length << depth];
+        Prg::from_key(Block(depth as u128)).fill_blocks(&mut streams);
+        let mut expected_sum = vec![Block::ZERO; length];
+        let mut expected = vec![Block::ZERO; length * depth];
+        for (x, stream) in streams.chunks(length).enumerate() {
+            for (i, block) in stream.iter().enumerate() {
+                expected_sum[i] ^= *block;
+                for bit in 0..depth {
+                    expected[bit * length + i] ^= block.and_bit(x >> bit & 1 == 1);
+                }
+            }
+        }
+        let (mut sum, mut weighted) = (vec![Block(1); length], vec![Block(2); length * depth]);
+        fold_with(tier, &mut streams, &mut sum, &mut weighted);
+        assert!(sum == expected_sum && weighted == expected, "{} depth {depth} length {length}", tier.name());
+    }
+
+    #[test]
+    fn every_tier_gives_the_sums_by_definition() {
+        for tier in Tier::available() {
+            for (depth, length) in [(1, 1), (2, 5), (4, 64), (4, 7), (8, 3)] {
+                check(tier, depth, length);
+            }
+        }
+    }
+}
