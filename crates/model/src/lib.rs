@@ -1,3 +1,20 @@
 //! Tensors, ONNX import, the network graph, fixed point, and the float and integer references.
+//!
+//! Data flows one way: an ONNX file becomes a [`Graph`] of float layers ([`onnx`]), passes make it small, [`ranges`] says
+//! how large its tensors get, [`quantise`] makes a [`fixed::FixedGraph`] with secret [`fixed::Params`], and
+//! [`mod@reference`] defines the integers that every protocol must reproduce.
 
+pub mod error;
 pub mod fixed;
+pub mod float;
+pub mod graph;
+mod kernels;
+pub mod movement;
+pub mod onnx;
+pub mod passes;
+pub mod shapes;
+pub mod tensor;
+
+pub use error::Error;
+pub use graph::Graph;
+pub use tensor::Tensor;

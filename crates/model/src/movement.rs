@@ -1,0 +1,232 @@
+//! Data movement: operations whose every result element is one operand element or a constant.
+//!
+//! All of them are strided copies. One executor serves floats, integers and, run on indices instead of values, the map
+//! that tells an engine where each element comes from ([`index_map`]).
+
+use crate::error::Error;
+use crate::tensor::elements;
+
+/// A data movement, borrowed from a layer of either graph.
+#[derive(Clone, Copy, Debug)]
+pub enum Move<'a> {
+    /// Same order, other shape.
+    Reshape,
+    /// Axis i of the result is axis `perm[i]` of the operand.
+    Transpose(&'a [usize]),
+    /// First index and step on each axis.
+    Slice(&'a [usize], &'a [i64]),
+    /// Operands joined along an axis.
+    Concat(usize),
+    /// Elements before and after on each axis; the margin's value is the caller's.
+    Pad(&'a [usize], &'a [usize]),
+    /// Broadcast to the result's shape.
+    Expand,
+}
+
+/// Where an element of a result comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Element of an operand, both counted from zero.
+    Element {
+        /// Position among the node's operands.
+        operand: u32,
+        /// Row-major index.
+        element: u32,
+    },
+    /// The constant of a margin.
+    Constant,
+}
+
+/// Steps in memory between neighbours along each axis.
+pub fn strides(shape: &[usize]) -> Vec<usize> {
+    let mut out = vec![1usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        out[axis - 1] = out[axis].saturating_mul(shape[axis]);
+    }
+    out
+}
+
+impl Move<'_> {
+    /// Checks the operands and, where they determine it, returns the result's shape: for `Reshape`, `Slice` and
+    /// `Expand` the wanted shape is given as `target` and only checked.
+    ///
+    /// # Errors
+    /// If arity, rank or an index does not fit.
+    pub fn shape(&self, inputs: &[&[usize]], target: &[usize]) -> Result<Vec<usize>, Error> {
+        let bad = |what: &str| Error::Shape(format!("{what}: operands {inputs:?}, result {target:?}"));
+        let first = *inputs.first().ok_or_else(|| bad("no operand"))?;
+        if inputs.len() != 1 && !matches!(self, Self::Concat(_)) {
+            return Err(bad("one operand is needed"));
+        }
+        let shape = match self {
+            Self::Reshape => {
+                if elements(first)? != elements(target)? {
+                    return Err(bad("a reshape keeps the number of elements"));
+                }
+                target.to_vec()
+            }
+            Self::Transpose(perm) => {
+                let mut seen = vec![false; first.len()];
+                if perm.len() != first.len()
+                    || perm.iter().any(|&p| p >= seen.len() || std::mem::replace(&mut seen[p], true))
+                {
+                    return Err(bad("not a permutation of the axes"));
+                }
+                perm.iter().map(|&p| first[p]).collect()
+            }
+            Self::Slice(start, step) => {
+                if start.len() != first.len() || step.len() != first.len() || target.len() != first.len() {
+                    return Err(bad("a slice needs a start and a step for each axis"));
+                }
+                for axis in 0..first.len() {
+                    if !slice_fits(first[axis], target[axis], start[axis], step[axis]) {
+                        return Err(bad("a slice leaves its operand"));
+                    }
+                }
+                target.to_vec()
+            }
+            Self::Concat(axis) => concat_shape(inputs, *axis).ok_or_else(|| bad("cannot be joined"))?,
+            Self::Pad(before, after) => {
+                if before.len() != first.len() || after.len() != first.len() {
+                    return Err(bad("padding needs two numbers for each axis"));
+                }
+                let axis = |i: usize| first[i].checked_add(before[i])?.checked_add(after[i]);
+                (0..first.len()).map(axis).collect::<Option<_>>().ok_or_else(|| bad("absurd padding"))?
+            }
+            Self::Expand => {
+                if crate::shapes::broadcast(first, target)? != target {
+                    return Err(bad("does not broadcast to the result"));
+                }
+                target.to_vec()
+            }
+        };
+        elements(&shape)?;
+        Ok(shape)
+    }
+
+    /// Moves values. Shapes must have passed [`Move::shape`]; `fill` is the value of margins.
+    pub(crate) fn apply<T: Copy>(&self, inputs: &[(&[usize], &[T])], out: &[usize], fill: T) -> Vec<T> {
+        let Some(&(shape, data)) = inputs.first() else { return Vec::new() };
+        let own: Vec<i64> = strides(shape).into_iter().map(|s| s as i64).collect();
+        match self {
+            Self::Reshape => data.to_vec(),
+            Self::Transpose(perm) => {
+                let step: Vec<i64> = perm.iter().map(|&p| own[p]).collect();
+                view(data, 0, &step, out)
+            }
+            Self::Slice(start, step) => {
+                let offset = start.iter().zip(&own).map(|(&s, &o)| s as i64 * o).sum();
+                let step: Vec<i64> = step.iter().zip(&own).map(|(&s, &o)| s * o).collect();
+                view(data, offset, &step, out)
+            }
+            Self::Expand => view(data, 0, &broadcast_strides(shape, out), out),
+            Self::Concat(axis) => {
+                let outer: usize = out[..*axis].iter().product();
+                let mut result = Vec::with_capacity(out.iter().product());
+                for row in 0..outer {
+                    for (shape, data) in inputs {
+                        let block: usize = shape[*axis..].iter().product();
+                        result.extend_from_slice(&data[row * block..(row + 1) * block]);
+                    }
+                }
+                result
+            }
+            Self::Pad(before, _) => pad(data, shape, before, out, fill),
+        }
+    }
+}
+
+/// Strides with which `shape` is read as if it had the shape `out`.
+pub(crate) fn broadcast_strides(shape: &[usize], out: &[usize]) -> Vec<i64> {
+    let own = strides(shape);
+    let skip = out.len() - shape.len();
+    (0..out.len()).map(|i| if i < skip || shape[i - skip] == 1 { 0 } else { own[i - skip] as i64 }).collect()
+}
+
+fn slice_fits(length: usize, count: usize, start: usize, step: i64) -> bool {
+    if start >= length || count == 0 {
+        return false;
+    }
+    let last = i64::try_from(count - 1)
+        .ok()
+        .and_then(|c| c.checked_mul(step))
+        .and_then(|d| d.checked_add(start as i64));
+    last.is_some_and(|at| at >= 0 && (at as u64) < length as u64)
+}
+
+fn concat_shape(inputs: &[&[usize]], axis: usize) -> Option<Vec<usize>> {
+    let mut shape = inputs.first()?.to_vec();
+    if axis >= shape.len() {
+        return None;
+    }
+    for other in &inputs[1..] {
+        if other.len() != shape.len() || (0..shape.len()).any(|i| i != axis && other[i] != shape[i]) {
+            return None;
+        }
+        shape[axis] = shape[axis].checked_add(other[axis])?;
+    }
+    Some(shape)
+}
+
+/// Copies a strided view: element `[i...]` is `data[offset + sum i * step]`.
+fn view<T: Copy>(data: &[T], offset: i64, step: &[i64], out: &[usize]) -> Vec<T> {
+    let count: usize = out.iter().product();
+    let mut result = Vec::with_capacity(count);
+    let Some((&width, outer)) = out.split_last() else {
+        return data.first().copied().into_iter().collect();
+    };
+    let inner = step[outer.len()];
+    let mut index = vec![0usize; outer.len()];
+    let mut base = offset;
+    while result.len() < count {
+        match inner {
+            1 => result.extend_from_slice(&data[base as usize..base as usize + width]),
+            _ => result.extend((0..width).map(|i| data[(base + i as i64 * inner) as usize])),
+        }
+        for axis in (0..outer.len()).rev() {
+            index[axis] += 1;
+            base += step[axis];
+            if index[axis] < outer[axis] {
+                break;
+            }
+            base -= step[axis] * outer[axis] as i64;
+            index[axis] = 0;
+        }
+    }
+    result
+}
+
+fn pad<T: Copy>(data: &[T], shape: &[usize], before: &[usize], out: &[usize], fill: T) -> Vec<T> {
+    let mut result = vec![fill; out.iter().product()];
+    let Some((&width, outer)) = shape.split_last() else { return data.to_vec() };
+    let to = strides(out);
+    for (row, values) in data.chunks_exact(width).enumerate() {
+        let mut rest = row;
+        let mut at = before[outer.len()];
+        for axis in (0..outer.len()).rev() {
+            at += (rest % outer[axis] + before[axis]) * to[axis];
+            rest /= outer[axis];
+        }
+        result[at..at + width].copy_from_slice(values);
+    }
+    result
+}
+
+/// For each element of a movement's result, where it comes from.
+///
+/// # Errors
+/// If the shapes do not fit the movement.
+pub fn index_map(movement: Move<'_>, inputs: &[&[usize]], target: &[usize]) -> Result<Vec<Source>, Error> {
+    let out = movement.shape(inputs, target)?;
+    let sources: Vec<Vec<Source>> = inputs
+        .iter()
+        .enumerate()
+        .map(|(operand, shape)| {
+            let count: usize = shape.iter().product();
+            (0..count as u32).map(|element| Source::Element { operand: operand as u32, element }).collect()
+        })
+        .collect();
+    let views: Vec<(&[usize], &[Source])> =
+        inputs.iter().zip(&sources).map(|(s, d)| (*s, d.as_slice())).collect();
+    Ok(movement.apply(&views, &out, Source::Constant))
+}
