@@ -37,6 +37,12 @@ pub trait Gates {
     /// A public constant in n instances.
     fn constant(&mut self, bit: bool, lanes: usize) -> Self::Wires;
 
+    /// `a ^ b` of known wires, which is known.
+    fn xor_known(&mut self, a: &Self::Known, b: &Self::Known) -> Self::Known;
+
+    /// The known wire whose instance i is instance `lanes[i]` of `a`.
+    fn gather_known(&self, a: &Self::Known, lanes: &[u32]) -> Self::Known;
+
     /// Forgets that the evaluator knows the values.
     fn forget(&self, known: &Self::Known) -> Self::Wires;
 
