@@ -31,6 +31,11 @@ impl Failure {
         Self { status: FAILED, message: message.to_string() }
     }
 
+    /// A failure that has been printed already.
+    pub fn silent(status: u8) -> Self {
+        Self { status, message: String::new() }
+    }
+
     /// What to print: no empty lines, no control characters, bounded.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
