@@ -75,6 +75,11 @@ impl ServerProcess {
         }
     }
 
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Lets the server go and waits for its end.
     fn wait(&mut self) -> Option<ExitStatus> {
         drop(self.tether.take());

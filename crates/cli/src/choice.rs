@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use protocol::Reveal;
+
 /// `--protocol`: a preset of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -29,6 +31,24 @@ impl FromStr for Protocol {
             let names: Vec<&str> = Self::ALL.into_iter().map(Self::name).collect();
             format!("there is no such protocol; this version has {}", names.join(", "))
         })
+    }
+}
+
+/// `--output`: what the client learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// All scores.
+    Scores,
+    /// The index of the best class and nothing else.
+    Label,
+}
+
+impl From<Output> for Reveal {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Scores => Self::Scores,
+            Output::Label => Self::Label,
+        }
     }
 }
 

@@ -1,0 +1,8 @@
+//! One file for each command: its arguments and what it does.
+
+pub mod demo;
+pub mod inspect;
+pub mod models;
+pub mod predict;
+pub mod run;
+pub mod serve;

@@ -1,0 +1,88 @@
+//! `oribi predict`: private inputs, a server's model.
+
+use crate::choice::{Output, Protocol};
+use crate::client::{Client, Wanted};
+use crate::console::{Human, Progress, note, out};
+use crate::failure::Failure;
+use crate::report;
+use protocol::shape::Link;
+
+/// Predict private inputs with a server's model.
+///
+/// The server learns nothing about the inputs. INPUT is a PNG, JPEG, .npy, .npz, IDX or JSON file; FILE#3 is one input
+/// of a file that holds several.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Files with inputs.
+    #[arg(value_name = "INPUT", required = true)]
+    inputs: Vec<String>,
+    /// The server's address and port.
+    #[arg(long, value_name = "ADDRESS")]
+    server: String,
+    /// The fingerprint of the server's certificate, as `oribi serve` prints it; without it, the one seen at first contact.
+    #[arg(long, value_name = "FINGERPRINT")]
+    fingerprint: Option<String>,
+    /// Which of the server's models; needed where it has several.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// How to compute: deepsecure. The server's first offer by default.
+    #[arg(long, value_name = "PROTOCOL")]
+    protocol: Option<Protocol>,
+    /// What to reveal: all scores, or the best label alone.
+    #[arg(long, value_name = "WHAT", default_value = "scores")]
+    output: Output,
+    /// How many of the best classes to print.
+    #[arg(long, value_name = "K", default_value_t = 3)]
+    top: usize,
+    /// Slow the connection down: lan, wan, or RATE,RTT such as 100mbit,40ms.
+    #[arg(long, value_name = "LINK")]
+    link: Option<Link>,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let wanted = Wanted {
+        model: arguments.model.as_deref(),
+        protocol: arguments.protocol,
+        output: arguments.output,
+        link: arguments.link,
+    };
+    let mut client = Client::connect(&arguments.server, arguments.fingerprint.as_deref(), &wanted)?;
+    // All files are opened before anything is sent, so that a wrong one is found at once.
+    let files = arguments
+        .inputs
+        .iter()
+        .map(|input| oribi::input::open(input, client.inputs()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let total = files.iter().map(|file| file.len() as u64).sum();
+    let progress = Progress::new(total, "predicting");
+    let human = Human::new(arguments.json);
+    for example in files.into_iter().flatten() {
+        let line = client.predict(example?)?;
+        progress.step();
+        progress.suspend(|| match arguments.json {
+            true => out(&line.to_json()?),
+            false => print(human, &line, client.labels(), arguments.top),
+        })?;
+    }
+    drop(progress);
+    if let Err(failure) = client.finish() {
+        failure.lines().iter().for_each(|line| note(line));
+    }
+    Ok(())
+}
+
+/// One prediction for people.
+fn print(human: Human, line: &report::Line, labels: &[String], top: usize) -> Result<(), Failure> {
+    human.line(&format!("{}: {}", line.input, line.label))?;
+    for text in report::best(&line.output, labels, top) {
+        human.line(&format!("  {text}"))?;
+    }
+    for text in line.costs.iter().flat_map(report::phase_lines) {
+        human.line(&format!("  {text}"))?;
+    }
+    Ok(())
+}
