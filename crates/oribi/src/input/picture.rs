@@ -27,7 +27,8 @@ impl Plane {
     }
 }
 
-/// The input of this shape as a picture: one or three channels, first or last, after a batch axis of one if any.
+/// The input of this shape as a picture: one or three channels, first or last, after a batch axis of one if any; or a
+/// square of grey pixels in a row, as networks of fully connected layers take them.
 pub(super) fn plane(input: &[usize]) -> Option<Plane> {
     let last = |height, width, channels| Plane { channels, height, width, channels_last: true };
     let first = |channels, height, width| Plane { channels, height, width, channels_last: false };
@@ -35,6 +36,7 @@ pub(super) fn plane(input: &[usize]) -> Option<Plane> {
         [1, c @ (1 | 3), h, w] | [c @ (1 | 3), h, w] => Some(first(c, h, w)),
         [1, h, w, c @ (1 | 3)] | [h, w, c @ (1 | 3)] => Some(last(h, w, c)),
         [h, w] if h > 1 && w > 1 => Some(first(1, h, w)),
+        [1, n] | [n] if n > 16 && n.isqrt() * n.isqrt() == n => Some(first(1, n.isqrt(), n.isqrt())),
         _ => None,
     }
 }

@@ -145,6 +145,8 @@ fn pictures() {
     let text = refusal(&ramp, &[spec(&[1, 1, 28, 28])]);
     assert!(text.contains("4 x 3") && text.contains("28 x 28"), "{text}");
     assert!(refusal(&ramp, &[spec(&[1, 617])]).contains("1x617"));
+    let square = write(&dir, "square.png", &png(6, 6, png::ColorType::Grayscale, &[255; 36]));
+    assert_eq!(read(&square, &[spec(&[1, 36])]).unwrap()[0].tensors, [[1.0; 36]]);
 }
 
 #[test]
