@@ -1,0 +1,109 @@
+//! `run` and `inspect` on the repository's models.
+
+mod common;
+
+use common::{Oribi, model};
+use serde_json::Value;
+
+const MODELS: [&str; 4] = ["digits", "deepsecure_b1", "lola_small", "minionn_mnist"];
+
+fn reference() -> Value {
+    serde_json::from_str(&std::fs::read_to_string(model("reference.json")).unwrap()).unwrap()
+}
+
+fn numbers(list: &Value) -> Vec<f64> {
+    list.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+/// The ten digits as arguments.
+fn digits() -> Vec<String> {
+    (0..10).map(|digit| model(&format!("digits/{digit}.png"))).collect()
+}
+
+fn run(name: &str, options: &[&str]) -> Vec<Value> {
+    let path = model(&format!("{name}.onnx"));
+    let digits = digits();
+    let inputs: Vec<&str> = digits.iter().map(String::as_str).collect();
+    Oribi::new().json(&[&["run", &path], &inputs[..], options, &["--json"]].concat())
+}
+
+fn arg_max(values: &[f64]) -> usize {
+    (0..values.len()).max_by(|a, b| values[*a].total_cmp(&values[*b])).unwrap()
+}
+
+#[test]
+fn floats_are_those_of_onnxruntime() {
+    let reference = reference();
+    for name in MODELS {
+        for (digit, line) in run(name, &["--float"]).iter().enumerate() {
+            let wanted = numbers(&reference[name]["scores"][format!("{digit}.png")]);
+            let found = numbers(&line["output"]);
+            let largest = wanted.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
+            let error = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(found.len() == 10 && error <= 1e-4 * largest, "{name} {digit}: {error}");
+            assert_eq!(line["class"], arg_max(&wanted));
+            assert_eq!(line["label"], arg_max(&wanted).to_string());
+            assert_eq!((&line["model"], &line["protocol"]), (&Value::from(name), &Value::from("float")));
+            assert!(line["input"].as_str().unwrap().ends_with(&format!("{digit}.png")));
+            for phase in ["setup", "offline", "online", "peak_rss_bytes"] {
+                assert!(line.get(phase).is_none());
+            }
+        }
+    }
+}
+
+#[test]
+fn integers_stay_near_the_floats() {
+    let reference = reference();
+    for name in MODELS {
+        for (digit, line) in run(name, &["--fixed", "--protocol", "deepsecure"]).iter().enumerate() {
+            let wanted = numbers(&reference[name]["scores"][format!("{digit}.png")]);
+            let found = numbers(&line["output"]);
+            let largest = wanted.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
+            let error = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(error <= 0.02 * largest, "{name} {digit}: {error} of {largest}");
+            assert_eq!(line["class"], arg_max(&wanted), "{name} {digit}");
+            assert_eq!(line["protocol"], "deepsecure");
+        }
+    }
+}
+
+#[test]
+fn for_people_too() {
+    let oribi = Oribi::new();
+    let text = oribi.stdout(&["run", "builtin:digits", &model("digits/7.png")]);
+    assert!(text.contains("7.png: 7"), "{text}");
+}
+
+#[test]
+fn inspect_shows_layers_formats_and_cost() {
+    let oribi = Oribi::new();
+    for name in MODELS {
+        let path = model(&format!("{name}.onnx"));
+        let text = oribi.stdout(&["inspect", &path]);
+        assert!(text.contains(name) && text.contains("1x1x28x28"), "{text}");
+        let lines = oribi.json(&["inspect", &path, "--json"]);
+        let [object] = &lines[..] else { panic!("{lines:?}") };
+        assert_eq!(object["model"], name);
+        assert!(!object["layers"].as_array().unwrap().is_empty());
+    }
+    let object = &oribi.json(&["inspect", "builtin:digits", "--json"])[0];
+    assert_eq!(object["products"], 17920);
+    let gates: u64 = object["layers"].as_array().unwrap().iter().map(|l| l["non_xor_gates"].as_u64().unwrap()).sum();
+    assert_eq!(object["non_xor_gates"], gates);
+    assert!(gates > 17920 * 50, "{gates}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let oribi = Oribi::new();
+    let mut child = oribi
+        .command(&["inspect", "builtin:digits"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}

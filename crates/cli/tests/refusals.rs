@@ -1,0 +1,132 @@
+//! Wrong arguments, files and servers: the exit status, a few lines of words, never a panic.
+
+mod common;
+
+use std::net::TcpListener;
+
+use common::{Oribi, model};
+
+#[test]
+fn wrong_arguments() {
+    let oribi = Oribi::new();
+    let text = oribi.refusal(2, &[]);
+    assert!(text.contains("demo") && text.contains("predict"), "{text}");
+    assert!(oribi.refusal(2, &["frobnicate"]).contains("frobnicate"));
+    assert!(oribi.refusal(2, &["run"]).contains("MODEL"));
+    assert!(oribi.refusal(2, &["run", "--colour", "x"]).contains("--colour"));
+    assert!(oribi.refusal(2, &["predict", "x.png"]).contains("--server"));
+    for (command, rest) in [("demo", vec![]), ("serve", vec!["m.onnx"]), ("inspect", vec!["m.onnx"])] {
+        for absent in ["gazelle", "lola", "delphi", "best"] {
+            let arguments = [vec![command], rest.clone(), vec!["--protocol", absent]].concat();
+            let text = oribi.refusal(2, &arguments);
+            assert!(text.contains(absent) && text.contains("deepsecure"), "{text}");
+        }
+    }
+    assert!(oribi.refusal(2, &["demo", "--link", "slow"]).contains("100mbit,40ms"));
+    assert!(oribi.refusal(2, &["demo", "--output", "all"]).contains("label"));
+    assert!(oribi.refusal(2, &["run", "m", "i", "--float", "--fixed"]).contains("--fixed"));
+}
+
+#[test]
+fn wrong_models() {
+    let oribi = Oribi::new();
+    let whole = std::fs::read(model("digits.onnx")).unwrap();
+    let missing = oribi.folder().join("missing.onnx");
+    let missing = missing.to_str().unwrap();
+    let cut = oribi.file("cut.onnx", &whole[..whole.len() / 2]);
+    let empty = oribi.file("empty.onnx", b"");
+    let garbage = oribi.file("garbage.onnx", &[0xab; 5000]);
+    let digit = model("digits/7.png");
+    for path in [missing, &cut, &empty, &garbage, oribi.folder().to_str().unwrap()] {
+        assert!(oribi.refusal(2, &["inspect", path]).contains(path));
+        assert!(oribi.refusal(2, &["run", path, &digit]).contains(path));
+        assert!(oribi.refusal(2, &["serve", path, "--listen", "127.0.0.1:0"]).contains(path));
+        assert!(oribi.refusal(2, &["demo", path]).contains(path));
+    }
+    let named = oribi.file("named.onnx", &whole);
+    oribi.file("named.oribi.toml", b"lables = []\n");
+    let text = oribi.refusal(2, &["inspect", &named]);
+    assert!(text.contains("named.oribi.toml") && text.contains("lables"), "{text}");
+}
+
+#[test]
+fn wrong_inputs() {
+    let oribi = Oribi::new();
+    let digits = model("digits.onnx");
+    let png = std::fs::read(model("digits/7.png")).unwrap();
+    let cut = oribi.file("cut.png", &png[..100]);
+    let idx = oribi.file("short-idx", &[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 28, 0, 0, 0, 28, 1, 2, 3]);
+    let json = oribi.file("list.json", b"[1, 2, 3]");
+    let text = oribi.file("notes.txt", b"a seven");
+    for (path, word) in [
+        (cut.as_str(), "truncated"),
+        (&idx, "short"),
+        (&json, "1x1x28x28"),
+        (&text, "PNG"),
+        ("/no/such.png", "no such file"),
+        ("builtin:digits", "no such file"),
+    ] {
+        let said = oribi.refusal(2, &["run", &digits, path]);
+        assert!(said.contains(word) && said.contains(path), "{said}");
+        let said = oribi.refusal(2, &["demo", &digits, path, "--json"]);
+        assert!(said.contains(word), "{said}");
+    }
+}
+
+#[test]
+fn wrong_addresses() {
+    let oribi = Oribi::new();
+    let digit = model("digits/7.png");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let text = oribi.refusal(1, &["predict", &digit, "--server", &free]);
+    assert!(text.contains(&free), "{text}");
+    let text = oribi.refusal(1, &["models", "--server", &free]);
+    assert!(text.contains(&free), "{text}");
+    assert!(oribi.refusal(2, &["predict", &digit, "--server", "nonsense"]).contains("nonsense"));
+    let digits = model("digits.onnx");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    assert!(oribi.refusal(2, &["serve", &digits, "--listen", &address]).contains(&address));
+    assert!(oribi.refusal(2, &["serve", &digits, "--listen", "nowhere"]).contains("nowhere"));
+}
+
+#[test]
+fn a_server_that_speaks_something_else() {
+    let oribi = Oribi::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let other = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+    });
+    let text = oribi.refusal(1, &["models", "--server", &address]);
+    assert!(text.contains(&address), "{text}");
+    other.join().unwrap();
+}
+
+#[test]
+fn wrong_choices_of_a_client() {
+    let oribi = Oribi::new();
+    let server = oribi.serve(&[&model("digits.onnx"), &model("lola_small.onnx"), "--output", "label"]);
+    let digit = model("digits/7.png");
+    let predict = |more: &[&str]| {
+        let base = ["predict", &digit, "--server", &server.address, "--fingerprint", &server.fingerprint];
+        oribi.refusal(2, &[&base, more].concat())
+    };
+    let text = predict(&[]);
+    assert!(text.contains("digits") && text.contains("lola_small") && text.contains("--model"), "{text}");
+    let text = predict(&["--model", "resnet"]);
+    assert!(text.contains("resnet") && text.contains("lola_small"), "{text}");
+    let text = predict(&["--model", "digits", "--output", "scores"]);
+    assert!(text.contains("label"), "{text}");
+    let wrong = format!("{}{}", &server.fingerprint[..server.fingerprint.len() - 1], "x");
+    let base = ["predict", &digit, "--server", &server.address, "--fingerprint"];
+    oribi.refusal(2, &[&base[..], &[&wrong]].concat());
+    let mut other = server.fingerprint.clone().into_bytes();
+    let last = other.len() - 1;
+    other[last] = if other[last] == b'0' { b'1' } else { b'0' };
+    let other = String::from_utf8(other).unwrap();
+    let text = oribi.refusal(2, &[&base[..], &[&other]].concat());
+    assert!(text.contains("fingerprint"), "{text}");
+    server.finish();
+}
