@@ -8,7 +8,8 @@ use garble::word::Word;
 use model::fixed::ParamId;
 
 use super::dots::Dots;
-use super::tiles::{TileSize, blocks, lanes, pairwise};
+use super::sums::sum_lanes;
+use super::tiles::{TileSize, blocks, lanes};
 use super::weights::{Encoding, Weights};
 
 /// What a linear layer needs to know beside its dot products.
@@ -104,17 +105,10 @@ impl<'a> Layer<'a> {
         }
         let x = gadgets::gather(gates, input, &tile.inputs);
         let digits: Vec<G::Known> = digits.iter().map(|digit| gates.gather_known(digit, &tile.weights)).collect();
-        let mut partial = gadgets::mul_known(gates, &x, &digits)?;
+        let products = gadgets::mul_known(gates, &x, &digits)?;
         let count = rows.len() * positions.len();
-        let (levels, left) = pairwise(tile.outputs, count);
-        for level in &levels {
-            let first = gadgets::gather(gates, &partial, &level.first);
-            let second = gadgets::gather(gates, &partial, &level.second);
-            let added = gadgets::add_signed(gates, &first, &second)?;
-            let rest = gadgets::gather(gates, &partial, &level.rest);
-            partial = if level.rest.is_empty() { added } else { gadgets::concat(gates, &[&added, &rest]) };
-        }
-        self.add_partial(gates, sum, &partial, &left, count)
+        let (partial, places) = sum_lanes(gates, products, tile.outputs, count)?;
+        self.add_partial(gates, sum, &partial, &places, count)
     }
 
     /// Adds lanes of partial sums to the accumulators of the outputs that they belong to.
@@ -123,16 +117,15 @@ impl<'a> Layer<'a> {
         gates: &mut G,
         sum: &Word<G::Wires>,
         partial: &Word<G::Wires>,
-        outputs: &[u32],
+        places: &[usize],
         count: usize,
     ) -> Result<Word<G::Wires>, G::Error> {
-        let places: Vec<usize> = outputs.iter().map(|output| *output as usize).collect();
         if places.len() == count {
-            let partial = gadgets::gather(gates, partial, &inverse(&places));
+            let partial = gadgets::gather(gates, partial, &inverse(places));
             return gadgets::add_wrapping(gates, sum, &partial, self.accumulator as usize);
         }
         // Some outputs have no term in this tile (their window lies in the padding): they keep their sum.
-        let touched = gadgets::gather(gates, sum, outputs);
+        let touched = gadgets::gather(gates, sum, &places.iter().map(|place| *place as u32).collect::<Vec<_>>());
         let added = gadgets::add_wrapping(gates, &touched, partial, self.accumulator as usize)?;
         let mut source: Vec<u32> = (0..count as u32).collect();
         for (lane, place) in places.iter().enumerate() {

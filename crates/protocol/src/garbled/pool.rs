@@ -10,7 +10,7 @@ use model::fixed::{FixedGraph, Node, Window};
 use super::dots::tap_coordinate;
 use super::elementwise::in_tiles;
 use super::linear::inverse;
-use super::tiles::pairwise;
+use super::sums::sum_lanes;
 
 /// For each output element the input elements under its window.
 fn taps(plan: &FixedGraph, node: &Node, window: &Window) -> Vec<Vec<u32>> {
@@ -100,17 +100,9 @@ fn sum_taps<G: Gates>(
             }
         }
     }
-    let mut partial = gadgets::gather(gates, x, &inputs);
-    let (levels, left) = pairwise(outputs, taps.len());
-    for level in &levels {
-        let first = gadgets::gather(gates, &partial, &level.first);
-        let second = gadgets::gather(gates, &partial, &level.second);
-        let added = gadgets::add_signed(gates, &first, &second)?;
-        let rest = gadgets::gather(gates, &partial, &level.rest);
-        partial = if level.rest.is_empty() { added } else { gadgets::concat(gates, &[&added, &rest]) };
-    }
-    let places: Vec<usize> = left.iter().map(|output| *output as usize).collect();
-    Ok(gadgets::gather(gates, &partial, &inverse(&places)))
+    let lanes = gadgets::gather(gates, x, &inputs);
+    let (sums, places) = sum_lanes(gates, lanes, outputs, taps.len())?;
+    Ok(gadgets::gather(gates, &sums, &inverse(&places)))
 }
 
 /// Half of the unit that a right shift leaves: adding it rounds to nearest.

@@ -10,15 +10,7 @@ use super::elementwise;
 use super::linear::Layer;
 use super::pool;
 use super::weights::Weights;
-
-/// What leaves the circuit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reveal {
-    /// Every value of every output.
-    Scores,
-    /// Only the index of the largest value of the first output (the first of several).
-    Label,
-}
+use crate::handshake::Reveal;
 
 /// Told before each node, for meters and progress.
 pub trait Observer {

@@ -1,0 +1,187 @@
+//! The client's half: it garbles, and decodes the result.
+
+use garble::garbler::Garbler;
+use garble::labels::{ActiveLabels, Labels};
+use garble::word::{Bit, Word};
+use kernel::block::Block;
+use kernel::seed::Seed;
+use model::fixed::{FixedGraph, Node, ParamId};
+use ot::softspoken::{ExtendMessage, Sender, SenderSetup, SetupReply, message_len};
+
+use super::schedule::{Price, price};
+use super::transfers::{Chunk, Reader, chunks};
+use super::walk::{Observer, walk};
+use super::weights::{Encoding, Weights};
+use super::wire::{self, Start, TableWriter};
+use super::{Progress, inputs};
+use crate::error::Error;
+use crate::frame::Length;
+use crate::handshake::Reveal;
+use crate::meter::{Meter, Phase};
+use crate::session::{Inbox, Session};
+
+/// A private prediction: `input` holds the integers of each of the plan's inputs in row-major order; the result has the
+/// integers of each output, or, for [`Reveal::Label`], the index of the largest value of the first output alone.
+///
+/// The plan has been validated. All secrets derive from `seed`, which must be fresh.
+///
+/// # Errors
+/// When the input does not fit the plan, or the session fails.
+pub fn predict(
+    plan: &FixedGraph,
+    input: &[Vec<i64>],
+    reveal: Reveal,
+    session: &mut Session,
+    seed: &Seed,
+    progress: &dyn Progress,
+) -> Result<Vec<Vec<i64>>, Error> {
+    check_input(plan, input)?;
+    let price = price(plan, reveal);
+    let (sender, offset) = set_up(session, seed)?;
+    let meter = session.meter.clone();
+    meter.enter(Phase::Online, "input");
+    let zeros = garble(plan, input, reveal, session, (sender, offset), seed, &price, progress)?;
+    meter.enter(Phase::Online, "result");
+    decode(&zeros, session)
+}
+
+fn check_input(plan: &FixedGraph, input: &[Vec<i64>]) -> Result<(), Error> {
+    let fits = input.len() == plan.inputs.len()
+        && inputs::shapes(plan).zip(input).all(|((bits, lanes), values)| {
+            let bound = 1i64 << (bits - 1).min(62);
+            values.len() == lanes && values.iter().all(|value| (-bound..bound).contains(value))
+        });
+    if fits { Ok(()) } else { Err(Error::Refused("the input does not have the plan's shape and range".into())) }
+}
+
+/// Base transfers: this party chooses by the bits of its offset.
+fn set_up(session: &mut Session, seed: &Seed) -> Result<(Sender, Block), Error> {
+    let offset = seed.block("garbled/offset", 0).with_lsb();
+    let (setup, request) = SenderSetup::new(offset, &seed.child("garbled/transfers", 0));
+    session.outbox.send(wire::REQUEST, &request.encode())?;
+    session.outbox.flush()?;
+    let reply = session.inbox.recv(wire::REPLY, Length::Exactly(SetupReply::len()))?;
+    Ok((setup.finish(&SetupReply::decode(&reply)?)?, offset))
+}
+
+/// Garbles the network and streams it; returns the zero-labels of the outputs.
+#[allow(clippy::too_many_arguments)]
+fn garble(
+    plan: &FixedGraph,
+    input: &[Vec<i64>],
+    reveal: Reveal,
+    session: &mut Session,
+    (sender, offset): (Sender, Block),
+    seed: &Seed,
+    price: &Price,
+    progress: &dyn Progress,
+) -> Result<Vec<OutputWord>, Error> {
+    let Session { outbox, inbox, meter } = session;
+    let start = Start { hash: seed.block("garbled/start", 0), input: seed.block("garbled/input", 0) };
+    outbox.send(wire::START, &start.encode())?;
+    let mut gates = Garbler::new(offset, start.hash, TableWriter::new(outbox));
+    let mut active = ActiveLabels::new(start.input);
+    let words = inputs::words(plan, |index, bit, _| {
+        let bits: Vec<bool> = input[index].iter().map(|value| value >> bit & 1 == 1).collect();
+        gates.input(&mut active, &bits)
+    });
+    let mut weights = Transfers { reader: Reader::new(extensions(inbox, sender, price.transfers)) };
+    let mut observer = Watch { meter, progress, total: plan.nodes.len() as u64 };
+    let outputs = walk(&mut gates, plan, words, &mut weights, reveal, &mut observer)?;
+    let zeros = outputs.iter().map(|word| OutputWord::of(word, |wire| gates.colours(wire))).collect();
+    gates.sink().finish()?;
+    progress.report(observer.total, observer.total);
+    Ok(zeros)
+}
+
+/// Receives extension messages, a chunk each time.
+fn extensions(
+    inbox: &mut Inbox,
+    mut sender: Sender,
+    total: u64,
+) -> impl FnMut() -> Result<Chunk, Error> + use<'_> {
+    let mut left = chunks(total);
+    move || {
+        let Some(count) = left.next() else { return Ok(Chunk::default()) };
+        let message = inbox.recv(wire::EXTENSION, Length::Exactly(message_len(count)))?;
+        let labels = sender.extend(&ExtendMessage::decode(&message)?, count)?;
+        Ok(Chunk { labels, bits: Vec::new() })
+    }
+}
+
+struct Transfers<F> {
+    reader: Reader<F>,
+}
+
+impl<F: FnMut() -> Result<Chunk, Error>> Weights<Garbler<TableWriter<'_>>> for Transfers<F> {
+    fn load(
+        &mut self,
+        gates: &mut Garbler<TableWriter<'_>>,
+        _param: ParamId,
+        indices: &[usize],
+        encoding: Encoding,
+    ) -> Result<Vec<Labels>, Error> {
+        (0..encoding.wires()).map(|_| Ok(gates.known(&self.reader.take(indices.len())?.labels))).collect()
+    }
+}
+
+/// Accounts to layers and reports progress.
+struct Watch<'a> {
+    meter: &'a Meter,
+    progress: &'a dyn Progress,
+    total: u64,
+}
+
+impl Observer for Watch<'_> {
+    fn node(&mut self, index: usize, node: &Node) {
+        self.meter.enter(Phase::Online, &node.name);
+        self.progress.report(index as u64, self.total);
+    }
+}
+
+/// What the garbler needs to decode a word: for each bit either its public value or the zero-labels' colours.
+pub struct OutputWord {
+    bits: Vec<Bit<Vec<bool>>>,
+    lanes: usize,
+}
+
+impl OutputWord {
+    /// A word's bits, wires mapped to the colours of their labels.
+    pub fn of<W>(word: &Word<W>, mut colours: impl FnMut(&W) -> Vec<bool>) -> Self {
+        let bits = word.bits().iter().map(|bit| match bit {
+            Bit::Public(value) => Bit::Public(*value),
+            Bit::Wire(wire) => Bit::Wire(colours(wire)),
+        });
+        Self { bits: bits.collect(), lanes: word.lanes() }
+    }
+
+    /// The colours of its wires, one after the other.
+    pub fn colours(&self) -> impl Iterator<Item = bool> + '_ {
+        self.bits.iter().filter_map(|bit| if let Bit::Wire(bits) = bit { Some(bits) } else { None }).flatten().copied()
+    }
+
+    /// The signed values, where `mask` gives the other party's colours in the same order.
+    fn values(&self, mask: &mut impl Iterator<Item = bool>) -> Vec<i64> {
+        let mut values = vec![0i64; self.lanes];
+        for (place, bit) in self.bits.iter().enumerate() {
+            for (lane, value) in values.iter_mut().enumerate() {
+                let bit = match bit {
+                    Bit::Public(value) => *value,
+                    Bit::Wire(colours) => colours[lane] ^ mask.next().unwrap_or_default(),
+                };
+                // The last bit is the sign: it fills all higher places.
+                let weight = if place + 1 == self.bits.len() { -1i64 << place } else { 1i64 << place };
+                *value |= weight & -i64::from(bit);
+            }
+        }
+        values
+    }
+}
+
+/// Receives the server's colours and decodes the outputs.
+fn decode(zeros: &[OutputWord], session: &mut Session) -> Result<Vec<Vec<i64>>, Error> {
+    let count = zeros.iter().flat_map(OutputWord::colours).count();
+    let packed = session.inbox.recv(wire::COLOURS, wire::packed_length(count))?;
+    let mut mask = wire::unpack(&packed, count).into_iter();
+    Ok(zeros.iter().map(|word| word.values(&mut mask)).collect())
+}

@@ -1,0 +1,197 @@
+//! The engine's frames: tags, and garbled tables as a stream of frames of known sizes.
+
+use garble::evaluator::TableSource;
+use garble::garbler::TableSink;
+use garble::labels::TweaksExhausted;
+use kernel::block::{Block, as_bytes_mut};
+
+use crate::error::Error;
+use crate::frame::{Length, Tag};
+use crate::session::{Inbox, Outbox};
+
+/// The client's half of the base transfers.
+pub const REQUEST: Tag = Tag::new(16, "the transfer request");
+/// The server's half of the base transfers and the seed corrections.
+pub const REPLY: Tag = Tag::new(17, "the transfer reply");
+/// An extension message for a chunk of weights.
+pub const EXTENSION: Tag = Tag::new(18, "a transfer extension");
+/// The hash's start point and the seed of the client's active labels.
+pub const START: Tag = Tag::new(19, "the garbling's start");
+/// Garbled tables.
+pub const TABLES: Tag = Tag::new(20, "garbled tables");
+/// The colour bits of the outputs.
+pub const COLOURS: Tag = Tag::new(21, "the outputs' colours");
+
+impl From<TweaksExhausted> for Error {
+    fn from(error: TweaksExhausted) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+impl From<ot::Error> for Error {
+    fn from(error: ot::Error) -> Self {
+        Self::malformed("oblivious transfer", error.to_string())
+    }
+}
+
+/// Payload of a full frame of tables: large enough that a frame's cost vanishes.
+const FRAME: usize = 256 << 10;
+
+/// Sends tables in frames of [`FRAME`] bytes; the last one is shorter.
+pub struct TableWriter<'a> {
+    outbox: &'a mut Outbox,
+    buffer: Vec<u8>,
+    sent: u64,
+}
+
+impl<'a> TableWriter<'a> {
+    /// A writer with an empty buffer.
+    pub fn new(outbox: &'a mut Outbox) -> Self {
+        Self { outbox, buffer: Vec::with_capacity(FRAME), sent: 0 }
+    }
+
+    /// Bytes of tables so far.
+    pub fn bytes(&self) -> u64 {
+        self.sent + self.buffer.len() as u64
+    }
+
+    /// Sends what is left.
+    ///
+    /// # Errors
+    /// When the session fails.
+    pub fn finish(mut self) -> Result<(), Error> {
+        self.send()?;
+        self.outbox.flush()
+    }
+
+    fn send(&mut self) -> Result<(), Error> {
+        if !self.buffer.is_empty() {
+            self.outbox.send(TABLES, &self.buffer)?;
+            self.sent += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+}
+
+impl TableSink for TableWriter<'_> {
+    type Error = Error;
+
+    fn write(&mut self, mut tables: &[u8]) -> Result<(), Error> {
+        while !tables.is_empty() {
+            let (now, later) = tables.split_at(tables.len().min(FRAME - self.buffer.len()));
+            self.buffer.extend_from_slice(now);
+            tables = later;
+            if self.buffer.len() == FRAME {
+                self.send()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Receives the frames that a [`TableWriter`] sends; the plan tells how many bytes come in all.
+pub struct TableReader<'a> {
+    inbox: &'a mut Inbox,
+    buffer: Vec<u8>,
+    position: usize,
+    left: u64,
+}
+
+impl<'a> TableReader<'a> {
+    /// A reader of `total` bytes.
+    pub fn new(inbox: &'a mut Inbox, total: u64) -> Self {
+        Self { inbox, buffer: Vec::new(), position: 0, left: total }
+    }
+
+    fn receive(&mut self) -> Result<(), Error> {
+        let length = self.left.min(FRAME as u64) as usize;
+        if length == 0 {
+            return Err(Error::malformed("garbled tables", "the circuit wants more than the plan's count"));
+        }
+        self.buffer.resize(length, 0);
+        self.inbox.recv_into(TABLES, &mut self.buffer)?;
+        self.position = 0;
+        self.left -= length as u64;
+        Ok(())
+    }
+}
+
+impl TableSource for TableReader<'_> {
+    type Error = Error;
+
+    fn read(&mut self, mut tables: &mut [u8]) -> Result<(), Error> {
+        while !tables.is_empty() {
+            if self.position == self.buffer.len() {
+                self.receive()?;
+            }
+            let count = tables.len().min(self.buffer.len() - self.position);
+            let (now, later) = tables.split_at_mut(count);
+            now.copy_from_slice(&self.buffer[self.position..self.position + count]);
+            self.position += count;
+            tables = later;
+        }
+        Ok(())
+    }
+}
+
+/// The start of a garbling as the client sends it.
+pub struct Start {
+    /// Start point of the hash's keys.
+    pub hash: Block,
+    /// Seed of the active labels of the client's input.
+    pub input: Block,
+}
+
+impl Start {
+    /// Bytes on the wire.
+    pub const BYTES: usize = 32;
+
+    /// Wire form.
+    pub fn encode(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..16].copy_from_slice(&self.hash.to_bytes());
+        bytes[16..].copy_from_slice(&self.input.to_bytes());
+        bytes
+    }
+
+    /// Receives a start.
+    ///
+    /// # Errors
+    /// When the session fails.
+    pub fn receive(inbox: &mut Inbox) -> Result<Self, Error> {
+        let mut blocks = [Block::ZERO; 2];
+        inbox.recv_into(START, as_bytes_mut(&mut blocks))?;
+        let [hash, input] = blocks;
+        Ok(Self { hash, input })
+    }
+}
+
+/// Bits packed eight to a byte, the first in the lowest place.
+pub fn pack(bits: &[bool]) -> Vec<u8> {
+    bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |packed, bit| packed << 1 | u8::from(*bit))).collect()
+}
+
+/// The first `count` bits of packed bytes.
+pub fn unpack(bytes: &[u8], count: usize) -> Vec<bool> {
+    (0..count).map(|index| bytes.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)).collect()
+}
+
+/// Length of `count` packed bits.
+pub fn packed_length(count: usize) -> Length {
+    Length::Exactly(count.div_ceil(8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_bits_come_back() {
+        let bits: Vec<bool> = (0..19).map(|index| index % 3 == 0).collect();
+        let packed = pack(&bits);
+        assert_eq!(packed.len(), 3);
+        assert_eq!(packed[0], 0b0100_1001);
+        assert_eq!(unpack(&packed, 19), bits);
+    }
+}
