@@ -1,0 +1,200 @@
+//! Sums, and products with messages.
+
+use kernel::modular::Modulus;
+
+use crate::ciphertext::{Ciphertext, Multiplicand};
+use crate::encoder::Plaintext;
+use crate::error::Error;
+use crate::evaluator::Evaluator;
+use crate::keys::{check_limbs, scaled_message};
+use crate::ring::Rows;
+
+impl Evaluator {
+    /// `a += b`.
+    ///
+    /// # Errors
+    /// If one is of other parameters, or their limbs differ.
+    pub fn add_assign(&self, a: &mut Ciphertext, b: &Ciphertext) -> Result<(), Error> {
+        self.check_pair(a, b)?;
+        a.seed = None;
+        a.parts.iter_mut().zip(&b.parts).for_each(|(a, b)| self.parameters.ring().add_assign(a, b));
+        Ok(())
+    }
+
+    /// `a -= b`.
+    ///
+    /// # Errors
+    /// As [`Self::add_assign`].
+    pub fn sub_assign(&self, a: &mut Ciphertext, b: &Ciphertext) -> Result<(), Error> {
+        self.check_pair(a, b)?;
+        a.seed = None;
+        a.parts.iter_mut().zip(&b.parts).for_each(|(a, b)| self.parameters.ring().sub_assign(a, b));
+        Ok(())
+    }
+
+    /// `a = -a`.
+    ///
+    /// # Errors
+    /// If it is of other parameters.
+    pub fn neg_assign(&self, a: &mut Ciphertext) -> Result<(), Error> {
+        self.check(a)?;
+        a.seed = None;
+        a.parts.iter_mut().for_each(|a| self.parameters.ring().neg_assign(a));
+        Ok(())
+    }
+
+    /// Adds a message: `c0 += round(Q m / t)`. The noise does not grow, and a seeded second half stays one.
+    ///
+    /// # Errors
+    /// If one is of other parameters.
+    pub fn add_plain_assign(&self, a: &mut Ciphertext, message: &Plaintext) -> Result<(), Error> {
+        let scaled = self.scaled(a, message)?;
+        self.parameters.ring().add_assign(&mut a.parts[0], &scaled);
+        Ok(())
+    }
+
+    /// Subtracts a message.
+    ///
+    /// # Errors
+    /// If one is of other parameters.
+    pub fn sub_plain_assign(&self, a: &mut Ciphertext, message: &Plaintext) -> Result<(), Error> {
+        let scaled = self.scaled(a, message)?;
+        self.parameters.ring().sub_assign(&mut a.parts[0], &scaled);
+        Ok(())
+    }
+
+    fn scaled(&self, a: &Ciphertext, message: &Plaintext) -> Result<Rows, Error> {
+        self.check(a)?;
+        self.parameters.check(message.id, "plaintext")?;
+        let mut scaled = scaled_message(&self.parameters, message, a.limbs());
+        self.parameters.ring().forward(&mut scaled);
+        Ok(scaled)
+    }
+
+    /// Prepares a message as a factor for ciphertexts with up to `limbs` limbs.
+    ///
+    /// # Errors
+    /// If it is of other parameters, or there are no such limbs.
+    pub fn multiplicand(&self, message: &Plaintext, limbs: usize) -> Result<Multiplicand, Error> {
+        self.prepared(message, limbs, false)
+    }
+
+    /// As [`Self::multiplicand`], also modulo the special prime: for [`Self::dot_rotations`].
+    ///
+    /// # Errors
+    /// As [`Self::multiplicand`], or if there is no special prime.
+    pub fn multiplicand_extended(&self, message: &Plaintext, limbs: usize) -> Result<Multiplicand, Error> {
+        if !self.parameters.ring().has_special() {
+            return Err(Error::NoSpecialPrime);
+        }
+        self.prepared(message, limbs, true)
+    }
+
+    fn prepared(&self, message: &Plaintext, limbs: usize, extended: bool) -> Result<Multiplicand, Error> {
+        self.parameters.check(message.id, "plaintext")?;
+        check_limbs(&self.parameters, limbs)?;
+        let ring = self.parameters.ring();
+        let mut rows = ring.zeros(limbs + usize::from(extended));
+        for (index, row) in rows.iter_mut().enumerate() {
+            let ntt = ring.ntt(if index < limbs { index } else { ring.data() });
+            self.parameters.plain_ring().lift_into(ntt.modulus(), row, &message.coefficients);
+            ntt.forward(row);
+        }
+        Ok(Multiplicand { id: message.id, rows, limbs })
+    }
+
+    fn check_factor(&self, a: &Ciphertext, factor: &Multiplicand) -> Result<(), Error> {
+        self.check(a)?;
+        self.parameters.check(factor.id, "multiplicand")?;
+        if factor.limbs >= a.limbs() { Ok(()) } else { Err(Error::Level(factor.limbs, a.limbs())) }
+    }
+
+    /// `a *= factor`: slot by slot, or as polynomials modulo `X^N + 1`, as the message was encoded.
+    ///
+    /// # Errors
+    /// If one is of other parameters, or the factor has fewer limbs.
+    pub fn mul_plain_assign(&self, a: &mut Ciphertext, factor: &Multiplicand) -> Result<(), Error> {
+        self.check_factor(a, factor)?;
+        a.seed = None;
+        a.parts.iter_mut().for_each(|part| self.parameters.ring().mul_assign(part, &factor.rows));
+        Ok(())
+    }
+
+    /// `sum += a factor`.
+    ///
+    /// # Errors
+    /// As [`Self::mul_plain_assign`] and [`Self::add_assign`].
+    pub fn mul_plain_add_assign(
+        &self,
+        sum: &mut Ciphertext,
+        a: &Ciphertext,
+        factor: &Multiplicand,
+    ) -> Result<(), Error> {
+        self.check_factor(a, factor)?;
+        self.check_pair(sum, a)?;
+        sum.seed = None;
+        for (sum, part) in sum.parts.iter_mut().zip(&a.parts) {
+            self.parameters.ring().mul_add_assign(sum, part, &factor.rows);
+        }
+        Ok(())
+    }
+
+    /// The plaintext dot product `sum of a_k factor_k`, fused: products are summed in double width and reduced
+    /// once.
+    ///
+    /// # Errors
+    /// As [`Self::mul_plain_add_assign`], or if there are no terms.
+    pub fn dot_plain(&self, terms: &[(&Ciphertext, &Multiplicand)]) -> Result<Ciphertext, Error> {
+        let (first, _) = terms.first().ok_or(Error::TooMany(0, 0))?;
+        for (a, factor) in terms {
+            self.check_factor(a, factor)?;
+            self.check_pair(first, a)?;
+        }
+        let ring = self.parameters.ring();
+        let limbs = first.limbs();
+        let [mut sum0, mut sum1] = [ring.zeros(limbs), ring.zeros(limbs)];
+        let mut rows = Vec::with_capacity(terms.len());
+        for (index, q) in ring.moduli(limbs).enumerate() {
+            rows.clear();
+            rows.extend(terms.iter().map(|(a, factor)| {
+                (factor.rows.row(index), [a.parts[0].row(index), a.parts[1].row(index)])
+            }));
+            q.dot_pair([sum0.row_mut(index), sum1.row_mut(index)], &rows);
+        }
+        Ok(Ciphertext { id: first.id, parts: [sum0, sum1], seed: None })
+    }
+
+    /// `a *= scalar`, a number in `[-t/2, t/2)` taken as it is: the noise grows by its magnitude.
+    ///
+    /// # Errors
+    /// If the ciphertext is of other parameters, or the scalar's magnitude is not below t.
+    pub fn mul_scalar_assign(&self, a: &mut Ciphertext, scalar: i64) -> Result<(), Error> {
+        self.check(a)?;
+        self.parameters.plain_ring().from_signed(scalar).ok_or(Error::Value(i128::from(scalar)))?;
+        self.scale_assign(a, |q| q.from_signed(scalar));
+        Ok(())
+    }
+
+    /// Multiplies by a constant of the ciphertext ring, given by its residues.
+    pub(crate) fn scale_assign(&self, a: &mut Ciphertext, residue: impl Fn(&Modulus) -> u64) {
+        a.seed = None;
+        for part in &mut a.parts {
+            for (q, row) in self.parameters.ring().moduli(part.count()).zip(part.iter_mut()) {
+                q.scale_assign(row, q.shoup(residue(q)));
+            }
+        }
+    }
+
+    /// `a *= X^power` modulo `X^N + 1`: coefficients move up by `power`, and those that leave return negated. The noise
+    /// does not grow.
+    ///
+    /// # Errors
+    /// If the ciphertext is of other parameters.
+    pub fn mul_monomial_assign(&self, a: &mut Ciphertext, power: usize) -> Result<(), Error> {
+        self.check(a)?;
+        a.seed = None;
+        let monomial = self.parameters.ring().monomial(power, a.limbs());
+        a.parts.iter_mut().for_each(|part| self.parameters.ring().mul_assign(part, &monomial));
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+//! Key-switching keys: relinearisation and automorphisms.
+//!
+//! A residue polynomial `d` modulo `Q` is cut into digits `d_k`: its limbs, or windows of `w` bits of each limb. With
+//! gadget factors `g_k = P 2^(w j)` on the digit's own limb and 0 on the others, `sum d_k g_k = P d` modulo `P Q`. The
+//! key holds `(e_k - a_k s + g_k s', a_k)` modulo `P Q`, so `sum d_k key_k` is an encryption of `P d s'`, and
+//! dividing by the special prime P leaves `d s'` with noise about `sqrt(N digits) digit sigma / P` (hybrid key switching;
+//! without a special prime P = 1).
+
+use std::collections::BTreeMap;
+
+use kernel::seed::Seed;
+
+use crate::encoder::GENERATOR;
+use crate::error::Error;
+use crate::keys::SecretKey;
+use crate::parameters::Parameters;
+use crate::random::{Randomness, SEED_BYTES, Small};
+use crate::ring::{Ring, Rows, SecretRows};
+
+/// The digits of a polynomial with `limbs` limbs: for each the limb and the lowest bit.
+pub(crate) fn digit_shape(parameters: &Parameters, limbs: usize) -> Vec<(usize, u32)> {
+    (0..limbs)
+        .flat_map(|limb| {
+            let bits = parameters.ring().modulus(limb).bits();
+            let width = parameters.literal().digit_bits.unwrap_or(bits);
+            (0..bits.div_ceil(width)).map(move |window| (limb, window * width))
+        })
+        .collect()
+}
+
+/// A key from one secret to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SwitchingKey {
+    /// For each digit the bodies on all primes.
+    pub(crate) bodies: Vec<Rows>,
+    pub(crate) uniforms: Vec<Rows>,
+    pub(crate) seed: [u8; SEED_BYTES],
+}
+
+impl SwitchingKey {
+    /// The key that turns products with `from` into encryptions under `to`, both in evaluation form on all primes.
+    fn new(parameters: &Parameters, from: &Rows, to: &Rows, seed: &Seed) -> Self {
+        let ring = parameters.ring();
+        let public = seed.child("uniform", 0);
+        let shape = digit_shape(parameters, ring.data());
+        let uniforms = Self::expand(ring, &public, shape.len());
+        let bodies = shape
+            .iter()
+            .zip(&uniforms)
+            .enumerate()
+            .map(|(index, ((limb, low), uniform))| {
+                let error = Small::gaussian(parameters.degree(), &seed.child("error", index as u64));
+                let mut body = ring.small(&error.0, ring.all());
+                let mut product = SecretRows(uniform.clone());
+                ring.mul_assign(&mut product.0, to);
+                ring.sub_assign(&mut body, &product.0);
+                let q = ring.modulus(*limb);
+                let factor = q.shoup(q.mul(ring.special_factor(*limb).value, q.pow(2, u64::from(*low))));
+                let mut gadget = SecretRows(Rows::zeros(1, parameters.degree()));
+                gadget.0.row_mut(0).copy_from_slice(from.row(*limb));
+                q.scale_assign(gadget.0.row_mut(0), factor);
+                q.add_assign(body.row_mut(*limb), gadget.0.row(0));
+                body
+            })
+            .collect();
+        Self { bodies, uniforms, seed: *public.as_bytes() }
+    }
+
+    pub(crate) fn from_wire(parameters: &Parameters, bodies: Vec<Rows>, seed: [u8; SEED_BYTES]) -> Self {
+        let uniforms = Self::expand(parameters.ring(), &Seed::from_bytes(seed), bodies.len());
+        Self { bodies, uniforms, seed }
+    }
+
+    fn expand(ring: &Ring, public: &Seed, digits: usize) -> Vec<Rows> {
+        (0..digits).map(|digit| ring.uniform(&public.child("digit", digit as u64), ring.all())).collect()
+    }
+}
+
+/// The key from s^2 to s, for products.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelinearisationKey {
+    pub(crate) ring_id: u64,
+    pub(crate) key: SwitchingKey,
+}
+
+impl RelinearisationKey {
+    /// A relinearisation key of a secret key.
+    ///
+    /// # Errors
+    /// If the secret key is of another ring.
+    pub fn new(parameters: &Parameters, key: &SecretKey, randomness: &mut Randomness) -> Result<Self, Error> {
+        parameters.check_ring(key.ring_id, "secret key")?;
+        let mut square = SecretRows(key.rows.0.clone());
+        parameters.ring().mul_assign(&mut square.0, &key.rows.0);
+        let key = SwitchingKey::new(parameters, &square.0, &key.rows.0, &randomness.draw());
+        Ok(Self { ring_id: parameters.ring_id(), key })
+    }
+}
+
+/// The automorphism that rotates both rows of slots left by `steps` (right if negative).
+pub(crate) fn rotation_exponent(degree: usize, steps: i64) -> usize {
+    let steps = steps.rem_euclid(degree as i64 / 2);
+    (0..steps).fold(1, |g, _| g * GENERATOR & (2 * degree - 1))
+}
+
+/// Keys of automorphisms `X -> X^g`.
+///
+/// The key of g leads from s to the secret `s(X^(1/g))`: the switch comes first and the automorphism last, so that a
+/// hoisted ciphertext's digits are never permuted, only the result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GaloisKeys {
+    pub(crate) ring_id: u64,
+    pub(crate) keys: BTreeMap<usize, SwitchingKey>,
+}
+
+impl GaloisKeys {
+    /// Keys of the automorphisms `X -> X^g` for the given odd `g` below 2 N; 1 needs none.
+    ///
+    /// # Errors
+    /// If the secret key is of another ring, or a g is even or too large.
+    pub fn of_exponents(
+        parameters: &Parameters,
+        key: &SecretKey,
+        exponents: impl IntoIterator<Item = usize>,
+        randomness: &mut Randomness,
+    ) -> Result<Self, Error> {
+        parameters.check_ring(key.ring_id, "secret key")?;
+        let (ring, degree) = (parameters.ring(), parameters.degree());
+        let mut keys = BTreeMap::new();
+        for g in exponents {
+            if g % 2 == 0 || g >= 2 * degree {
+                return Err(Error::MissingKey(g));
+            }
+            if g == 1 || keys.contains_key(&g) {
+                continue;
+            }
+            let target = SecretRows(ring.permute(&key.rows.0, &ring.automorphism(inverse_exponent(degree, g))));
+            keys.insert(g, SwitchingKey::new(parameters, &key.rows.0, &target.0, &randomness.draw()));
+        }
+        Ok(Self { ring_id: parameters.ring_id(), keys })
+    }
+
+    /// Keys of row rotations by the given steps (left; negative is right), and of the column swap if asked.
+    ///
+    /// # Errors
+    /// As [`Self::of_exponents`].
+    pub fn of_rotations(
+        parameters: &Parameters,
+        key: &SecretKey,
+        steps: &[i64],
+        columns: bool,
+        randomness: &mut Randomness,
+    ) -> Result<Self, Error> {
+        let degree = parameters.degree();
+        let swap = columns.then_some(2 * degree - 1);
+        let exponents = steps.iter().map(|steps| rotation_exponent(degree, *steps)).chain(swap);
+        Self::of_exponents(parameters, key, exponents, randomness)
+    }
+
+    /// Keys of the automorphisms that [packing](crate::Evaluator::pack) uses: `2^k + 1` for k from 1 to log2 N.
+    ///
+    /// # Errors
+    /// As [`Self::of_exponents`].
+    pub fn of_packing(
+        parameters: &Parameters,
+        key: &SecretKey,
+        randomness: &mut Randomness,
+    ) -> Result<Self, Error> {
+        let levels = parameters.degree().trailing_zeros();
+        Self::of_exponents(parameters, key, (1..=levels).map(|k| (1 << k) + 1), randomness)
+    }
+
+    /// The exponents there are keys for.
+    pub fn exponents(&self) -> impl Iterator<Item = usize> {
+        self.keys.keys().copied()
+    }
+
+    pub(crate) fn get(&self, g: usize) -> Result<&SwitchingKey, Error> {
+        self.keys.get(&g).ok_or(Error::MissingKey(g))
+    }
+}
+
+/// The inverse of an odd exponent modulo 2 N, a power of two, by Newton's iteration.
+fn inverse_exponent(degree: usize, g: usize) -> usize {
+    (0..6).fold(g, |x, _| x.wrapping_mul(2usize.wrapping_sub(g.wrapping_mul(x)))) & (2 * degree - 1)
+}

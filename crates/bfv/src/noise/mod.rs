@@ -1,0 +1,7 @@
+//! Noise: a model that bounds it ahead of time, and its measurement with the secret key.
+
+mod measure;
+mod model;
+
+pub use measure::MeasuredNoise;
+pub use model::{Noise, NoiseModel, TAIL};

@@ -1,0 +1,282 @@
+//! The ring `Z_Q[X] / (X^N + 1)` in residue form, and its polynomials.
+//!
+//! A ciphertext with `l` limbs counts modulo `Q_l = q_1 ... q_l`, the first `l` of the data primes; keys also have a
+//! row for the special prime `P`, which comes last.
+
+use kernel::modular::{Modulus, Shoup, Words};
+use kernel::ntt::Ntt;
+use kernel::seed::Seed;
+use zeroize::Zeroize;
+
+use crate::error::Error;
+use crate::random::Stream;
+
+/// The rows of one or more polynomials, each of the ring's degree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rows {
+    words: Words,
+    degree: usize,
+}
+
+impl Rows {
+    pub(crate) fn zeros(count: usize, degree: usize) -> Self {
+        Self { words: Words::zeros(count * degree), degree }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.words.len() / self.degree
+    }
+
+    pub(crate) fn row(&self, index: usize) -> &[u64] {
+        &self.words[index * self.degree..(index + 1) * self.degree]
+    }
+
+    pub(crate) fn row_mut(&mut self, index: usize) -> &mut [u64] {
+        &mut self.words[index * self.degree..(index + 1) * self.degree]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u64]> {
+        self.words.chunks_exact(self.degree)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut [u64]> {
+        self.words.chunks_exact_mut(self.degree)
+    }
+
+    /// The first two rows.
+    pub(crate) fn pair_mut(&mut self) -> [&mut [u64]; 2] {
+        let (first, second) = self.words.split_at_mut(self.degree);
+        [first, &mut second[..self.degree]]
+    }
+
+    /// A row to read and a later one to write.
+    pub(crate) fn two_mut(&mut self, source: usize, target: usize) -> (&[u64], &mut [u64]) {
+        let (head, tail) = self.words.split_at_mut(target * self.degree);
+        (&head[source * self.degree..(source + 1) * self.degree], &mut tail[..self.degree])
+    }
+
+    /// Keeps the first rows.
+    pub(crate) fn truncate(&mut self, count: usize) {
+        self.words.truncate(count * self.degree);
+    }
+}
+
+impl Zeroize for Rows {
+    fn zeroize(&mut self) {
+        self.words.zeroize();
+    }
+}
+
+/// Rows that hold a secret, erased on drop.
+pub(crate) struct SecretRows(pub(crate) Rows);
+
+impl Drop for SecretRows {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// One data limb's constants.
+#[derive(Debug)]
+struct Limb {
+    /// `1 / q_k mod q_j` for every data limb `q_k` after this one (`q_j`): entry `k`.
+    inverses: Vec<Shoup>,
+    /// `1 / P mod q_j`.
+    special_inverse: Shoup,
+    /// `P mod q_j`, or 1 without a special prime.
+    special: Shoup,
+}
+
+/// The ring of one parameter set: transforms and constants.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    degree: usize,
+    /// Transforms of the data primes, then of the special one.
+    ntts: Vec<Ntt>,
+    data: usize,
+    limbs: Vec<Limb>,
+    /// Exponent of each position of the evaluation form, and the position of each odd exponent `2 i + 1`.
+    exponents: Vec<u32>,
+    positions: Vec<u32>,
+}
+
+impl Ring {
+    /// The ring of these primes, which the caller has checked to be distinct.
+    pub(crate) fn new(degree: usize, data: &[u64], special: Option<u64>) -> Result<Self, Error> {
+        let ntts = data
+            .iter()
+            .chain(&special)
+            .map(|q| Ntt::new(degree, *q).map_err(|_| Error::Limb(*q)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let special_value = special.unwrap_or(1);
+        let inverse = |q: &Modulus, x: u64| q.inverse(q.reduce(x)).map(|x| q.shoup(x)).ok_or(Error::Limb(x));
+        let limbs = (0..data.len())
+            .map(|j| {
+                let q = ntts[j].modulus();
+                let inverses = (0..data.len())
+                    .map(|k| if k > j { inverse(q, data[k]) } else { Ok(q.shoup(1)) })
+                    .collect::<Result<_, _>>()?;
+                let special_inverse = inverse(q, special_value)?;
+                Ok(Limb { inverses, special_inverse, special: q.shoup(special_value) })
+            })
+            .collect::<Result<_, Error>>()?;
+        let exponents = kernel::ntt::exponents(degree);
+        let mut positions = vec![0; degree];
+        for (position, exponent) in exponents.iter().enumerate() {
+            positions[*exponent as usize / 2] = position as u32;
+        }
+        Ok(Self { degree, ntts, data: data.len(), limbs, exponents, positions })
+    }
+
+    pub(crate) fn degree(&self) -> usize {
+        self.degree
+    }
+
+    /// Number of data primes.
+    pub(crate) fn data(&self) -> usize {
+        self.data
+    }
+
+    /// Number of all primes.
+    pub(crate) fn all(&self) -> usize {
+        self.ntts.len()
+    }
+
+    pub(crate) fn has_special(&self) -> bool {
+        self.all() > self.data
+    }
+
+    pub(crate) fn modulus(&self, row: usize) -> &Modulus {
+        self.ntts[row].modulus()
+    }
+
+    pub(crate) fn moduli(&self, limbs: usize) -> impl Iterator<Item = &Modulus> {
+        self.ntts[..limbs].iter().map(Ntt::modulus)
+    }
+
+    pub(crate) fn ntt(&self, row: usize) -> &Ntt {
+        &self.ntts[row]
+    }
+
+    /// `P mod q_row`, or 1 without a special prime.
+    pub(crate) fn special_factor(&self, row: usize) -> Shoup {
+        self.limbs[row].special
+    }
+
+    /// The base-2 logarithm of `Q_l`.
+    pub(crate) fn log2_modulus(&self, limbs: usize) -> f64 {
+        self.moduli(limbs).map(|q| (q.value() as f64).log2()).sum()
+    }
+
+    pub(crate) fn zeros(&self, rows: usize) -> Rows {
+        Rows::zeros(rows, self.degree)
+    }
+
+    pub(crate) fn forward(&self, poly: &mut Rows) {
+        for (ntt, row) in self.ntts.iter().zip(poly.iter_mut()) {
+            ntt.forward(row);
+        }
+    }
+
+    pub(crate) fn inverse(&self, poly: &mut Rows) {
+        for (ntt, row) in self.ntts.iter().zip(poly.iter_mut()) {
+            ntt.inverse(row);
+        }
+    }
+
+    pub(crate) fn add_assign(&self, a: &mut Rows, b: &Rows) {
+        for ((ntt, a), b) in self.ntts.iter().zip(a.iter_mut()).zip(b.iter()) {
+            ntt.modulus().add_assign(a, b);
+        }
+    }
+
+    pub(crate) fn sub_assign(&self, a: &mut Rows, b: &Rows) {
+        for ((ntt, a), b) in self.ntts.iter().zip(a.iter_mut()).zip(b.iter()) {
+            ntt.modulus().sub_assign(a, b);
+        }
+    }
+
+    pub(crate) fn neg_assign(&self, a: &mut Rows) {
+        for (ntt, a) in self.ntts.iter().zip(a.iter_mut()) {
+            ntt.modulus().neg_assign(a);
+        }
+    }
+
+    pub(crate) fn mul_assign(&self, a: &mut Rows, b: &Rows) {
+        for ((ntt, a), b) in self.ntts.iter().zip(a.iter_mut()).zip(b.iter()) {
+            ntt.modulus().mul_assign(a, b);
+        }
+    }
+
+    pub(crate) fn mul_add_assign(&self, out: &mut Rows, a: &Rows, b: &Rows) {
+        for (((ntt, out), a), b) in self.ntts.iter().zip(out.iter_mut()).zip(a.iter()).zip(b.iter()) {
+            ntt.modulus().mul_add_assign(out, a, b);
+        }
+    }
+
+    /// Small coefficients in evaluation form, on the first `rows` primes.
+    pub(crate) fn small(&self, coefficients: &[i8], rows: usize) -> Rows {
+        let mut out = self.zeros(rows);
+        for (ntt, row) in self.ntts.iter().zip(out.iter_mut()) {
+            ntt.modulus().small_into(row, coefficients);
+            ntt.forward(row);
+        }
+        out
+    }
+
+    /// The uniform polynomial of a seed, on the first `rows` primes: row `j` is the stream of the child "row" `j`, so
+    /// that fewer rows are a prefix.
+    pub(crate) fn uniform(&self, seed: &Seed, rows: usize) -> Rows {
+        let mut out = self.zeros(rows);
+        for (index, (ntt, row)) in self.ntts.iter().zip(out.iter_mut()).enumerate() {
+            Stream::new(&seed.child("row", index as u64)).uniform(ntt.modulus(), row);
+        }
+        out
+    }
+
+    /// For each position, the one whose value it takes under `X -> X^g` in evaluation form.
+    pub(crate) fn automorphism(&self, g: usize) -> Vec<u32> {
+        let mask = 2 * self.degree - 1;
+        self.exponents.iter().map(|e| self.positions[(*e as usize * g & mask) / 2]).collect()
+    }
+
+    /// Applies a permutation to every row.
+    pub(crate) fn permute(&self, poly: &Rows, permutation: &[u32]) -> Rows {
+        let mut out = self.zeros(poly.count());
+        for ((ntt, out), row) in self.ntts.iter().zip(out.iter_mut()).zip(poly.iter()) {
+            ntt.modulus().gather(out, row, permutation);
+        }
+        out
+    }
+
+    /// The position that holds the value at the root to the (odd) `exponent`.
+    pub(crate) fn position(&self, exponent: usize) -> u32 {
+        self.positions[(exponent & (2 * self.degree - 1)) / 2]
+    }
+
+    /// The monomial `X^power` in evaluation form on the first `limbs` primes.
+    pub(crate) fn monomial(&self, power: usize, limbs: usize) -> Rows {
+        let mut out = self.zeros(limbs);
+        for (ntt, row) in self.ntts.iter().zip(out.iter_mut()) {
+            // X^N = -1.
+            let power = power & (2 * self.degree - 1);
+            row[power & (self.degree - 1)] = if power < self.degree { 1 } else { ntt.modulus().value() - 1 };
+            ntt.forward(row);
+        }
+        out
+    }
+
+    /// `round(poly / q)` where `q` is the prime of `dropped`, a row in coefficient form that belongs to `poly`; the
+    /// other rows are in evaluation form and stay so. `scratch` is one row.
+    pub(crate) fn divide_round(&self, poly: &mut Rows, dropped: &[u64], from: usize, scratch: &mut [u64]) {
+        let source = *self.modulus(from);
+        for (j, row) in poly.iter_mut().enumerate() {
+            let ntt = &self.ntts[j];
+            let limb = &self.limbs[j];
+            ntt.modulus().rebase_into(scratch, dropped, &source);
+            ntt.forward(scratch);
+            let inverse = if from == self.data { limb.special_inverse } else { limb.inverses[from] };
+            ntt.modulus().sub_scale_assign(row, scratch, inverse);
+        }
+    }
+}
