@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::random::Stream;
 
 /// The rows of one or more polynomials, each of the ring's degree.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Rows {
     words: Words,
     degree: usize,
@@ -58,6 +58,13 @@ impl Rows {
     /// Keeps the first rows.
     pub(crate) fn truncate(&mut self, count: usize) {
         self.words.truncate(count * self.degree);
+    }
+}
+
+/// Rows are too long to print, and some are secret.
+impl core::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Rows({} x {})", self.count(), self.degree)
     }
 }
 

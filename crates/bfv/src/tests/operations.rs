@@ -161,7 +161,7 @@ fn slots_multiply_and_rotate() {
         let swapped = f.evaluator.rotate_columns(&a, &f.galois).unwrap();
         assert_eq!(decode(&swapped), [&x[n / 2..], &x[..n / 2]].concat());
         assert_eq!(f.evaluator.rotate_rows(&a, 0, &f.galois).unwrap(), a);
-        assert_eq!(f.evaluator.rotate_rows(&a, 2, &f.galois), Err(Error::MissingKey(9)));
+        assert_eq!(f.evaluator.rotate_rows(&a, 5, &f.galois), Err(Error::MissingKey(243)));
     }
 }
 
