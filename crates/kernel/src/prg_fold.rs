@@ -1,6 +1,10 @@
 //! Small-field sums of pseudorandom streams: the inner loop of SoftSpoken OT.
 //!
-//! Tiers: one body of plain Rust, compiled once as it stands and once with 512-bit registers.
+//! Tiers: `Avx512` adds up as many as sixteen streams in registers; the others work stream by stream.
+
+#[cfg(target_arch = "x86_64")]
+#[path = "prg_fold_avx512.rs"]
+mod avx512;
 
 use crate::block::Block;
 use crate::tier::Tier;
@@ -22,42 +26,43 @@ pub fn fold(streams: &mut [Block], sum: &mut [Block], weighted: &mut [Block]) {
 
 /// [`fold`] on a given tier, or a plainer one if the processor lacks it.
 pub fn fold_with(tier: Tier, streams: &mut [Block], sum: &mut [Block], weighted: &mut [Block]) {
-    match tier.or_widest() {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: `or_widest` gave this tier, so the processor has AVX-512 F.
-        Tier::Avx512 => unsafe { fold_avx512(streams, sum, weighted) },
-        _ => fold_body(streams, sum, weighted),
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn fold_avx512(streams: &mut [Block], sum: &mut [Block], weighted: &mut [Block]) {
-    fold_body(streams, sum, weighted);
-}
-
-#[inline(always)]
-fn fold_body(streams: &mut [Block], sum: &mut [Block], weighted: &mut [Block]) {
     let length = sum.len();
     if length == 0 {
         return;
     }
-    assert_eq!(weighted.len() % length, 0, "whole rows");
+    assert!(weighted.len().is_multiple_of(length), "whole rows");
     let depth = weighted.len() / length;
-    assert_eq!(Some(streams.len()), length.checked_shl(depth as u32), "2^k streams");
+    assert!(depth < 32 && streams.len() == length << depth, "2^k streams");
+    match tier.or_widest() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `or_widest` gave this tier, so the processor has AVX-512 F.
+        Tier::Avx512 => unsafe { avx512::fold(streams, length, weighted) },
+        _ => portable(streams, length, weighted),
+    }
+    sum.copy_from_slice(&streams[..length]);
+}
+
+/// Leaves the sum of all streams in the first, and the weighted sums in the rows.
+fn portable(streams: &mut [Block], length: usize, weighted: &mut [Block]) {
     // From the top bit down: the streams whose top bit is set are summed into the row and onto their twins
     // without it, which leaves half as many streams.
     for (bit, row) in weighted.chunks_exact_mut(length).enumerate().rev() {
         let (without, with) = streams.split_at_mut(length << bit);
         row.fill(Block::ZERO);
         for (onto, from) in without.chunks_exact_mut(length).zip(with.chunks_exact(length)) {
-            for ((onto, from), row) in onto.iter_mut().zip(from).zip(row.iter_mut()) {
-                *onto ^= *from;
-                *row ^= *from;
-            }
+            add(onto, from);
+            add(row, from);
         }
     }
-    sum.copy_from_slice(&streams[..length]);
+}
+
+/// `onto ^= from`. In words of 64 bits, which compilers make into vectors more readily than 128.
+fn add(onto: &mut [Block], from: &[Block]) {
+    let (onto, from): (&mut [[u64; 2]], &[[u64; 2]]) =
+        (bytemuck::cast_slice_mut(onto), bytemuck::cast_slice(from));
+    for (onto, from) in onto.as_flattened_mut().iter_mut().zip(from.as_flattened()) {
+        *onto ^= from;
+    }
 }
 
 #[cfg(test)]
@@ -86,7 +91,9 @@ mod tests {
     #[test]
     fn every_tier_gives_the_sums_by_definition() {
         for tier in Tier::available() {
-            for (depth, length) in [(1, 1), (2, 5), (4, 64), (4, 7), (8, 3)] {
+            for (depth, length) in
+                [(0, 3), (1, 1), (2, 5), (3, 8), (4, 64), (4, 7), (5, 6), (6, 9), (7, 13), (8, 3), (8, 64)]
+            {
                 check(tier, depth, length);
             }
         }
