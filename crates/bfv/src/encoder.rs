@@ -84,10 +84,7 @@ impl Encoder {
 
     fn residues(&self, values: &[i64]) -> Result<Vec<u64>, Error> {
         let plain = self.parameters.plain_ring();
-        values
-            .iter()
-            .map(|value| plain.from_signed(*value).ok_or(Error::Value(i128::from(*value))))
-            .collect()
+        values.iter().map(|value| plain.from_signed(*value).ok_or(Error::Value(i128::from(*value)))).collect()
     }
 
     /// The polynomial with these coefficients, lowest first; missing ones are zero.
@@ -148,7 +145,11 @@ impl Encoder {
     /// # Errors
     /// As [`Self::decode_slots`].
     pub fn decode_slots_signed(&self, plaintext: &Plaintext) -> Result<Vec<i64>, Error> {
-        Ok(self.decode_slots(plaintext)?.into_iter().map(|x| self.parameters.plain_ring().centred(x)).collect())
+        Ok(self
+            .decode_slots(plaintext)?
+            .into_iter()
+            .map(|x| self.parameters.plain_ring().centred(x))
+            .collect())
     }
 
     /// The N coefficients as numbers in `[-t/2, t/2)`.

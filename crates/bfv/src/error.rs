@@ -9,7 +9,9 @@ pub enum Error {
     #[error("ring degree {0} is not a power of two from 1024 to 32768")]
     Degree(usize),
     /// The modulus is too large for the degree at 128-bit security.
-    #[error("a modulus of {bits} bits at ring degree {degree} is below 128-bit security: at most {limit} bits")]
+    #[error(
+        "a modulus of {bits} bits at ring degree {degree} is below 128-bit security: at most {limit} bits"
+    )]
     Insecure {
         /// Ring degree.
         degree: usize,
@@ -39,7 +41,9 @@ pub enum Error {
         plain_bits: u32,
     },
     /// No parameters of the table satisfy a request.
-    #[error("no parameters within the 128-bit table leave room for these operations on {plain_bits}-bit plaintexts")]
+    #[error(
+        "no parameters within the 128-bit table leave room for these operations on {plain_bits}-bit plaintexts"
+    )]
     Underivable {
         /// Bits of the largest plaintext modulus.
         plain_bits: u32,

@@ -268,8 +268,7 @@ impl Level {
             .map(|q| plain.inverse(q.value()).map(|x| plain.neg(x)).ok_or_else(refused))
             .collect::<Result<Vec<_>, _>>()?;
         let from: Vec<_> = moduli.iter().copied().zip(quotient_factors.iter().copied()).collect();
-        let quotient =
-            plain.narrow().and_then(|t| Converter::new(&from, &[(*t, quotient_row.clone(), 1)]));
+        let quotient = plain.narrow().and_then(|t| Converter::new(&from, &[(*t, quotient_row.clone(), 1)]));
         Ok(Self {
             minus_modulus: plain.neg(product),
             plain_inverses,

@@ -119,9 +119,8 @@ impl PlainRing {
         match self {
             Self::Word(t) => t.inverse(t.reduce(a)),
             // Newton's iteration doubles the correct low bits; an odd number is its own inverse modulo 8.
-            Self::Binary(mask) => (a & 1 == 1).then(|| {
-                (0..5).fold(a, |x, _| x.wrapping_mul(2u64.wrapping_sub(a.wrapping_mul(x)))) & mask
-            }),
+            Self::Binary(mask) => (a & 1 == 1)
+                .then(|| (0..5).fold(a, |x, _| x.wrapping_mul(2u64.wrapping_sub(a.wrapping_mul(x)))) & mask),
         }
     }
 

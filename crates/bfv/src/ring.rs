@@ -256,11 +256,6 @@ impl Ring {
         out
     }
 
-    /// The position that holds the value at the root to the (odd) `exponent`.
-    pub(crate) fn position(&self, exponent: usize) -> u32 {
-        self.positions[(exponent & (2 * self.degree - 1)) / 2]
-    }
-
     /// The monomial `X^power` in evaluation form on the first `limbs` primes.
     pub(crate) fn monomial(&self, power: usize, limbs: usize) -> Rows {
         let mut out = self.zeros(limbs);

@@ -156,9 +156,11 @@ impl Evaluator {
         let mut rows = Vec::with_capacity(terms.len());
         for (index, q) in ring.moduli(limbs).enumerate() {
             rows.clear();
-            rows.extend(terms.iter().map(|(a, factor)| {
-                (factor.rows.row(index), [a.parts[0].row(index), a.parts[1].row(index)])
-            }));
+            rows.extend(
+                terms.iter().map(|(a, factor)| {
+                    (factor.rows.row(index), [a.parts[0].row(index), a.parts[1].row(index)])
+                }),
+            );
             q.dot_pair([sum0.row_mut(index), sum1.row_mut(index)], &rows);
         }
         Ok(Ciphertext { id: first.id, parts: [sum0, sum1], seed: None })

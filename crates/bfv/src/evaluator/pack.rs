@@ -32,7 +32,9 @@ impl Evaluator {
                 return Err(Error::TooMany(*position, degree));
             }
             let mut input = (*input).clone();
-            self.scale_assign(&mut input, |q| q.pow(q.inverse(2).unwrap_or(0), u64::from(degree.trailing_zeros())));
+            self.scale_assign(&mut input, |q| {
+                q.pow(q.inverse(2).unwrap_or(0), u64::from(degree.trailing_zeros()))
+            });
             // X^(2 N - position) brings the coefficient to the constant place.
             self.mul_monomial_assign(&mut input, 2 * degree - position)?;
             moved.push(Some(input));

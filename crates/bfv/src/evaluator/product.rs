@@ -71,10 +71,8 @@ impl Multiplier {
         let zip = |moduli: &[Modulus], factors: &[u64]| -> Vec<_> {
             moduli.iter().copied().zip(factors.iter().copied()).collect()
         };
-        let extend = Converter::new(
-            &zip(&data, &cofactor_inverses(&data)?),
-            &rows(&data, &auxiliary, &|_| Some(1))?,
-        )?;
+        let extend =
+            Converter::new(&zip(&data, &cofactor_inverses(&data)?), &rows(&data, &auxiliary, &|_| Some(1))?)?;
         let remainder = Converter::new(
             &zip(&data, &parameters.level(limbs).quotient_factors),
             &rows(&data, &auxiliary, &|b| b.inverse(residue(b)))?,

@@ -197,6 +197,7 @@ impl Hoisted {
     pub fn bytes(&self, parameters: &Parameters) -> usize {
         let limbs = self.ciphertext.limbs();
         let digits = crate::keys::digit_shape(parameters, limbs).len();
-        8 * parameters.degree() * (2 * limbs + digits * (limbs + usize::from(parameters.ring().has_special())))
+        8 * parameters.degree()
+            * (2 * limbs + digits * (limbs + usize::from(parameters.ring().has_special())))
     }
 }

@@ -85,7 +85,13 @@ impl Digits {
     }
 
     /// The inner product with a key on the `row`-th prime, added to `out`.
-    pub(crate) fn dot_row(&self, parameters: &Parameters, key: &SwitchingKey, row: usize, out: [&mut [u64]; 2]) {
+    pub(crate) fn dot_row(
+        &self,
+        parameters: &Parameters,
+        key: &SwitchingKey,
+        row: usize,
+        out: [&mut [u64]; 2],
+    ) {
         let prime = prime_of(parameters, self.limbs, row);
         let terms: Vec<_> = (0..self.count)
             .map(|digit| (self.rows.row(row * self.count + digit), key_rows(key, digit, prime)))

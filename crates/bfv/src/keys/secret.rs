@@ -95,7 +95,11 @@ impl SecretKey {
     }
 
     /// `c0 + c1 s` in coefficient form.
-    pub(crate) fn phase(&self, parameters: &Parameters, ciphertext: &Ciphertext) -> Result<SecretRows, Error> {
+    pub(crate) fn phase(
+        &self,
+        parameters: &Parameters,
+        ciphertext: &Ciphertext,
+    ) -> Result<SecretRows, Error> {
         parameters.check_ring(self.ring_id, "secret key")?;
         parameters.check(ciphertext.id, "ciphertext")?;
         let ring = parameters.ring();
@@ -108,7 +112,11 @@ impl SecretKey {
 
 /// Refuses levels that do not exist.
 pub(crate) fn check_limbs(parameters: &Parameters, limbs: usize) -> Result<(), Error> {
-    if (1..=parameters.limbs()).contains(&limbs) { Ok(()) } else { Err(Error::Level(limbs, parameters.limbs())) }
+    if (1..=parameters.limbs()).contains(&limbs) {
+        Ok(())
+    } else {
+        Err(Error::Level(limbs, parameters.limbs()))
+    }
 }
 
 /// `round(Q m / t)` in coefficient form: with `u = centred(-Q m mod t)` it is `(Q m + u) / t`, that is `u / t` modulo

@@ -134,7 +134,8 @@ impl GaloisKeys {
             if g == 1 || keys.contains_key(&g) {
                 continue;
             }
-            let target = SecretRows(ring.permute(&key.rows.0, &ring.automorphism(inverse_exponent(degree, g))));
+            let target =
+                SecretRows(ring.permute(&key.rows.0, &ring.automorphism(inverse_exponent(degree, g))));
             keys.insert(g, SwitchingKey::new(parameters, &key.rows.0, &target.0, &randomness.draw()));
         }
         Ok(Self { ring_id: parameters.ring_id(), keys })

@@ -23,7 +23,11 @@ impl SecretKey {
     ///
     /// # Errors
     /// If the ciphertext or the key is of other parameters.
-    pub fn measure_noise(&self, parameters: &Parameters, ciphertext: &Ciphertext) -> Result<MeasuredNoise, Error> {
+    pub fn measure_noise(
+        &self,
+        parameters: &Parameters,
+        ciphertext: &Ciphertext,
+    ) -> Result<MeasuredNoise, Error> {
         let message = rounded_message(parameters, &self.phase(parameters, ciphertext)?.0);
         self.measure_noise_of(parameters, ciphertext, &message)
     }
@@ -62,14 +66,17 @@ fn magnitudes(ring: &Ring, poly: &Rows) -> Vec<f64> {
     let inverses: Vec<Vec<_>> = moduli
         .iter()
         .enumerate()
-        .map(|(j, q)| moduli[..j].iter().map(|p| q.shoup(q.inverse(q.reduce(p.value())).unwrap_or(0))).collect())
+        .map(|(j, q)| {
+            moduli[..j].iter().map(|p| q.shoup(q.inverse(q.reduce(p.value())).unwrap_or(0))).collect()
+        })
         .collect();
     let value = |residues: &[u64]| {
         let mut digits: Vec<u64> = Vec::with_capacity(residues.len());
         for (j, q) in moduli.iter().enumerate() {
-            let digit = digits.iter().zip(&inverses[j]).fold(residues[j], |x, (digit, inverse)| {
-                q.mul_shoup(q.sub(x, q.reduce(*digit)), *inverse)
-            });
+            let digit = digits
+                .iter()
+                .zip(&inverses[j])
+                .fold(residues[j], |x, (digit, inverse)| q.mul_shoup(q.sub(x, q.reduce(*digit)), *inverse));
             digits.push(digit);
         }
         digits.iter().zip(&moduli).rev().fold(0f64, |sum, (digit, q)| sum * q.value() as f64 + *digit as f64)

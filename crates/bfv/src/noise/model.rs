@@ -29,7 +29,6 @@
 //! parameters from [`crate::derive`] keep at least that. The fixed-point fraction of the decryption
 //! moves the threshold by less than 2^-12 of itself.
 
-use crate::keys::digit_shape;
 use crate::parameters::Parameters;
 
 /// Standard deviations that must fit: a Gaussian exceeds nine with probability below 2^-61.
@@ -77,7 +76,6 @@ pub struct NoiseModel {
     /// The base-2 logarithm of each data prime.
     limbs: Vec<f64>,
     log2_special: Option<f64>,
-    digit_bits: Option<u32>,
     /// For each number of limbs the base-2 logarithm of the sum of the digits' mean squares.
     digits: Vec<f64>,
 }
@@ -87,24 +85,39 @@ impl NoiseModel {
     pub fn new(parameters: &Parameters) -> Self {
         let ring = parameters.ring();
         let log2 = |row: usize| (ring.modulus(row).value() as f64).log2();
-        let literal = parameters.literal();
-        let digits = (1..=ring.data())
-            .map(|limbs| {
-                let squares = digit_shape(parameters, limbs).into_iter().map(|(limb, low)| {
-                    let width = literal.digit_bits.map_or(f64::INFINITY, f64::from);
-                    (2.0 * (log2(limb) - f64::from(low)).min(width)).exp2() / 3.0
-                });
-                squares.sum::<f64>().log2()
+        let limbs: Vec<f64> = (0..ring.data()).map(log2).collect();
+        let special = ring.has_special().then(|| log2(ring.data()));
+        let digit_bits = parameters.literal().digit_bits;
+        Self::of_sizes(parameters.degree(), parameters.plain().log2(), &limbs, special, digit_bits)
+    }
+
+    /// The model of parameters that need not exist yet: sizes are base-2 logarithms.
+    pub fn of_sizes(
+        degree: usize,
+        log2_plain: f64,
+        limbs: &[f64],
+        log2_special: Option<f64>,
+        digit_bits: Option<u32>,
+    ) -> Self {
+        let mean_squares = |size: &f64| -> f64 {
+            let width = digit_bits.map_or(*size, f64::from);
+            let windows = (size / width).ceil() as u32;
+            (0..windows).map(|k| (2.0 * (size - f64::from(k) * width).min(width)).exp2() / 3.0).sum()
+        };
+        let mut sum = 0.0;
+        let digits = limbs
+            .iter()
+            .map(|size| {
+                sum += mean_squares(size);
+                f64::log2(sum)
             })
             .collect();
-        Self {
-            degree: parameters.degree() as f64,
-            log2_plain: parameters.plain().log2(),
-            limbs: (0..ring.data()).map(log2).collect(),
-            log2_special: ring.has_special().then(|| log2(ring.data())),
-            digit_bits: literal.digit_bits,
-            digits,
-        }
+        Self { degree: degree as f64, log2_plain, limbs: limbs.to_vec(), log2_special, digits }
+    }
+
+    /// Ring degree.
+    pub(crate) fn degree(&self) -> f64 {
+        self.degree
     }
 
     /// The rounding of both halves to integers.
@@ -112,7 +125,7 @@ impl NoiseModel {
         Noise::of_variance((1.0 + 2.0 * self.degree / 3.0) / 12.0)
     }
 
-    fn log2_modulus(&self, limbs: usize) -> f64 {
+    pub(crate) fn log2_modulus(&self, limbs: usize) -> f64 {
         self.limbs[..limbs].iter().sum()
     }
 
@@ -228,10 +241,5 @@ impl NoiseModel {
         (1..=limbs)
             .map(|to| (to, self.switch_down(noise, limbs, to)))
             .find(|(to, switched)| self.decrypts(*switched, *to))
-    }
-
-    /// Width of the key-switching digits, if they are narrower than a limb.
-    pub fn digit_bits(&self) -> Option<u32> {
-        self.digit_bits
     }
 }

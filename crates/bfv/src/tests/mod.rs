@@ -1,5 +1,6 @@
 //! Every operation against plain integers, at secure sets and at toys of each kind.
 
+mod derivation;
 mod noise;
 mod operations;
 mod samplers;
@@ -76,7 +77,13 @@ impl Fixture {
     }
 }
 
-fn set(degree: usize, plain: PlainModulus, data: &[u32], special: Option<u32>, digits: Option<u32>) -> Literal {
+fn set(
+    degree: usize,
+    plain: PlainModulus,
+    data: &[u32],
+    special: Option<u32>,
+    digits: Option<u32>,
+) -> Literal {
     Literal { digit_bits: digits, ..Literal::with_sizes(degree, plain, data, special).unwrap() }
 }
 

@@ -110,7 +110,8 @@ fn monomials_move_coefficients() {
 fn plain_products_and_dot_products() {
     for mut f in toys() {
         let limbs = f.parameters.limbs();
-        let inputs: Vec<_> = (0..5).map(|k| (f.values(k), f.values(10 + k), f.message(k), f.message(10 + k))).collect();
+        let inputs: Vec<_> =
+            (0..5).map(|k| (f.values(k), f.values(10 + k), f.message(k), f.message(10 + k))).collect();
         let mut expected = vec![0; f.parameters.degree()];
         let mut terms = Vec::new();
         for (x, y, mx, my) in &inputs {
@@ -143,7 +144,8 @@ fn slots_multiply_and_rotate() {
         let mut scaled = a.clone();
         let prepared = f.evaluator.multiplicand(&factor, f.parameters.limbs()).unwrap();
         f.evaluator.mul_plain_assign(&mut scaled, &prepared).unwrap();
-        let expected: Vec<u64> = x.iter().zip(&y).map(|(x, y)| f.parameters.plain_ring().mul(*x, *y)).collect();
+        let expected: Vec<u64> =
+            x.iter().zip(&y).map(|(x, y)| f.parameters.plain_ring().mul(*x, *y)).collect();
         assert_eq!(decode(&scaled), expected, "{}", f.name);
         let hoisted = f.evaluator.hoist(&a).unwrap();
         for steps in STEPS {
@@ -243,7 +245,8 @@ fn ciphertext_products() {
             assert_eq!(f.decrypt(&ab).coefficients(), product(&f, &x, &y), "{}", f.name);
             assert_eq!(f.decrypt(&aa).coefficients(), product(&f, &x, &x), "{}", f.name);
         } else {
-            let expected: Vec<_> = x.iter().zip(&y).map(|(x, y)| f.parameters.plain_ring().mul(*x, *y)).collect();
+            let expected: Vec<_> =
+                x.iter().zip(&y).map(|(x, y)| f.parameters.plain_ring().mul(*x, *y)).collect();
             assert_eq!(f.encoder.decode_slots(&f.decrypt(&ab)).unwrap(), expected, "{}", f.name);
         }
         // A copy is multiplied by the general path, with the same result as the square.
@@ -291,7 +294,8 @@ fn flooding_and_rerandomisation_keep_the_message() {
         assert_eq!(f.decrypt(&a), message);
         let model = f.model();
         let noise = model.fresh_symmetric().plus(model.fresh_public());
-        let bits = (model.budget(noise, f.parameters.limbs()) as u32).min(100) + noise.log2_bound() as u32 - 2;
+        let bits =
+            (model.budget(noise, f.parameters.limbs()) as u32).min(100) + noise.log2_bound() as u32 - 2;
         f.evaluator.flood(&mut a, bits, &mut f.randomness).unwrap();
         assert_eq!(f.decrypt(&a), message, "{}", f.name);
         assert!(f.secret.measure_noise(&f.parameters, &a).unwrap().log2_max > f64::from(bits) - 1.5);
@@ -326,8 +330,14 @@ fn packing_collects_coefficients() {
 
 #[test]
 fn other_parameters_are_refused() {
-    let mut f = Fixture::new("one", Parameters::new_INSECURE(set(128, slots(20, 128), &[46, 46], Some(46), None)).unwrap());
-    let mut g = Fixture::new("two", Parameters::new_INSECURE(set(128, slots(20, 128), &[46, 45], Some(46), None)).unwrap());
+    let mut f = Fixture::new(
+        "one",
+        Parameters::new_INSECURE(set(128, slots(20, 128), &[46, 46], Some(46), None)).unwrap(),
+    );
+    let mut g = Fixture::new(
+        "two",
+        Parameters::new_INSECURE(set(128, slots(20, 128), &[46, 45], Some(46), None)).unwrap(),
+    );
     let (m, o) = (f.message(1), g.message(1));
     let (a, b) = (f.encrypt(&m), g.encrypt(&o));
     assert_eq!(f.secret.decrypt(&f.parameters, &b), Err(Error::Mismatch("ciphertext")));
@@ -335,7 +345,10 @@ fn other_parameters_are_refused() {
     assert_eq!(f.evaluator.add_assign(&mut a.clone(), &b), Err(Error::Mismatch("ciphertext")));
     assert_eq!(f.evaluator.rotate_rows(&a, 1, &g.galois), Err(Error::Mismatch("Galois key")));
     assert_eq!(f.evaluator.multiply(&a, &a, &g.relinearisation), Err(Error::Mismatch("relinearisation key")));
-    assert_eq!(f.evaluator.rerandomise(&mut a.clone(), &g.public, &mut f.randomness), Err(Error::Mismatch("public key")));
+    assert_eq!(
+        f.evaluator.rerandomise(&mut a.clone(), &g.public, &mut f.randomness),
+        Err(Error::Mismatch("public key"))
+    );
     assert_eq!(f.evaluator.add_plain_assign(&mut a.clone(), &o), Err(Error::Mismatch("plaintext")));
     // The same ring with another plaintext modulus shares keys, not ciphertexts.
     let other = f.parameters.with_plain(slots(21, 128)).unwrap();

@@ -72,7 +72,9 @@ fn uniform_is_uniform() {
             high[(u128::from(*x) * 64 / u128::from(q)) as usize] += 1;
             low[(x % 64) as usize] += 1;
         }
-        let cells = |count: &dyn Fn(u64) -> u64| -> Vec<f64> { (0..64).map(|k| count(k) as f64 / q as f64).collect() };
+        let cells = |count: &dyn Fn(u64) -> u64| -> Vec<f64> {
+            (0..64).map(|k| count(k) as f64 / q as f64).collect()
+        };
         let bound = |k: u64| (u128::from(q) * u128::from(k)).div_ceil(64) as u64;
         assert_distribution("uniform, high bits", &high, &cells(&|k| bound(k + 1) - bound(k)));
         assert_distribution("uniform, low bits", &low, &cells(&|k| (q - k).div_ceil(64)));

@@ -1,0 +1,186 @@
+//! Replies: ciphertexts as short as decryption allows.
+//!
+//! A reply is what a party sends to be decrypted and nothing else. It is switched to one or two limbs, in coefficient form,
+//! and the low bits of both halves are dropped: the noise has room for their rounding, by
+//! [`NoiseModel::reply_shape`]. Where only some coefficients carry results, only these are sent of the first half.
+
+use crate::ciphertext::Ciphertext;
+use crate::encoder::Plaintext;
+use crate::error::Error;
+use crate::evaluator::Evaluator;
+use crate::keys::{SecretKey, rounded_message};
+use crate::noise::{Noise, NoiseModel};
+use crate::parameters::Parameters;
+use crate::ring::{Ring, Rows, SecretRows};
+
+/// Most limbs of a reply.
+pub const MAX_REPLY_LIMBS: usize = 2;
+
+/// How short a reply is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReplyShape {
+    /// Limbs: one or two.
+    pub limbs: usize,
+    /// Low bits dropped of each half.
+    pub low_bits: [u32; 2],
+}
+
+/// A short ciphertext for decryption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub(crate) id: u64,
+    pub(crate) shape: ReplyShape,
+    /// The coefficients that the first half has, in order; `None` means all.
+    pub(crate) positions: Option<Vec<u32>>,
+    /// The high bits of both halves' coefficients modulo Q.
+    pub(crate) halves: [Vec<u128>; 2],
+}
+
+impl Reply {
+    /// How short it is.
+    pub fn shape(&self) -> ReplyShape {
+        self.shape
+    }
+}
+
+/// The reply modulus and its width.
+pub(crate) fn modulus(ring: &Ring, limbs: usize) -> (u128, u32) {
+    let product = ring.moduli(limbs).fold(1u128, |product, q| product * u128::from(q.value()));
+    (product, 128 - product.leading_zeros())
+}
+
+impl ReplyShape {
+    /// Refuses shapes that do not exist.
+    pub(crate) fn check(&self, parameters: &Parameters) -> Result<(), Error> {
+        if !(1..=MAX_REPLY_LIMBS.min(parameters.limbs())).contains(&self.limbs) {
+            return Err(Error::Level(self.limbs, MAX_REPLY_LIMBS));
+        }
+        let (_, bits) = modulus(parameters.ring(), self.limbs);
+        match self.low_bits.into_iter().find(|low| *low >= bits) {
+            Some(low) => Err(Error::Bits(low)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Refuses positions that are not increasing coefficients.
+pub(crate) fn check_positions(parameters: &Parameters, positions: &[u32]) -> Result<(), Error> {
+    let increasing = positions.windows(2).all(|pair| pair[0] < pair[1]);
+    match positions.last() {
+        Some(last) if increasing && (*last as usize) < parameters.degree() => Ok(()),
+        last => Err(Error::TooMany(last.map_or(0, |last| *last as usize), parameters.degree())),
+    }
+}
+
+impl NoiseModel {
+    /// The shortest reply for a ciphertext of this noise, with `values` coefficients of the first half; `None` if
+    /// two limbs do not hold it.
+    pub fn reply_shape(&self, noise: Noise, limbs: usize, values: usize) -> Option<ReplyShape> {
+        let mut best: Option<(f64, ReplyShape)> = None;
+        for to in 1..=MAX_REPLY_LIMBS.min(limbs) {
+            let switched = self.switch_down(noise, limbs, to);
+            let bits = self.log2_modulus(to).ceil() as u32;
+            for low0 in 0..bits {
+                // The largest low1 that still decrypts.
+                let fits = |low1: u32| self.decrypts(self.drop_bits(switched, low0, low1), to);
+                let Some(low1) = (0..bits).take_while(|low1| fits(*low1)).last() else { break };
+                let size = f64::from(bits - low0) * values as f64 + f64::from(bits - low1) * self.degree();
+                if best.is_none_or(|(least, _)| size < least) {
+                    best = Some((size, ReplyShape { limbs: to, low_bits: [low0, low1] }));
+                }
+            }
+        }
+        best.map(|(_, shape)| shape)
+    }
+}
+
+impl Evaluator {
+    /// Makes a reply. With `positions`, increasing coefficient numbers, only these are sent of the first half and
+    /// only these are decrypted.
+    ///
+    /// # Errors
+    /// If the ciphertext is of other parameters or has fewer limbs than the shape, or the shape or the positions
+    /// are impossible.
+    pub fn reply(
+        &self,
+        a: &Ciphertext,
+        shape: ReplyShape,
+        positions: Option<&[u32]>,
+    ) -> Result<Reply, Error> {
+        let parameters = self.parameters();
+        shape.check(parameters)?;
+        positions.map_or(Ok(()), |positions| check_positions(parameters, positions))?;
+        let mut low = self.switch_down(a, shape.limbs)?;
+        let ring = parameters.ring();
+        low.parts.iter_mut().for_each(|part| ring.inverse(part));
+        let everything = || (0..parameters.degree() as u32).collect::<Vec<_>>();
+        let first = positions.map_or_else(everything, <[u32]>::to_vec);
+        let halves = [
+            high_bits(ring, &low.parts[0], &first, shape.low_bits[0]),
+            high_bits(ring, &low.parts[1], &everything(), shape.low_bits[1]),
+        ];
+        Ok(Reply { id: a.id, shape, positions: positions.map(<[u32]>::to_vec), halves })
+    }
+}
+
+/// Rounds the coefficients at `positions` to multiples of 2^low.
+fn high_bits(ring: &Ring, poly: &Rows, positions: &[u32], low: u32) -> Vec<u128> {
+    let (_, bits) = modulus(ring, poly.count());
+    let half = (1u128 << low) >> 1;
+    let (q0, q1) = (ring.modulus(0), (poly.count() == 2).then(|| ring.modulus(1)));
+    let step = q1.map_or(0, |q1| q1.inverse(q1.reduce(q0.value())).unwrap_or(0));
+    positions
+        .iter()
+        .map(|position| {
+            let x0 = poly.row(0)[*position as usize];
+            let value = match q1 {
+                None => u128::from(x0),
+                Some(q1) => {
+                    let x1 = poly.row(1)[*position as usize];
+                    let high = q1.mul(q1.sub(x1, q1.reduce(x0)), step);
+                    u128::from(x0) + u128::from(q0.value()) * u128::from(high)
+                }
+            };
+            let rounded = (value + half) >> low;
+            // What rounds up to 2^bits is next to the modulus, that is to zero.
+            if rounded >> (bits - low) == 0 { rounded } else { 0 }
+        })
+        .collect()
+}
+
+impl SecretKey {
+    /// Decrypts a reply. Coefficients that were not sent are zero.
+    ///
+    /// # Errors
+    /// If the reply or the key is of other parameters.
+    pub fn decrypt_reply(&self, parameters: &Parameters, reply: &Reply) -> Result<Plaintext, Error> {
+        parameters.check_ring(self.ring_id, "secret key")?;
+        parameters.check(reply.id, "reply")?;
+        let ring = parameters.ring();
+        let [body, other] = [0, 1].map(|half| {
+            let mut poly = SecretRows(ring.zeros(reply.shape.limbs));
+            for (q, row) in ring.moduli(reply.shape.limbs).zip(poly.0.iter_mut()) {
+                for (index, value) in reply.halves[half].iter().enumerate() {
+                    let position = match &reply.positions {
+                        Some(positions) if half == 0 => positions[index] as usize,
+                        _ => index,
+                    };
+                    row[position] = q.reduce_wide(value << reply.shape.low_bits[half]);
+                }
+            }
+            poly
+        });
+        let mut phase = other;
+        ring.forward(&mut phase.0);
+        ring.mul_assign(&mut phase.0, &self.rows.0);
+        ring.inverse(&mut phase.0);
+        ring.add_assign(&mut phase.0, &body.0);
+        let mut message = rounded_message(parameters, &phase.0);
+        if let Some(positions) = &reply.positions {
+            let mut kept = kernel::modular::Words::zeros(parameters.degree());
+            positions.iter().for_each(|p| kept[*p as usize] = message.coefficients[*p as usize]);
+            message.coefficients = kept;
+        }
+        Ok(message)
+    }
+}
