@@ -26,7 +26,9 @@ fn head_commit(git: &Path) -> Option<String> {
     let head = read(&git.join("HEAD"))?;
     let hash = match head.strip_prefix("ref:").map(str::trim) {
         None => head,
-        Some(name) => read(&common.join(name)).or_else(|| packed(&read(&common.join("packed-refs"))?, name))?,
+        Some(name) => {
+            read(&common.join(name)).or_else(|| packed(&read(&common.join("packed-refs"))?, name))?
+        }
     };
     let hash = hash.trim();
     (hash.len() >= 12 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| hash[..12].to_owned())

@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn channels_sizes_and_what_is_no_picture() {
-        let last = Picture::from_tensor(&[1, 1, 2, 3], &[0., 3., 6., 0., 0., 0.]).unwrap();
+        let last = Picture::from_tensor(&[1, 2, 1, 3], &[0., 3., 6., 0., 0., 0.]).unwrap();
         assert_eq!(last.pixels, [0.5, 0.0]);
         let wide = Picture::from_tensor(&[3, 224, 224], &vec![1.0; 3 * 224 * 224]).unwrap();
         assert_eq!(wide.lines(Ink::Ascii).len(), 28);

@@ -1,5 +1,7 @@
 //! Private predictions between real processes, held against the integer reference.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
+
 mod common;
 
 use common::{Oribi, model};
@@ -10,8 +12,18 @@ fn check_contract(line: &Value) {
     let object = line.as_object().unwrap();
     let mut fields: Vec<&str> = object.keys().map(String::as_str).collect();
     fields.sort_unstable();
-    let wanted =
-        ["class", "input", "label", "model", "offline", "online", "output", "peak_rss_bytes", "protocol", "setup"];
+    let wanted = [
+        "class",
+        "input",
+        "label",
+        "model",
+        "offline",
+        "online",
+        "output",
+        "peak_rss_bytes",
+        "protocol",
+        "setup",
+    ];
     assert_eq!(fields, wanted);
     for phase in ["setup", "offline", "online"] {
         assert!(line[phase]["seconds"].as_f64().unwrap() >= 0.0);
@@ -36,8 +48,11 @@ fn the_demo_predicts_what_the_reference_says() {
     let output = oribi.run(&["demo", "--json"]);
     let people = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{people}");
-    let lines: Vec<Value> =
-        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(lines.len(), 10);
     let paths: Vec<String> = (0..10).map(|digit| model(&format!("digits/{digit}.png"))).collect();
     let expected = reference(&oribi, &paths.iter().map(String::as_str).collect::<Vec<_>>());
@@ -50,7 +65,11 @@ fn the_demo_predicts_what_the_reference_says() {
         assert_eq!(line["protocol"], "deepsecure");
         assert_eq!(line["input"], format!("{digit}.png"));
         assert!(line["online"]["client_bytes"].as_u64().unwrap() > 0);
-        assert_eq!(line["setup"]["client_bytes"].as_u64().unwrap() > 0, digit == 0, "set-up belongs to the first");
+        assert_eq!(
+            line["setup"]["client_bytes"].as_u64().unwrap() > 0,
+            digit == 0,
+            "set-up belongs to the first"
+        );
     }
     assert!(people.contains("10 of 10 right"), "{people}");
     assert!(people.contains("true label  7   right"), "{people}");
@@ -127,7 +146,8 @@ fn the_server_ends_with_its_tether() {
 fn an_interrupted_server_ends_in_good_order() {
     let oribi = Oribi::new();
     let server = oribi.serve(&[&model("digits.onnx")]);
-    let status = std::process::Command::new("kill").args(["-INT", &server.id().to_string()]).status().unwrap();
+    let status =
+        std::process::Command::new("kill").args(["-INT", &server.id().to_string()]).status().unwrap();
     assert!(status.success());
     server.finish();
 }

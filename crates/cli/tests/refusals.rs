@@ -1,5 +1,7 @@
 //! Wrong arguments, files and servers: the exit status, a few lines of words, never a panic.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
+
 mod common;
 
 use std::net::TcpListener;

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 
 /// Compute predictions in the clear, on this machine.
 ///
-/// --float computes as any ONNX runtime does; --fixed computes the integers that a private prediction gives exactly.
+/// With --float as any ONNX runtime does; with --fixed in the integers that a private prediction gives exactly.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The network, an ONNX file.

@@ -57,7 +57,10 @@ impl Oribi {
     /// The lines that `--json` prints.
     pub fn json(&self, arguments: &[&str]) -> Vec<Value> {
         let lines = self.stdout(arguments);
-        lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+        lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+            .collect()
     }
 
     /// Runs to a refusal with this exit status: a few lines of words on standard error, nothing on standard output.
@@ -74,8 +77,13 @@ impl Oribi {
     /// Starts a server on a free port, which ends with the returned value.
     pub fn serve(&self, arguments: &[&str]) -> Server {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--tether"]);
-        let mut child =
-            command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Ok(announced) = serde_json::from_str::<Value>(&line) else {
