@@ -28,26 +28,23 @@ pub trait Gates {
     /// When the stream of tables fails.
     fn and_known(&mut self, a: &Self::Wires, b: &Self::Known) -> Result<Self::Wires, Self::Error>;
 
-    /// `a ^ b`.
+    /// `a ^ b`, of the same number of lanes. Free: no table.
     fn xor(&mut self, a: &Self::Wires, b: &Self::Wires) -> Self::Wires;
 
-    /// `!a`.
+    /// `!a`. Free.
     fn not(&mut self, a: &Self::Wires) -> Self::Wires;
 
     /// A public constant in n instances.
     fn constant(&mut self, bit: bool, lanes: usize) -> Self::Wires;
-
-    /// `a ^ b` of known wires, which is known.
-    fn xor_known(&mut self, a: &Self::Known, b: &Self::Known) -> Self::Known;
-
-    /// The known wire whose instance i is instance `lanes[i]` of `a`.
-    fn gather_known(&self, a: &Self::Known, lanes: &[u32]) -> Self::Known;
 
     /// Forgets that the evaluator knows the values.
     fn forget(&self, known: &Self::Known) -> Self::Wires;
 
     /// The wire whose instance i is instance `lanes[i]` of `a`. Free: it moves labels.
     fn gather(&self, a: &Self::Wires, lanes: &[u32]) -> Self::Wires;
+
+    /// As [`Self::gather`], of a known wire.
+    fn gather_known(&self, known: &Self::Known, lanes: &[u32]) -> Self::Known;
 
     /// The instances of all parts, one part after the other. Free.
     fn concat(&self, parts: &[&Self::Wires]) -> Self::Wires;

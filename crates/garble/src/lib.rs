@@ -1,9 +1,17 @@
 //! Boolean circuits and gadgets; garbling and evaluating them.
 //!
-//! A circuit is a function generic over [`Gates`]. It is never a netlist in memory: it streams its gates into whichever
-//! interpreter runs it (clear, count, garble, evaluate), so price, meaning and execution cannot drift apart.
+//! A circuit is a function generic over [`gates::Gates`]. It is never a netlist in memory: it streams its gates into whichever
+//! interpreter runs it ([`clear`], [`count`], [`garbler`], [`evaluator`]), so price, meaning and execution cannot drift
+//! apart. [`gadgets`] are the circuits of arithmetic over [`word::Word`]s, in which public bits cost nothing;
+//! [`meaning`] says in plain integers what the less obvious ones compute.
 
+pub mod clear;
+pub mod count;
+pub mod evaluator;
 pub mod gadgets;
+pub mod garbler;
 pub mod gates;
 pub mod known;
+pub mod labels;
+pub mod meaning;
 pub mod word;

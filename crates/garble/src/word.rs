@@ -1,42 +1,133 @@
-//! Bits that may be public, and words of them.
+//! Bits and words of a circuit, in which what is public stays public.
 
 use crate::gates::Gates;
 
-/// A wire in n lanes, or a constant that both parties know and that costs nothing.
-#[derive(Clone, Debug)]
+/// One bit of a circuit in n instances: public and the same in all of them, or a wire. Gates on public bits fold away.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bit<W> {
-    /// The same value in every lane.
+    /// Known to both sides while the circuit is being written.
     Public(bool),
     /// A wire.
     Wire(W),
 }
 
-/// A two's complement number in each lane: its bits, the lowest first, the last one the sign.
-#[derive(Clone, Debug)]
+impl<W: Clone> Bit<W> {
+    /// `!self`.
+    pub fn not<G: Gates<Wires = W>>(&self, g: &mut G) -> Self {
+        match self {
+            Self::Public(bit) => Self::Public(!bit),
+            Self::Wire(wire) => Self::Wire(g.not(wire)),
+        }
+    }
+
+    /// `self ^ other`.
+    pub fn xor<G: Gates<Wires = W>>(&self, g: &mut G, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Public(false), bit) | (bit, Self::Public(false)) => bit.clone(),
+            (Self::Public(true), bit) | (bit, Self::Public(true)) => bit.not(g),
+            (Self::Wire(a), Self::Wire(b)) => Self::Wire(g.xor(a, b)),
+        }
+    }
+
+    /// `self & other`: one AND if both are wires.
+    ///
+    /// # Errors
+    /// When the stream of tables fails.
+    pub fn and<G: Gates<Wires = W>>(&self, g: &mut G, other: &Self) -> Result<Self, G::Error> {
+        Ok(match (self, other) {
+            (Self::Public(false), _) | (_, Self::Public(false)) => Self::Public(false),
+            (Self::Public(true), bit) | (bit, Self::Public(true)) => bit.clone(),
+            (Self::Wire(a), Self::Wire(b)) => Self::Wire(g.and(a, b)?),
+        })
+    }
+
+    /// `self & known`: one known AND if this is a wire.
+    ///
+    /// # Errors
+    /// When the stream of tables fails.
+    pub fn and_known<G: Gates<Wires = W>>(&self, g: &mut G, known: &G::Known) -> Result<Self, G::Error> {
+        Ok(match self {
+            Self::Public(false) => Self::Public(false),
+            Self::Public(true) => Self::Wire(g.forget(known)),
+            Self::Wire(wire) => Self::Wire(g.and_known(wire, known)?),
+        })
+    }
+
+    /// `self | other`: one AND if both are wires.
+    ///
+    /// # Errors
+    /// When the stream of tables fails.
+    pub fn or<G: Gates<Wires = W>>(&self, g: &mut G, other: &Self) -> Result<Self, G::Error> {
+        let both = self.and(g, other)?;
+        let either = self.xor(g, other);
+        Ok(both.xor(g, &either))
+    }
+
+    /// `if self { a } else { b }`: one AND if this is a wire and the others differ.
+    ///
+    /// # Errors
+    /// When the stream of tables fails.
+    pub fn choose<G: Gates<Wires = W>>(&self, g: &mut G, a: &Self, b: &Self) -> Result<Self, G::Error> {
+        match (self, a, b) {
+            (Self::Public(true), a, _) => Ok(a.clone()),
+            (Self::Public(false), _, b) => Ok(b.clone()),
+            (_, Self::Public(a), Self::Public(b)) if a == b => Ok(Self::Public(*a)),
+            _ => {
+                let difference = a.xor(g, b);
+                Ok(self.and(g, &difference)?.xor(g, b))
+            }
+        }
+    }
+
+    /// The carry of `a + b + self`, their majority: one AND if all are wires.
+    ///
+    /// # Errors
+    /// When the stream of tables fails.
+    pub fn carry<G: Gates<Wires = W>>(&self, g: &mut G, a: &Self, b: &Self) -> Result<Self, G::Error> {
+        // With two public bits the majority is one of the three.
+        match (a, b, self) {
+            (Self::Public(p), Self::Public(q), other)
+            | (Self::Public(p), other, Self::Public(q))
+            | (other, Self::Public(p), Self::Public(q)) => {
+                return Ok(if p == q { Self::Public(*p) } else { other.clone() });
+            }
+            _ => {}
+        }
+        let (a, b) = (a.xor(g, self), b.xor(g, self));
+        Ok(a.and(g, &b)?.xor(g, self))
+    }
+}
+
+/// A two's-complement integer in n instances, least significant bit first. The last bit is the sign, so a word of w bits has
+/// values in `[-2^(w-1), 2^(w-1))`; the word of no bits is zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word<W> {
     bits: Vec<Bit<W>>,
     lanes: usize,
 }
 
 impl<W> Default for Word<W> {
-    /// Zero in no lanes.
+    /// No bits, no instances.
     fn default() -> Self {
-        Self { bits: vec![Bit::Public(false)], lanes: 0 }
+        Self { bits: Vec::new(), lanes: 0 }
     }
 }
 
 impl<W> Word<W> {
-    /// A word of these bits, the lowest first. No bits at all are a zero.
-    pub fn new(mut bits: Vec<Bit<W>>, lanes: usize) -> Self {
-        if bits.is_empty() {
-            bits.push(Bit::Public(false));
-        }
+    /// The word of these bits, in this many instances.
+    pub fn new(bits: Vec<Bit<W>>, lanes: usize) -> Self {
         Self { bits, lanes }
     }
 
-    /// The bits, the lowest first; at least one.
-    pub fn bits(&self) -> &[Bit<W>] {
-        &self.bits
+    /// The word whose bits are these wires, all of this many instances.
+    pub fn from_wires(wires: Vec<W>, lanes: usize) -> Self {
+        Self { bits: wires.into_iter().map(Bit::Wire).collect(), lanes }
+    }
+
+    /// A public number in its low `width` bits.
+    pub fn public(value: i64, width: usize, lanes: usize) -> Self {
+        let bit = |i: usize| Bit::Public((value >> i.min(63)) & 1 == 1);
+        Self { bits: (0..width).map(bit).collect(), lanes }
     }
 
     /// Number of bits.
@@ -44,108 +135,37 @@ impl<W> Word<W> {
         self.bits.len()
     }
 
-    /// Number of lanes.
+    /// Number of instances.
     pub fn lanes(&self) -> usize {
         self.lanes
     }
 
-    /// The highest bit.
-    pub fn sign(&self) -> &Bit<W> {
-        &self.bits[self.bits.len() - 1]
-    }
-
-    /// Bit `index`, the sign where the word is shorter.
-    pub fn bit(&self, index: usize) -> &Bit<W> {
-        &self.bits[index.min(self.bits.len() - 1)]
+    /// The bits, least significant first.
+    pub fn bits(&self) -> &[Bit<W>] {
+        &self.bits
     }
 }
 
-/// `a & b`; a public operand costs nothing.
-///
-/// # Errors
-/// When the stream of tables fails.
-pub fn and<G: Gates>(gates: &mut G, a: &Bit<G::Wires>, b: &Bit<G::Wires>) -> Result<Bit<G::Wires>, G::Error> {
-    match (a, b) {
-        (Bit::Public(false), _) | (_, Bit::Public(false)) => Ok(Bit::Public(false)),
-        (Bit::Public(true), other) | (other, Bit::Public(true)) => Ok(other.clone()),
-        (Bit::Wire(a), Bit::Wire(b)) => Ok(Bit::Wire(gates.and(a, b)?)),
+impl<W: Clone> Word<W> {
+    /// Bit i, the sign being repeated beyond the width.
+    pub fn bit(&self, i: usize) -> Bit<W> {
+        self.bits.get(i).or(self.bits.last()).cloned().unwrap_or(Bit::Public(false))
     }
-}
 
-/// `a & b` where the evaluator knows b.
-///
-/// # Errors
-/// When the stream of tables fails.
-pub fn and_known<G: Gates>(
-    gates: &mut G,
-    a: &Bit<G::Wires>,
-    b: &G::Known,
-) -> Result<Bit<G::Wires>, G::Error> {
-    match a {
-        Bit::Public(false) => Ok(Bit::Public(false)),
-        Bit::Public(true) => Ok(Bit::Wire(gates.forget(b))),
-        Bit::Wire(a) => Ok(Bit::Wire(gates.and_known(a, b)?)),
+    /// The sign.
+    pub fn sign(&self) -> Bit<W> {
+        self.bit(usize::MAX)
     }
-}
 
-/// `a ^ b`.
-pub fn xor<G: Gates>(gates: &mut G, a: &Bit<G::Wires>, b: &Bit<G::Wires>) -> Bit<G::Wires> {
-    match (a, b) {
-        (Bit::Public(a), Bit::Public(b)) => Bit::Public(a ^ b),
-        (Bit::Public(false), other) | (other, Bit::Public(false)) => other.clone(),
-        (Bit::Public(true), Bit::Wire(wire)) | (Bit::Wire(wire), Bit::Public(true)) => Bit::Wire(gates.not(wire)),
-        (Bit::Wire(a), Bit::Wire(b)) => Bit::Wire(gates.xor(a, b)),
+    /// Every bit as a wire: public ones become constants. What the engine reveals or hands on.
+    pub fn wires<G: Gates<Wires = W>>(&self, g: &mut G) -> Vec<W> {
+        let lanes = self.lanes;
+        self.bits
+            .iter()
+            .map(|bit| match bit {
+                Bit::Public(bit) => g.constant(*bit, lanes),
+                Bit::Wire(wire) => wire.clone(),
+            })
+            .collect()
     }
-}
-
-/// `!a`.
-pub fn not<G: Gates>(gates: &mut G, a: &Bit<G::Wires>) -> Bit<G::Wires> {
-    xor(gates, a, &Bit::Public(true))
-}
-
-/// `a | b`.
-///
-/// # Errors
-/// When the stream of tables fails.
-pub fn or<G: Gates>(gates: &mut G, a: &Bit<G::Wires>, b: &Bit<G::Wires>) -> Result<Bit<G::Wires>, G::Error> {
-    let both = and(gates, a, b)?;
-    let either = xor(gates, a, b);
-    Ok(xor(gates, &either, &both))
-}
-
-/// `if select { a } else { b }`, one AND.
-///
-/// # Errors
-/// When the stream of tables fails.
-pub fn mux<G: Gates>(
-    gates: &mut G,
-    select: &Bit<G::Wires>,
-    a: &Bit<G::Wires>,
-    b: &Bit<G::Wires>,
-) -> Result<Bit<G::Wires>, G::Error> {
-    let differ = xor(gates, a, b);
-    let chosen = and(gates, select, &differ)?;
-    Ok(xor(gates, &chosen, b))
-}
-
-/// Carry of a full adder, `majority(a, b, c)`, with one AND.
-///
-/// # Errors
-/// When the stream of tables fails.
-pub fn carry<G: Gates>(
-    gates: &mut G,
-    a: &Bit<G::Wires>,
-    b: &Bit<G::Wires>,
-    c: &Bit<G::Wires>,
-) -> Result<Bit<G::Wires>, G::Error> {
-    // Two equal public bits decide the majority, two different ones leave it to the third.
-    for (a, b, c) in [(a, b, c), (a, c, b), (b, c, a)] {
-        if let (Bit::Public(a), Bit::Public(b)) = (a, b) {
-            return Ok(if a == b { Bit::Public(*a) } else { c.clone() });
-        }
-    }
-    let ac = xor(gates, a, c);
-    let bc = xor(gates, b, c);
-    let both = and(gates, &ac, &bc)?;
-    Ok(xor(gates, &both, c))
 }

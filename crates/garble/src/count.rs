@@ -1,0 +1,103 @@
+//! The interpreter that only counts: the cost model.
+
+use core::convert::Infallible;
+
+use kernel::half_gates::{ROWS_PER_AND, ROWS_PER_KNOWN_AND};
+
+use crate::gates::Gates;
+
+/// Gates of a circuit, over all instances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// AND gates of two rows.
+    pub ands: u64,
+    /// AND gates of one row, where the evaluator knows an operand.
+    pub known_ands: u64,
+    /// XOR gates.
+    pub xors: u64,
+}
+
+impl Counts {
+    /// Bytes of garbled tables.
+    pub fn table_bytes(&self) -> u64 {
+        let rows = self.ands * ROWS_PER_AND as u64 + self.known_ands * ROWS_PER_KNOWN_AND as u64;
+        rows * size_of::<kernel::block::Block>() as u64
+    }
+}
+
+/// Counts gates; a wire is just its number of instances.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Count(Counts);
+
+/// One wire of a counted circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountedWires(usize);
+
+impl Count {
+    /// What has been counted.
+    pub fn counts(&self) -> Counts {
+        self.0
+    }
+
+    /// An input wire.
+    pub fn input(&self, lanes: usize) -> CountedWires {
+        CountedWires(lanes)
+    }
+
+    /// A wire that the evaluator knows.
+    pub fn known(&self, lanes: usize) -> CountedWires {
+        CountedWires(lanes)
+    }
+}
+
+impl Gates for Count {
+    type Wires = CountedWires;
+    type Known = CountedWires;
+    type Error = Infallible;
+
+    fn lanes(&self, wires: &CountedWires) -> usize {
+        wires.0
+    }
+
+    fn and(&mut self, a: &CountedWires, b: &CountedWires) -> Result<CountedWires, Infallible> {
+        debug_assert_eq!(a, b);
+        self.0.ands += a.0 as u64;
+        Ok(*a)
+    }
+
+    fn and_known(&mut self, a: &CountedWires, b: &CountedWires) -> Result<CountedWires, Infallible> {
+        debug_assert_eq!(a, b);
+        self.0.known_ands += a.0 as u64;
+        Ok(*a)
+    }
+
+    fn xor(&mut self, a: &CountedWires, b: &CountedWires) -> CountedWires {
+        debug_assert_eq!(a, b);
+        self.0.xors += a.0 as u64;
+        *a
+    }
+
+    fn not(&mut self, a: &CountedWires) -> CountedWires {
+        *a
+    }
+
+    fn constant(&mut self, _bit: bool, lanes: usize) -> CountedWires {
+        CountedWires(lanes)
+    }
+
+    fn forget(&self, known: &CountedWires) -> CountedWires {
+        *known
+    }
+
+    fn gather(&self, _a: &CountedWires, lanes: &[u32]) -> CountedWires {
+        CountedWires(lanes.len())
+    }
+
+    fn gather_known(&self, _known: &CountedWires, lanes: &[u32]) -> CountedWires {
+        CountedWires(lanes.len())
+    }
+
+    fn concat(&self, parts: &[&CountedWires]) -> CountedWires {
+        CountedWires(parts.iter().map(|part| part.0).sum())
+    }
+}
