@@ -70,6 +70,13 @@ impl<W: Clone> Multiples<W> {
     pub fn gather<G: Gates<Wires = W>>(&self, g: &G, lanes: &[u32]) -> Self {
         Self { one: super::gather(g, &self.one, lanes), three: super::gather(g, &self.three, lanes) }
     }
+
+    /// The instances of all parts, one after the other. Free.
+    pub fn concat<G: Gates<Wires = W>>(g: &mut G, parts: &[&Self]) -> Self {
+        let ones: Vec<&Word<W>> = parts.iter().map(|part| &part.one).collect();
+        let threes: Vec<&Word<W>> = parts.iter().map(|part| &part.three).collect();
+        Self { one: super::concat(g, &ones), three: super::concat(g, &threes) }
+    }
 }
 
 /// The sum of a word and a bit in its lowest place, not yet added up: the bit rides into the next addition as its carry.
