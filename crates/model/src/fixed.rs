@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::movement::Move;
+
 /// Index of a node, and of the one tensor it makes.
 pub type NodeId = usize;
 
@@ -24,6 +26,25 @@ pub enum NumberFormat {
     },
     /// Integers without truncation or wrap: every shift is zero.
     Exact,
+}
+
+/// Sizes up to which a graph from a peer is accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Nodes.
+    pub nodes: usize,
+    /// Values of one tensor.
+    pub elements: usize,
+    /// Values of all tensors.
+    pub total: usize,
+    /// Values of all parameters.
+    pub parameters: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { nodes: 10_000, elements: 1 << 26, total: 1 << 30, parameters: 1 << 29 }
+    }
 }
 
 /// The integers of one tensor.
@@ -119,6 +140,13 @@ pub struct Window {
 
 /// What a node computes. `sat` clamps to the node's format under [`NumberFormat::Word16`] and is the identity
 /// otherwise; `>>` is the arithmetic shift (floor). Where rounding is wanted its half is in the bias or stated.
+///
+/// Under [`NumberFormat::Ring`] every sum and product is an element of Z_{2^k}, read as a signed number before it is
+/// shifted; [`Format::bits`] then states the range that is expected, and values beyond it (but within k bits) stay as they
+/// are. Sigmoid and tanh clamp their operand to its format first, under every number format.
+///
+/// Operations that only choose or move values (`Relu`, `Clamp`, `MaxPool`, `LeakyRelu`, `PRelu` and the data movements)
+/// have the format of their operand; a `Concat` has its operands' `frac` and at least their `bits`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op {
     /// One of the graph's inputs.
@@ -269,6 +297,21 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// The data movement that this operation is, if it is one.
+    pub fn movement(&self) -> Option<Move<'_>> {
+        Some(match self {
+            Self::Reshape => Move::Reshape,
+            Self::Transpose { perm } => Move::Transpose(perm),
+            Self::Slice { start, step } => Move::Slice(start, step),
+            Self::Concat { axis } => Move::Concat(*axis),
+            Self::Pad { before, after, .. } => Move::Pad(before, after),
+            Self::Expand => Move::Expand,
+            _ => return None,
+        })
+    }
+}
+
 /// An operand of [`Op::Sum`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Term {
@@ -283,6 +326,19 @@ pub struct Term {
 pub struct Params {
     /// One tensor for each entry of [`FixedGraph::params`], in row-major order.
     pub tensors: Vec<ParamData>,
+}
+
+impl Format {
+    /// Smallest and largest value.
+    pub fn limits(&self) -> (i64, i64) {
+        let half = 1i64 << (self.bits.clamp(1, 63) - 1);
+        (-half, half - 1)
+    }
+
+    /// What one unit stands for.
+    pub fn unit(&self) -> f64 {
+        2f64.powi(-self.frac)
+    }
 }
 
 /// The values of one secret tensor, as narrow as they fit.

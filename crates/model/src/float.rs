@@ -8,7 +8,6 @@ use crate::error::{Error, quote};
 use crate::fixed::{NodeId, Post};
 use crate::graph::{Graph, Layer, Node};
 use crate::kernels::{self, ConvShape};
-use crate::movement::broadcast_strides;
 use crate::tensor::Tensor;
 
 /// Runs a network on its inputs and returns its outputs, each with its last step (softmax) applied.
@@ -171,14 +170,6 @@ fn broadcast<'a>(tensor: &'a Tensor, shape: &[usize]) -> Cow<'a, [f32]> {
         return Cow::Borrowed(tensor.data());
     }
     Cow::Owned(crate::movement::Move::Expand.apply(&[(tensor.shape(), tensor.data())], shape, 0.0))
-}
-
-/// For each element, the index into a small tensor that is broadcast against `shape`.
-pub(crate) fn broadcast_index(small: &[usize], shape: &[usize]) -> Vec<u32> {
-    let count: usize = small.iter().product();
-    let index: Vec<u32> = (0..count as u32).collect();
-    debug_assert_eq!(broadcast_strides(small, shape).len(), shape.len());
-    crate::movement::Move::Expand.apply(&[(small, &index)], shape, 0)
 }
 
 /// Index of the largest of several values; of equal ones the first, or the last.

@@ -361,3 +361,40 @@ impl Graph {
         uses
     }
 }
+
+impl Graph {
+    /// Multiplications of one prediction: those with weights and those of private values.
+    pub fn products(&self) -> u64 {
+        (0..self.nodes.len()).map(|id| self.node_products(id)).sum()
+    }
+
+    /// Multiplications of one node.
+    pub fn node_products(&self, id: NodeId) -> u64 {
+        let node = &self.nodes[id];
+        let results: u64 = node.shape.iter().map(|&l| l as u64).product();
+        match &node.layer {
+            Layer::Conv { weight, .. } => results * (weight.data().len() / weight.shape()[0]) as u64,
+            Layer::Dense { weight, .. } => results * weight.shape()[1] as u64,
+            Layer::Affine { factor: Some(_), .. } | Layer::PRelu { .. } | Layer::Product => results,
+            _ => 0,
+        }
+    }
+
+    /// Number of weights.
+    pub fn parameters(&self) -> u64 {
+        self.nodes.iter().map(Node::parameters).sum()
+    }
+}
+
+impl Node {
+    /// Number of weights of the node.
+    pub fn parameters(&self) -> u64 {
+        let count = |t: &Arc<Tensor>| t.data().len() as u64;
+        match &self.layer {
+            Layer::Conv { weight, bias, .. } | Layer::Dense { weight, bias } => count(weight) + count(bias),
+            Layer::Affine { factor, addend } => factor.iter().chain(addend).map(count).sum(),
+            Layer::PRelu { slope } => count(slope),
+            _ => 0,
+        }
+    }
+}

@@ -12,9 +12,16 @@ mod kernels;
 pub mod movement;
 pub mod onnx;
 pub mod passes;
+pub mod quantise;
+pub mod ranges;
+pub mod reference;
 pub mod shapes;
+pub mod side;
 pub mod tensor;
+mod validate;
+mod values;
 
 pub use error::Error;
 pub use graph::Graph;
+pub use side::{Meta, Side};
 pub use tensor::Tensor;

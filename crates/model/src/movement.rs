@@ -1,9 +1,10 @@
 //! Data movement: operations whose every result element is one operand element or a constant.
 //!
 //! All of them are strided copies. One executor serves floats, integers and, run on indices instead of values, the map
-//! that tells an engine where each element comes from ([`index_map`]).
+//! that tells an engine where each element comes from ([`sources`]).
 
 use crate::error::Error;
+use crate::fixed::{FixedGraph, Node, Op};
 use crate::tensor::elements;
 
 /// A data movement, borrowed from a layer of either graph.
@@ -29,12 +30,12 @@ pub enum Source {
     /// Element of an operand, both counted from zero.
     Element {
         /// Position among the node's operands.
-        operand: u32,
+        operand: usize,
         /// Row-major index.
-        element: u32,
+        index: usize,
     },
-    /// The constant of a margin.
-    Constant,
+    /// A public constant.
+    Constant(i64),
 }
 
 /// Steps in memory between neighbours along each axis.
@@ -212,21 +213,23 @@ fn pad<T: Copy>(data: &[T], shape: &[usize], before: &[usize], out: &[usize], fi
     result
 }
 
-/// For each element of a movement's result, where it comes from.
-///
-/// # Errors
-/// If the shapes do not fit the movement.
-pub fn index_map(movement: Move<'_>, inputs: &[&[usize]], target: &[usize]) -> Result<Vec<Source>, Error> {
-    let out = movement.shape(inputs, target)?;
-    let sources: Vec<Vec<Source>> = inputs
+/// For each element of a data movement's result in a checked graph, where it comes from; a public constant comes from
+/// itself. Empty for operations that compute.
+pub fn sources(graph: &FixedGraph, node: &Node) -> Vec<Source> {
+    if let Op::Constant { values } = &node.op {
+        return values.iter().map(|&v| Source::Constant(v)).collect();
+    }
+    let Some(movement) = node.op.movement() else { return Vec::new() };
+    let fill = if let Op::Pad { value, .. } = node.op { value } else { 0 };
+    let shapes: Vec<&[usize]> = node.inputs.iter().map(|&i| graph.nodes[i].shape.as_slice()).collect();
+    let elements: Vec<Vec<Source>> = shapes
         .iter()
         .enumerate()
         .map(|(operand, shape)| {
-            let count: usize = shape.iter().product();
-            (0..count as u32).map(|element| Source::Element { operand: operand as u32, element }).collect()
+            (0..shape.iter().product()).map(|index| Source::Element { operand, index }).collect()
         })
         .collect();
     let views: Vec<(&[usize], &[Source])> =
-        inputs.iter().zip(&sources).map(|(s, d)| (*s, d.as_slice())).collect();
-    Ok(movement.apply(&views, &out, Source::Constant))
+        shapes.iter().zip(&elements).map(|(s, e)| (*s, e.as_slice())).collect();
+    movement.apply(&views, &node.shape, Source::Constant(fill))
 }

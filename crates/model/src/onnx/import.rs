@@ -13,7 +13,7 @@ use crate::tensor::elements;
 use super::attributes::NodeView;
 use super::constant::{Constant, Data};
 use super::proto::{GraphProto, ModelProto, ValueInfoProto, element};
-use super::{activations, arithmetic, linear, moves, pools};
+use super::{Options, activations, arithmetic, linear, moves, pools};
 
 /// What a name of the file stands for.
 #[derive(Clone, Debug)]
@@ -55,12 +55,8 @@ pub(super) struct Importer<'a> {
     unsupported: BTreeMap<(String, String), Unsupported>,
 }
 
-/// Imports a decoded model; `shapes` overrides the shapes of inputs by name.
-pub(super) fn import(
-    model: &ModelProto,
-    folder: Option<&Path>,
-    shapes: &BTreeMap<String, Vec<usize>>,
-) -> Result<Graph, Error> {
+/// Imports a decoded model.
+pub(super) fn import(model: &ModelProto, folder: Option<&Path>, options: &Options) -> Result<Graph, Error> {
     let proto = model.graph.as_ref().ok_or_else(|| Error::Decode("it has no graph".into()))?;
     if !proto.sparse_initializer.is_empty() {
         return Err(Error::Decode("sparse initializers are not supported; export dense weights".into()));
@@ -72,7 +68,7 @@ pub(super) fn import(
     import.initializers(proto)?;
     for input in &proto.input {
         if !import.values.contains_key(input.name.as_str()) {
-            import.input(input, shapes)?;
+            import.input(input, options)?;
         }
     }
     for node in order {
@@ -179,15 +175,11 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    fn input(
-        &mut self,
-        info: &'a ValueInfoProto,
-        shapes: &BTreeMap<String, Vec<usize>>,
-    ) -> Result<(), Error> {
+    fn input(&mut self, info: &'a ValueInfoProto, options: &Options) -> Result<(), Error> {
         let bad = |problem: String| Error::at(&info.name, format!("input {problem}"));
         let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
         let tensor = tensor.ok_or_else(|| bad("is not a tensor".into()))?;
-        let shape = match shapes.get(&info.name) {
+        let shape = match options.shapes.get(&info.name).or(options.only.as_ref()) {
             Some(shape) => shape.clone(),
             None => {
                 let dims = tensor

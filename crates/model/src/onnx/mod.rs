@@ -35,6 +35,8 @@ pub const MAX_FILE: u64 = 1 << 30;
 pub struct Options {
     /// Shapes of inputs by name, for files that leave them open.
     pub shapes: BTreeMap<String, Vec<usize>>,
+    /// Shape of the only input, whatever its name.
+    pub only: Option<Vec<usize>>,
 }
 
 /// Reads a model file. External data is read from the file's own folder only.
@@ -77,7 +79,7 @@ fn decode(bytes: Bytes, folder: Option<&Path>, options: &Options) -> Result<Grap
     }
     guard::check(&bytes)?;
     let model = proto::ModelProto::decode(bytes).map_err(|e| Error::Decode(e.to_string()))?;
-    let graph = import::import(&model, folder, &options.shapes)?;
+    let graph = import::import(&model, folder, options)?;
     drop(model);
     crate::passes::simplify(graph)
 }

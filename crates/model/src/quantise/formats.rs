@@ -1,0 +1,119 @@
+//! The format of every tensor, from its range and from what its readers need of it.
+
+use crate::fixed::{Format, NumberFormat};
+use crate::graph::{Graph, Layer};
+use crate::ranges::Ranges;
+
+use super::Width;
+use super::scale::integer_bits;
+
+/// Fraction bits where the range allows them.
+const USUAL: i32 = 12;
+/// Fraction bits below which a word grows beyond 16 bits.
+const LEAST: i32 = 10;
+/// Beyond these the functions are flat, at 12 fraction bits.
+const SIGMOID_FLAT: f64 = 15.99;
+const TANH_FLAT: f64 = 7.99;
+
+/// An interval; empty where low > high.
+type Span = [f64; 2];
+const EMPTY: Span = [f64::INFINITY, f64::NEG_INFINITY];
+
+fn hull(a: Span, b: Span) -> Span {
+    [a[0].min(b[0]), a[1].max(b[1])]
+}
+
+/// The part of each tensor's range that matters: what a ReLU cuts off need not fit the word before it, since the value
+/// saturates to something the ReLU maps to the same zero.
+pub(super) fn needed(graph: &Graph, ranges: &Ranges) -> Vec<Span> {
+    let mut wanted = vec![EMPTY; graph.nodes.len()];
+    let mut extra = vec![EMPTY; graph.nodes.len()];
+    for output in &graph.outputs {
+        wanted[output.node] = range(ranges, output.node);
+    }
+    for id in (0..graph.nodes.len()).rev() {
+        let own = range(ranges, id);
+        let node = &graph.nodes[id];
+        if matches!(node.layer, Layer::Input { .. }) || wanted[id][0] > wanted[id][1] {
+            wanted[id] = own;
+        }
+        let cut = [wanted[id][0].clamp(own[0], own[1]), wanted[id][1].clamp(own[0], own[1])];
+        wanted[id] = hull(cut, extra[id]);
+        for &operand in &node.inputs {
+            let full = range(ranges, operand);
+            let (need, beyond) = match &node.layer {
+                Layer::Relu => ([0.0, wanted[id][1].max(0.0)], extra[id]),
+                Layer::Clamp { .. } | Layer::MaxPool { .. } => (wanted[id], extra[id]),
+                Layer::LeakyRelu { .. } | Layer::PRelu { .. } => (full, hull(own, extra[id])),
+                Layer::Pad { value, .. } => (wanted[id], hull(extra[id], [f64::from(*value); 2])),
+                Layer::Sigmoid => ([full[0].max(-SIGMOID_FLAT), full[1].min(SIGMOID_FLAT)], EMPTY),
+                Layer::Tanh => ([full[0].max(-TANH_FLAT), full[1].min(TANH_FLAT)], EMPTY),
+                Layer::Concat { .. } => (full, EMPTY),
+                layer if layer.movement().is_some() => (wanted[id], extra[id]),
+                _ => (full, EMPTY),
+            };
+            wanted[operand] = hull(wanted[operand], need);
+            extra[operand] = hull(extra[operand], beyond);
+        }
+    }
+    wanted
+}
+
+fn range(ranges: &Ranges, id: usize) -> Span {
+    [f64::from(ranges.nodes[id].low), f64::from(ranges.nodes[id].high)]
+}
+
+/// Whether a layer's result has its operand's format.
+pub(super) fn shares(layer: &Layer) -> bool {
+    match layer {
+        Layer::Relu
+        | Layer::Clamp { .. }
+        | Layer::MaxPool { .. }
+        | Layer::LeakyRelu { .. }
+        | Layer::PRelu { .. } => true,
+        Layer::Concat { .. } => false,
+        other => other.movement().is_some(),
+    }
+}
+
+/// One format a node.
+pub(super) fn choose(graph: &Graph, ranges: &Ranges, number: NumberFormat, width: Width) -> Vec<Format> {
+    let needed = needed(graph, ranges);
+    let mut formats: Vec<Format> = Vec::with_capacity(graph.nodes.len());
+    for (id, node) in graph.nodes.iter().enumerate() {
+        let format = match &node.layer {
+            layer if shares(layer) => formats[node.inputs[0]],
+            Layer::ArgMax { axis, .. } => {
+                let count = graph.nodes[node.inputs[0]].shape[*axis];
+                Format { bits: super::scale::ceil_log2(count) + 1, frac: 0 }
+            }
+            Layer::Input { bytes: true } => Format { bits: 9, frac: 0 },
+            Layer::Product => {
+                let natural: i32 = node.inputs.iter().map(|&i| formats[i].frac).sum();
+                capped(of_span(needed[id], number, width), natural)
+            }
+            _ => of_span(needed[id], number, width),
+        };
+        formats.push(Format { bits: format.bits.max(2), ..format });
+    }
+    formats
+}
+
+/// A format with no more fraction bits than the computation has.
+fn capped(format: Format, most: i32) -> Format {
+    let drop = (format.frac - most).max(0);
+    Format { bits: (format.bits as i32 - drop).max(2) as u32, frac: format.frac - drop }
+}
+
+/// The format of a range.
+fn of_span([low, high]: Span, number: NumberFormat, width: Width) -> Format {
+    let i = integer_bits(low, high);
+    let usual = USUAL + width.extra;
+    // Small ranges keep at least 11 significant bits.
+    let fine = usual.max(usual - 1 - i).min(30);
+    let frac = match number {
+        NumberFormat::Word16 if width.extra == 0 => fine.min(15 - i).max(LEAST.min(fine)),
+        _ => fine,
+    };
+    Format { bits: (i + frac + 1).clamp(2, 62) as u32, frac }
+}

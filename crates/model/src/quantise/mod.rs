@@ -1,0 +1,177 @@
+//! From floats to fixed point.
+//!
+//! Every tensor gets a format from its range, every layer an exact integer meaning with the rounding in it (see
+//! [`crate::fixed`]). Weights have a power-of-two scale for each output channel, which costs nothing: the shift after the
+//! sum takes it back. Three number formats:
+//!
+//! - **word16**: 16 bits with 12 fraction bits where the range allows it; with a larger range fewer fraction bits, and
+//!   wider words where fewer than 10 would be left. Small ranges take fewer bits, since each costs gates. Results saturate.
+//! - **ring**: integers modulo 2^k. Tensors keep 12 fraction bits; k follows from the largest sum.
+//! - **exact**: nothing is shifted away, so that fraction bits add up from layer to layer.
+
+mod emit;
+mod exact;
+mod formats;
+mod scale;
+
+use crate::error::Error;
+use crate::fixed::{FixedGraph, NumberFormat, Params};
+use crate::float;
+use crate::graph::Graph;
+use crate::ranges::Ranges;
+use crate::reference;
+
+/// The width of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightBits {
+    /// So many bits, sign included.
+    Fixed(u32),
+    /// The smallest of a few widths whose output error on samples is below 1%.
+    Auto,
+}
+
+/// How to quantise.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The number format. `Ring { bits: 0 }` lets the ranges choose the ring; another width must suffice.
+    pub number: NumberFormat,
+    /// The width of weights.
+    pub weight_bits: WeightBits,
+}
+
+impl Options {
+    /// A number format with its defaults: weights as wide as accuracy asks for.
+    pub fn new(number: NumberFormat) -> Self {
+        Self { number, weight_bits: WeightBits::Auto }
+    }
+
+    /// DeepSecure's words.
+    pub fn word16() -> Self {
+        Self::new(NumberFormat::Word16)
+    }
+
+    /// A ring as wide as the ranges ask for.
+    pub fn ring() -> Self {
+        Self::new(NumberFormat::Ring { bits: 0 })
+    }
+
+    /// Integers without truncation.
+    pub fn exact() -> Self {
+        Self::new(NumberFormat::Exact)
+    }
+}
+
+/// The error of outputs, relative to `max(1, largest output)`, that automatic widths aim at.
+const GOAL: f64 = 0.01;
+/// Multiplications that trying widths may cost, for each width.
+const BUDGET: u64 = 4_000_000_000;
+
+/// What a quantisation can choose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Width {
+    /// Bits of weights.
+    pub weight: u32,
+    /// Fraction bits of tensors beyond the usual.
+    pub extra: i32,
+}
+
+/// Quantises a graph.
+///
+/// # Errors
+/// If the number format cannot hold the network; the text says why and what to use instead.
+pub fn quantise(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(FixedGraph, Params), Error> {
+    if ranges.nodes.len() != graph.nodes.len() {
+        return Err(Error::Quantise("the ranges are those of another graph".into()));
+    }
+    if options.number == NumberFormat::Exact {
+        return exact::quantise(graph, ranges, options.weight_bits);
+    }
+    let weights: &[u32] = match options.number {
+        NumberFormat::Ring { .. } => &[12, 14, 16, 20],
+        _ => &[8, 10, 12, 16],
+    };
+    if let WeightBits::Fixed(weight) = options.weight_bits {
+        return with_width(graph, ranges, options.number, Width { weight, extra: 0 });
+    }
+    let trial = Trial::new(graph, ranges)?;
+    let mut widths: Vec<Width> = weights.iter().map(|&weight| Width { weight, extra: 0 }).collect();
+    // Deep networks add up the rounding of every tensor: no width of the weights helps there, finer tensors do.
+    widths.extend([2, 4].map(|extra| Width { weight: weights[weights.len() - 1], extra }));
+    let mut best: Option<(f64, (FixedGraph, Params))> = None;
+    let mut failure = None;
+    for width in widths {
+        match with_width(graph, ranges, options.number, width) {
+            Ok(made) => {
+                let error = trial.error(&made)?;
+                if error < GOAL {
+                    return Ok(made);
+                }
+                if best.as_ref().is_none_or(|(least, _)| error < *least) {
+                    best = Some((error, made));
+                }
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    match (best, failure) {
+        (Some((_, made)), _) => Ok(made),
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(Error::Quantise("no width was tried".into())),
+    }
+}
+
+fn with_width(
+    graph: &Graph,
+    ranges: &Ranges,
+    number: NumberFormat,
+    width: Width,
+) -> Result<(FixedGraph, Params), Error> {
+    if !(2..=24).contains(&width.weight) {
+        return Err(Error::Quantise(format!("weights of {} bits; 2 to 24 are possible", width.weight)));
+    }
+    let formats = formats::choose(graph, ranges, number, width);
+    emit::emit(graph, ranges, number, width, &formats)
+}
+
+/// Samples on which widths are compared, with the float outputs.
+pub(crate) struct Trial<'a> {
+    samples: Vec<(&'a [crate::Tensor], Vec<crate::Tensor>)>,
+}
+
+impl<'a> Trial<'a> {
+    /// Takes as many of the samples as the budget allows.
+    pub(crate) fn new(graph: &Graph, ranges: &'a Ranges) -> Result<Self, Error> {
+        let count = (BUDGET / graph.products().max(1)).clamp(1, 8) as usize;
+        let samples = ranges
+            .samples
+            .iter()
+            .take(count)
+            .map(|sample| Ok((sample.as_slice(), float::trace(graph, sample, |_, _| {})?)))
+            .collect::<Result<_, Error>>()?;
+        Ok(Self { samples })
+    }
+
+    /// The largest error of any output over `max(1, largest output)`.
+    pub(crate) fn error(&self, (fixed, params): &(FixedGraph, Params)) -> Result<f64, Error> {
+        let mut worst = 0f64;
+        for (inputs, wanted) in &self.samples {
+            let integers: Vec<Vec<i64>> = inputs
+                .iter()
+                .enumerate()
+                .map(|(i, tensor)| fixed.quantise_input(i, tensor.data()))
+                .collect::<Result<_, Error>>()?;
+            for (i, values) in reference::run(fixed, params, &integers)?.iter().enumerate() {
+                let got = fixed.dequantise_raw(i, values)?;
+                worst = worst.max(relative_error(&got, wanted[i].data()));
+            }
+        }
+        Ok(worst)
+    }
+}
+
+/// The largest difference over `max(1, largest wanted value)`.
+pub fn relative_error(got: &[f32], wanted: &[f32]) -> f64 {
+    let top = wanted.iter().fold(1f32, |a, v| a.max(v.abs()));
+    let worst = got.iter().zip(wanted).fold(0f64, |a, (g, w)| a.max((f64::from(*g) - f64::from(*w)).abs()));
+    worst / f64::from(top)
+}

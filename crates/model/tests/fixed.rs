@@ -1,0 +1,96 @@
+//! The integer reference against the float outputs of onnxruntime.
+
+mod common;
+
+use std::path::Path;
+
+use common::{Array, data, error, mnist, npz};
+use model::fixed::{FixedGraph, Params};
+use model::quantise::{Options, quantise};
+use model::ranges::Ranges;
+use model::{Error, Graph, Side, Tensor, onnx, reference};
+
+fn build(graph: &Graph, options: &Options, data: &[Vec<Tensor>]) -> Result<(FixedGraph, Params), Error> {
+    let ranges = Ranges::measure(graph, &Side::default(), data)?;
+    quantise(graph, &ranges, options)
+}
+
+fn scores(made: &(FixedGraph, Params), input: &Tensor) -> Vec<f32> {
+    let x = made.0.quantise_input(0, input.data()).unwrap();
+    made.0.dequantise(0, &reference::run(&made.0, &made.1, &[x]).unwrap()[0]).unwrap()
+}
+
+/// Quantises a model and returns the largest error over its stored inputs.
+fn worst(
+    path: &Path,
+    options: &Options,
+    inputs: &[Tensor],
+    y: &Array,
+    calibrate: bool,
+) -> Result<f64, Error> {
+    let graph = onnx::load(path)?;
+    let data: Vec<Vec<Tensor>> =
+        if calibrate { inputs.iter().map(|x| vec![x.clone()]).collect() } else { vec![] };
+    let made = build(&graph, options, &data)?;
+    let each = y.values.len() / y.shape[0];
+    let errors =
+        inputs.iter().enumerate().map(|(i, x)| error(&scores(&made, x), &y.values[i * each..(i + 1) * each]));
+    let worst = errors.fold(0.0, f64::max);
+    let words = made.0.params.iter().map(|p| p.bits).collect::<Vec<_>>();
+    let bits = made.0.nodes.iter().map(|n| n.format.bits).max();
+    println!(
+        "{:<24} {:?} widest tensor {bits:?} parameters {:?}: {worst:.5}",
+        path.file_stem().unwrap().display(),
+        made.0.number,
+        words.iter().max()
+    );
+    Ok(worst)
+}
+
+const ALL: [&str; 11] = [
+    "gazelle_a",
+    "cryptonets",
+    "lola_small",
+    "deepsecure_b1",
+    "deepsecure_b2",
+    "minionn_mnist",
+    "minionn_cifar10",
+    "lola_cifar",
+    "deepsecure_b3",
+    "resnet32_cifar100",
+    "resnet32_cifar100_bn",
+];
+
+/// The stored inputs of a model.
+fn stored(data: &Path, name: &str) -> (Vec<Tensor>, Array) {
+    let arrays = npz(&data.join(format!("models/{name}.npz")));
+    let y = arrays["y"].clone();
+    let inputs = match arrays.get("x") {
+        Some(x) => (0..x.shape[0]).map(|i| x.row(i)).collect(),
+        None => {
+            let images = mnist().unwrap();
+            let shape = onnx::load(&data.join(format!("models/{name}.onnx"))).unwrap().nodes[0].shape.clone();
+            (0..100).map(|i| Tensor::new(shape.clone(), images[i].clone()).unwrap()).collect()
+        }
+    };
+    (inputs, y)
+}
+
+fn all_within(options: &Options) {
+    let Some(data) = data() else { return };
+    for name in ALL {
+        let (inputs, y) = stored(&data, name);
+        let e = worst(&data.join(format!("models/{name}.onnx")), options, &inputs, &y, false).unwrap();
+        assert!(e < 0.02, "{name}: {e}");
+    }
+}
+
+#[test]
+fn words_stay_within_two_percent() {
+    all_within(&Options::word16());
+}
+
+#[test]
+fn rings_stay_within_two_percent() {
+    all_within(&Options::ring());
+}
