@@ -17,6 +17,10 @@ use crate::tier::Tier;
 /// Bits on a side of the square that the kernels work on.
 pub const SIDE: usize = 128;
 
+/// Squares taken side by side: a row's blocks of a cache line. Rows of a power of two of bytes fall on few places of
+/// the cache, where a line would not stay until the next square asks for it.
+const LINE: usize = 4;
+
 /// Transposes a bit matrix of `rows` rows and `columns` columns, both multiples of 128: `input` is row-major with
 /// `columns / 128` blocks a row, `output` has `columns` rows of `rows / 128` blocks. Every block of `output` is written.
 ///
@@ -33,15 +37,20 @@ pub fn transpose_with(tier: Tier, input: &[Block], rows: usize, columns: usize, 
     assert_eq!(output.len(), input.len(), "blocks of output");
     let tier = tier.or_widest();
     let (wide, tall) = (columns / SIDE, rows / SIDE);
-    let mut square = [Block::ZERO; SIDE];
+    let mut squares = [[Block::ZERO; SIDE]; LINE];
     for down in 0..tall {
-        for across in 0..wide {
-            for (i, block) in square.iter_mut().enumerate() {
-                *block = input[(down * SIDE + i) * wide + across];
+        for across in (0..wide).step_by(LINE) {
+            let squares = &mut squares[..LINE.min(wide - across)];
+            for i in 0..SIDE {
+                let row = &input[(down * SIDE + i) * wide + across..][..squares.len()];
+                squares.iter_mut().zip(row).for_each(|(square, block)| square[i] = *block);
             }
-            square_with(tier, &mut square);
-            for (i, block) in square.iter().enumerate() {
-                output[(across * SIDE + i) * tall + down] = *block;
+            for (j, square) in squares.iter_mut().enumerate() {
+                square_with(tier, square);
+                let output = &mut output[(across + j) * SIDE * tall..][..SIDE * tall];
+                for (row, block) in output.chunks_exact_mut(tall).zip(square.iter()) {
+                    row[down] = *block;
+                }
             }
         }
     }
@@ -102,7 +111,9 @@ mod tests {
     #[test]
     fn every_tier_moves_every_bit() {
         for tier in Tier::available() {
-            for (rows, columns) in [(128, 128), (128, 384), (256, 128), (384, 256), (0, 128), (128, 0)] {
+            for (rows, columns) in
+                [(128, 128), (128, 384), (256, 128), (384, 256), (256, 640), (0, 128), (128, 0)]
+            {
                 check(tier, rows, columns);
             }
         }

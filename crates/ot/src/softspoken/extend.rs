@@ -59,12 +59,30 @@ pub(super) struct Streams {
 /// What is computed on one tile: kept from tile to tile, erased on drop.
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Workspace {
+    /// The counters of the tile: the plain text of every stream.
+    counters: Vec<Block>,
     /// The streams of a group.
     streams: Vec<Block>,
     /// Their sum: the receiver's pseudorandom choice bits.
     sum: Vec<Block>,
     /// For each bit of the offset, 128 OTs a block.
     columns: Vec<Block>,
+    /// The OTs of a last tile that ends within a block.
+    rows: Vec<Block>,
+}
+
+impl Workspace {
+    /// Transposes the columns of the tile of `length` blocks into the OTs of `output`, which may be up to 127 fewer.
+    fn transpose(&mut self, length: usize, output: &mut [Block]) {
+        let columns = &self.columns[..length * 128];
+        if output.len() == columns.len() {
+            transpose(columns, 128, length * 128, output);
+        } else {
+            self.rows.resize(columns.len(), Block::ZERO);
+            transpose(columns, 128, length * 128, &mut self.rows);
+            output.copy_from_slice(&self.rows[..output.len()]);
+        }
+    }
 }
 
 impl Streams {
@@ -87,9 +105,11 @@ impl Streams {
     fn workspace(&self, blocks: usize) -> Workspace {
         let tile = blocks.min(TILE);
         Workspace {
+            counters: vec![Block::ZERO; tile],
             streams: vec![Block::ZERO; tile << self.width.bits()],
             sum: vec![Block::ZERO; tile],
             columns: vec![Block::ZERO; tile * 128],
+            rows: Vec::new(),
         }
     }
 
@@ -102,14 +122,18 @@ impl Streams {
         work: &mut Workspace,
         mut each: impl FnMut(usize, &[Block], &mut [Block]),
     ) {
-        let counter = u128::from(self.counter);
+        let counters = &mut work.counters[..length];
+        for (counter, number) in counters.iter_mut().zip(self.counter..) {
+            *counter = Block(u128::from(number));
+        }
         let mut keys = self.keys.iter();
         let sum = &mut work.sum[..length];
         for (group, bits) in self.width.ranges().enumerate() {
             let streams = &mut work.streams[..length << bits.len()];
             streams[..length * missing].fill(Block::ZERO);
             for (stream, key) in streams.chunks_exact_mut(length).skip(missing).zip(&mut keys) {
-                key.ctr_fill(counter, stream);
+                stream.copy_from_slice(counters);
+                key.encrypt_blocks(stream);
             }
             let columns = &mut work.columns[bits.start * length..bits.end * length];
             fold(streams, sum, columns);
@@ -160,16 +184,29 @@ impl Receiver {
     /// [`Error::Length`] if `choices` has another length, [`Error::Batch`] above [`MAX_BATCH`], [`Error::Exhausted`]
     /// above [`MAX_OTS`] in all. Nothing is used up then.
     pub fn extend(&mut self, choices: &[u8], n: usize) -> Result<(ExtendMessage, Vec<Block>), Error> {
+        self.streams.admit(n)?;
+        let mut output = vec![Block::ZERO; n];
+        let message = self.extend_into(choices, &mut output)?;
+        Ok((message, output))
+    }
+
+    /// [`Receiver::extend`] by `output.len()` OTs into memory that the caller has: for a long run of batches this is
+    /// markedly faster than fresh memory for each.
+    ///
+    /// # Errors
+    /// As [`Receiver::extend`].
+    pub fn extend_into(&mut self, choices: &[u8], output: &mut [Block]) -> Result<ExtendMessage, Error> {
+        let n = output.len();
         let blocks = self.streams.admit(n)?;
         if choices.len() != n.div_ceil(8) {
-            return Err(Error::Length { what: "choice bits", expected: n.div_ceil(8), found: choices.len() });
+            let (expected, found) = (n.div_ceil(8), choices.len());
+            return Err(Error::Length { what: "choice bits", expected, found });
         }
         let choices = whole_blocks(choices, n);
         let mut message = vec![Block::ZERO; blocks * self.streams.width.groups()];
-        let mut output = vec![Block::ZERO; blocks * 128];
         let mut work = self.streams.workspace(blocks);
         for (tile, output) in output.chunks_mut(TILE * 128).enumerate() {
-            let (first, length) = (tile * TILE, output.len() / 128);
+            let (first, length) = (tile * TILE, output.len().div_ceil(128));
             let choices = &choices[first..first + length];
             self.streams.tile(length, 0, &mut work, |group, sum, _| {
                 let first = group * blocks + first;
@@ -178,10 +215,9 @@ impl Receiver {
                     *masked = *sum ^ *choices;
                 }
             });
-            transpose(&work.columns[..length * 128], 128, length * 128, output);
+            work.transpose(length, output);
         }
-        output.truncate(n);
-        Ok((ExtendMessage { blocks: message }, output))
+        Ok(ExtendMessage { blocks: message })
     }
 }
 
@@ -216,17 +252,28 @@ impl Sender {
     /// [`Error::Length`] if the message is not that of `n` OTs, [`Error::Batch`] above [`MAX_BATCH`],
     /// [`Error::Exhausted`] above [`MAX_OTS`] in all. Nothing is used up then.
     pub fn extend(&mut self, message: &ExtendMessage, n: usize) -> Result<Vec<Block>, Error> {
+        self.streams.admit(n)?;
+        let mut output = vec![Block::ZERO; n];
+        self.extend_into(message, &mut output)?;
+        Ok(output)
+    }
+
+    /// [`Sender::extend`] by `output.len()` OTs into memory that the caller has.
+    ///
+    /// # Errors
+    /// As [`Sender::extend`].
+    pub fn extend_into(&mut self, message: &ExtendMessage, output: &mut [Block]) -> Result<(), Error> {
+        let n = output.len();
         let blocks = self.streams.admit(n)?;
         let expected = self.streams.width.message_len(n);
         let found = message.blocks.len() * 16;
         if found != expected {
             return Err(Error::Length { what: "OT extension message", expected, found });
         }
-        let mut output = vec![Block::ZERO; blocks * 128];
         let mut work = self.streams.workspace(blocks);
         let (delta, bits) = (*self.delta, self.streams.width.bits());
         for (tile, output) in output.chunks_mut(TILE * 128).enumerate() {
-            let (first, length) = (tile * TILE, output.len() / 128);
+            let (first, length) = (tile * TILE, output.len().div_ceil(128));
             self.streams.tile(length, 1, &mut work, |group, _, columns| {
                 let first = group * blocks + first;
                 let masked = &message.blocks[first..first + length];
@@ -237,10 +284,9 @@ impl Sender {
                     }
                 }
             });
-            transpose(&work.columns[..length * 128], 128, length * 128, output);
+            work.transpose(length, output);
         }
-        output.truncate(n);
-        Ok(output)
+        Ok(())
     }
 }
 

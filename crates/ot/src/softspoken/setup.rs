@@ -99,7 +99,7 @@ impl SetupReply {
         let width = Width::new(reader.byte()?)?;
         let base = base::Reply::read(&mut reader)?;
         let (blocks, _) = reader.take(32 * correction_count(width))?.as_chunks::<32>();
-        let corrections = blocks.iter().map(|pair| correction(pair)).collect();
+        let corrections = blocks.iter().map(correction).collect();
         reader.end()?;
         Ok(Self { width, base, corrections })
     }
