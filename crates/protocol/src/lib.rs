@@ -6,6 +6,7 @@
 pub mod channel;
 pub mod error;
 pub mod frame;
+pub mod garbled;
 pub mod handshake;
 pub mod memory;
 pub mod message;

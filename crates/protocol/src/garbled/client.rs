@@ -6,7 +6,8 @@ use garble::word::{Bit, Word};
 use kernel::block::Block;
 use kernel::seed::Seed;
 use model::fixed::{FixedGraph, Node, ParamId};
-use ot::softspoken::{ExtendMessage, Sender, SenderSetup, SetupReply, message_len};
+use ot::base::Suite;
+use ot::softspoken::{ExtendMessage, Sender, SenderSetup, SetupReply, Width, message_len};
 
 use super::schedule::{Price, price};
 use super::transfers::{Chunk, Reader, chunks};
@@ -51,7 +52,11 @@ fn check_input(plan: &FixedGraph, input: &[Vec<i64>]) -> Result<(), Error> {
             let bound = 1i64 << (bits - 1).min(62);
             values.len() == lanes && values.iter().all(|value| (-bound..bound).contains(value))
         });
-    if fits { Ok(()) } else { Err(Error::Refused("the input does not have the plan's shape and range".into())) }
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::Refused("the input does not have the plan's shape and range".into()))
+    }
 }
 
 /// Base transfers: this party chooses by the bits of its offset.
@@ -60,7 +65,9 @@ fn set_up(session: &mut Session, seed: &Seed) -> Result<(Sender, Block), Error> 
     let (setup, request) = SenderSetup::new(offset, &seed.child("garbled/transfers", 0));
     session.outbox.send(wire::REQUEST, &request.encode())?;
     session.outbox.flush()?;
-    let reply = session.inbox.recv(wire::REPLY, Length::Exactly(SetupReply::len()))?;
+    let reply = session
+        .inbox
+        .recv(wire::REPLY, Length::Exactly(SetupReply::encoded_len(Suite::Ristretto255, Width::DEFAULT)))?;
     Ok((setup.finish(&SetupReply::decode(&reply)?)?, offset))
 }
 
@@ -89,7 +96,7 @@ fn garble(
     let mut observer = Watch { meter, progress, total: plan.nodes.len() as u64 };
     let outputs = walk(&mut gates, plan, words, &mut weights, reveal, &mut observer)?;
     let zeros = outputs.iter().map(|word| OutputWord::of(word, |wire| gates.colours(wire))).collect();
-    gates.sink().finish()?;
+    gates.sink().flush()?;
     progress.report(observer.total, observer.total);
     Ok(zeros)
 }
@@ -157,7 +164,11 @@ impl OutputWord {
 
     /// The colours of its wires, one after the other.
     pub fn colours(&self) -> impl Iterator<Item = bool> + '_ {
-        self.bits.iter().filter_map(|bit| if let Bit::Wire(bits) = bit { Some(bits) } else { None }).flatten().copied()
+        self.bits
+            .iter()
+            .filter_map(|bit| if let Bit::Wire(bits) = bit { Some(bits) } else { None })
+            .flatten()
+            .copied()
     }
 
     /// The signed values, where `mask` gives the other party's colours in the same order.

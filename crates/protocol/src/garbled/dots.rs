@@ -40,7 +40,9 @@ impl Dots {
                 Some(Self { rows, terms: inputs, positions, shape: Shape::Dense { inputs } })
             }
             Op::Conv { window, groups, weight, .. } => {
-                let [rows, group_channels, kh, kw] = graph.params.get(*weight)?.shape[..] else { return None };
+                let [rows, group_channels, kh, kw] = graph.params.get(*weight)?.shape[..] else {
+                    return None;
+                };
                 let [batch, channels, h, w] = input[..] else { return None };
                 let [_, _, oh, ow] = node.shape[..] else { return None };
                 Some(Self {
@@ -58,6 +60,27 @@ impl Dots {
                 })
             }
             _ => None,
+        }
+    }
+
+    /// Groups of rows that read the same inputs.
+    pub fn groups(&self) -> usize {
+        self.group(self.rows.saturating_sub(1)) + 1
+    }
+
+    /// The group of a row.
+    pub fn group(&self, row: usize) -> usize {
+        match &self.shape {
+            Shape::Dense { .. } => 0,
+            Shape::Conv(conv) => row / conv.group_rows.max(1),
+        }
+    }
+
+    /// The first row of a group.
+    pub fn first_row(&self, group: usize) -> usize {
+        match &self.shape {
+            Shape::Dense { .. } => 0,
+            Shape::Conv(conv) => group * conv.group_rows,
         }
     }
 

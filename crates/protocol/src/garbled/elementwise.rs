@@ -7,14 +7,14 @@ use garble::gates::Gates;
 use garble::meaning::Format as Width;
 use garble::word::Word;
 use model::fixed::{FixedGraph, Format, Node, NodeId, Op, ParamId, Term};
-use model::movement::{Move, Source, index_map};
+use model::movement::{Source, sources};
 
 use super::pool::half;
 use super::tiles::blocks;
 use super::weights::{Encoding, Weights};
 
 /// Lanes worked on at a time, so that the live wires of a gadget stay within a second-level cache.
-const TILE: usize = 2048;
+pub const TILE: usize = 2048;
 
 /// Runs an element-by-element computation tile by tile.
 pub fn in_tiles<G: Gates>(
@@ -176,18 +176,13 @@ pub fn movement<G: Gates>(
     operands: &[Word<G::Wires>],
 ) -> Word<G::Wires> {
     let bits = node.format.bits as usize;
-    let (movement, margin) = match &node.op {
-        Op::Reshape => return gadgets::resize(&operands[0], bits),
-        Op::Constant { values } => return constant(gates, values, bits),
-        Op::Transpose { perm } => (Move::Transpose(perm), 0),
-        Op::Slice { start, step } => (Move::Slice(start, step), 0),
-        Op::Concat { axis } => (Move::Concat(*axis), 0),
-        Op::Pad { before, after, value } => (Move::Pad(before, after), *value),
-        _ => (Move::Expand, 0),
-    };
-    let shapes: Vec<&[usize]> = node.inputs.iter().map(|input| plan.nodes[*input].shape.as_slice()).collect();
-    // A validated plan's movements fit their shapes.
-    let sources = index_map(movement, &shapes, &node.shape).unwrap_or_default();
+    let sources = sources(plan, node);
+    let mut constants: Vec<i64> = sources
+        .iter()
+        .filter_map(|source| if let Source::Constant(value) = source { Some(*value) } else { None })
+        .collect();
+    constants.sort_unstable();
+    constants.dedup();
     let mut starts = Vec::new();
     let mut lanes = 0;
     for input in &node.inputs {
@@ -195,23 +190,16 @@ pub fn movement<G: Gates>(
         lanes += elements(plan, *input);
     }
     let mut parts: Vec<Word<G::Wires>> = operands.iter().map(|x| gadgets::resize(x, bits)).collect();
-    if sources.contains(&Source::Constant) {
-        parts.push(gadgets::public(margin, bits, 1));
-    }
+    parts.extend(constants.iter().map(|value| gadgets::public(*value, bits, 1)));
     let joined = gadgets::concat(gates, &parts.iter().collect::<Vec<_>>());
     let places: Vec<u32> = sources
         .iter()
         .map(|source| match source {
-            Source::Element { operand, element } => starts[*operand as usize] as u32 + element,
-            Source::Constant => lanes as u32,
+            Source::Element { operand, index } => (starts[*operand] + index) as u32,
+            Source::Constant(value) => (lanes + constants.binary_search(value).unwrap_or(0)) as u32,
         })
         .collect();
     gadgets::gather(gates, &joined, &places)
-}
-
-fn constant<G: Gates>(gates: &mut G, values: &[i64], bits: usize) -> Word<G::Wires> {
-    let words: Vec<Word<G::Wires>> = values.iter().map(|value| gadgets::public(*value, bits, 1)).collect();
-    gadgets::concat(gates, &words.iter().collect::<Vec<_>>())
 }
 
 fn elements(plan: &FixedGraph, node: NodeId) -> usize {

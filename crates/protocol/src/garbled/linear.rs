@@ -1,13 +1,18 @@
 //! Dense layers and convolutions: tiles of multipliers by weights that the evaluator knows.
+//!
+//! Weights enter as the odd digits of `2 w + 1` (`garble::known`), so a dot product with its bias is
+//! `(2 b - sum x + sum x (2 w + 1)) / 2`. The sum of the inputs under a position is made once and serves all rows, and three times an
+//! input is made once and serves all products.
 
 use std::ops::Range;
 
-use garble::gadgets;
+use garble::gadgets::{self, Multiples, Pending, mul_known_odd};
 use garble::gates::Gates;
 use garble::word::Word;
 use model::fixed::ParamId;
 
 use super::dots::Dots;
+use super::elementwise::in_tiles;
 use super::sums::sum_lanes;
 use super::tiles::{TileSize, blocks, lanes};
 use super::weights::{Encoding, Weights};
@@ -22,13 +27,13 @@ pub struct Layer<'a> {
     pub bias: (ParamId, u32),
     /// Right shift of each row's sum (one entry for all, or one a row).
     pub shift: &'a [u32],
-    /// Width of the accumulators.
-    pub accumulator: u32,
+    /// Width of the accumulators, which hold twice the sum.
+    pub accumulator: usize,
     /// Width of the results.
     pub bits: u32,
 }
 
-impl<'a> Layer<'a> {
+impl Layer<'_> {
     fn shift(&self, row: usize) -> u32 {
         self.shift.get(row).or(self.shift.first()).copied().unwrap_or(0)
     }
@@ -44,46 +49,88 @@ impl<'a> Layer<'a> {
         input: &Word<G::Wires>,
     ) -> Result<Word<G::Wires>, G::Error> {
         let size = TileSize::of(self.dots);
+        let input_sums = self.input_sums(gates, input)?;
+        let input = multiples(gates, input)?;
         let mut results = Vec::new();
         let mut places = Vec::new();
         for rows in blocks(self.dots.rows, size.rows) {
-            let sums = self.accumulate(gates, weights, input, &rows, size)?;
+            let sums = self.accumulate(gates, weights, (&input, &input_sums), &rows, size)?;
             for (positions, sum) in blocks(self.dots.positions, size.positions).zip(sums) {
-                let outputs: Vec<(usize, usize)> =
-                    rows.clone().flat_map(|row| positions.clone().map(move |position| (row, position))).collect();
+                let outputs: Vec<(usize, usize)> = rows
+                    .clone()
+                    .flat_map(|row| positions.clone().map(move |position| (row, position)))
+                    .collect();
                 results.push(self.finish(gates, &outputs, &sum)?);
                 places.extend(outputs.iter().map(|(row, position)| self.dots.output(*row, *position)));
             }
         }
-        let parts: Vec<&Word<G::Wires>> = results.iter().collect();
-        let joined = gadgets::concat(gates, &parts);
+        let joined = gadgets::concat(gates, &results.iter().collect::<Vec<_>>());
         Ok(gadgets::gather(gates, &joined, &inverse(&places)))
     }
 
-    /// Full-width sums of a block of rows, one word for each block of positions.
+    /// For each group of rows and each position the sum of the inputs that meet there.
+    fn input_sums<G: Gates>(
+        &self,
+        gates: &mut G,
+        input: &Word<G::Wires>,
+    ) -> Result<Word<G::Wires>, G::Error> {
+        let dots = self.dots;
+        in_tiles(gates, dots.groups() * dots.positions, |gates, tile| {
+            let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+            for term in 0..dots.terms {
+                for (output, lane) in tile.clone().enumerate() {
+                    let row = dots.first_row(lane / dots.positions);
+                    if let Some(input) = dots.input(row, lane % dots.positions, term) {
+                        inputs.push(input as u32);
+                        outputs.push(output as u32);
+                    }
+                }
+            }
+            let lanes = gadgets::gather(gates, input, &inputs);
+            let (sums, places) = sum_lanes(gates, lanes, outputs, tile.len())?;
+            // A position whose whole window lies in the padding has no lane: its sum is zero.
+            let all = gadgets::concat(gates, &[&sums, &gadgets::public(0, 1, 1)]);
+            let mut source = vec![places.len() as u32; tile.len()];
+            for (lane, place) in places.iter().enumerate() {
+                source[*place] = lane as u32;
+            }
+            Ok(gadgets::gather(gates, &all, &source))
+        })
+    }
+
+    /// Twice the full sums of a block of rows, one word for each block of positions.
     fn accumulate<G: Gates, W: Weights<G>>(
         &self,
         gates: &mut G,
         weights: &mut W,
-        input: &Word<G::Wires>,
+        (input, input_sums): (&Multiples<G::Wires>, &Word<G::Wires>),
         rows: &Range<usize>,
         size: TileSize,
     ) -> Result<Vec<Word<G::Wires>>, G::Error> {
+        let dots = self.dots;
         let indices: Vec<usize> = rows.clone().collect();
         let bias = weights.load(gates, self.bias.0, &indices, Encoding::Plain { bits: self.bias.1 })?;
         let mut sums = Vec::new();
-        for positions in blocks(self.dots.positions, size.positions) {
+        for positions in blocks(dots.positions, size.positions) {
             let lanes: Vec<u32> =
                 (0..rows.len() as u32).flat_map(|row| std::iter::repeat_n(row, positions.len())).collect();
-            sums.push(gadgets::known_word(gates, &bias, &lanes));
-        }
-        for terms in blocks(self.dots.terms, size.terms) {
-            let indices: Vec<usize> = rows
+            let bias = gadgets::shift_left(&gadgets::known_word(gates, &bias, &lanes), 1);
+            let inputs: Vec<u32> = rows
                 .clone()
-                .flat_map(|row| terms.clone().map(move |term| row * self.dots.terms + term))
+                .flat_map(|row| {
+                    positions.clone().map(move |position| dots.group(row) * dots.positions + position)
+                })
+                .map(|lane| lane as u32)
                 .collect();
-            let digits = weights.load(gates, self.weight.0, &indices, Encoding::Digits { bits: self.weight.1 })?;
-            for (positions, sum) in blocks(self.dots.positions, size.positions).zip(&mut sums) {
+            let inputs = gadgets::gather(gates, input_sums, &inputs);
+            sums.push(gadgets::sub_wrapping(gates, &bias, &inputs, self.accumulator)?);
+        }
+        for terms in blocks(dots.terms, size.terms) {
+            let indices: Vec<usize> =
+                rows.clone().flat_map(|row| terms.clone().map(move |term| row * dots.terms + term)).collect();
+            let digits =
+                weights.load(gates, self.weight.0, &indices, Encoding::Digits { bits: self.weight.1 })?;
+            for (positions, sum) in blocks(dots.positions, size.positions).zip(&mut sums) {
                 *sum = self.add_tile(gates, input, &digits, (rows, &terms, &positions), sum)?;
             }
         }
@@ -94,7 +141,7 @@ impl<'a> Layer<'a> {
     fn add_tile<G: Gates>(
         &self,
         gates: &mut G,
-        input: &Word<G::Wires>,
+        input: &Multiples<G::Wires>,
         digits: &[G::Known],
         (rows, terms, positions): (&Range<usize>, &Range<usize>, &Range<usize>),
         sum: &Word<G::Wires>,
@@ -103,9 +150,10 @@ impl<'a> Layer<'a> {
         if tile.inputs.is_empty() {
             return Ok(sum.clone());
         }
-        let x = gadgets::gather(gates, input, &tile.inputs);
-        let digits: Vec<G::Known> = digits.iter().map(|digit| gates.gather_known(digit, &tile.weights)).collect();
-        let products = gadgets::mul_known(gates, &x, &digits)?;
+        let x = input.gather(gates, &tile.inputs);
+        let digits: Vec<G::Known> =
+            digits.iter().map(|digit| gates.gather_known(digit, &tile.weights)).collect();
+        let products = mul_known_odd(gates, &x, &digits)?;
         let count = rows.len() * positions.len();
         let (partial, places) = sum_lanes(gates, products, tile.outputs, count)?;
         self.add_partial(gates, sum, &partial, &places, count)
@@ -116,17 +164,17 @@ impl<'a> Layer<'a> {
         &self,
         gates: &mut G,
         sum: &Word<G::Wires>,
-        partial: &Word<G::Wires>,
+        partial: &Pending<G::Wires>,
         places: &[usize],
         count: usize,
     ) -> Result<Word<G::Wires>, G::Error> {
         if places.len() == count {
-            let partial = gadgets::gather(gates, partial, &inverse(places));
-            return gadgets::add_wrapping(gates, sum, &partial, self.accumulator as usize);
+            return partial.gather(gates, &inverse(places)).add_to(gates, sum, self.accumulator);
         }
         // Some outputs have no term in this tile (their window lies in the padding): they keep their sum.
-        let touched = gadgets::gather(gates, sum, &places.iter().map(|place| *place as u32).collect::<Vec<_>>());
-        let added = gadgets::add_wrapping(gates, &touched, partial, self.accumulator as usize)?;
+        let touched: Vec<u32> = places.iter().map(|place| *place as u32).collect();
+        let touched = gadgets::gather(gates, sum, &touched);
+        let added = partial.add_to(gates, &touched, self.accumulator)?;
         let mut source: Vec<u32> = (0..count as u32).collect();
         for (lane, place) in places.iter().enumerate() {
             source[*place] = (count + lane) as u32;
@@ -135,15 +183,15 @@ impl<'a> Layer<'a> {
         Ok(gadgets::gather(gates, &all, &source))
     }
 
-    /// Shifts and saturates sums; rows with the same shift together.
+    /// Halves, shifts and saturates sums; rows with the same shift together.
     fn finish<G: Gates>(
         &self,
         gates: &mut G,
         outputs: &[(usize, usize)],
         sum: &Word<G::Wires>,
     ) -> Result<Word<G::Wires>, G::Error> {
-        let mut shifts: Vec<u32> = outputs.iter().map(|(row, _)| self.shift(*row)).collect();
-        let of_lane = shifts.clone();
+        let of_lane: Vec<u32> = outputs.iter().map(|(row, _)| self.shift(*row)).collect();
+        let mut shifts = of_lane.clone();
         shifts.sort_unstable();
         shifts.dedup();
         let mut parts = Vec::new();
@@ -152,13 +200,23 @@ impl<'a> Layer<'a> {
             let lanes: Vec<u32> =
                 (0..outputs.len() as u32).filter(|lane| of_lane[*lane as usize] == shift).collect();
             let part = gadgets::gather(gates, sum, &lanes);
-            let part = gadgets::shift_right(&part, shift as usize);
+            let part = gadgets::shift_right(&part, shift as usize + 1);
             parts.push(gadgets::saturate(gates, &part, self.bits as usize)?);
             places.extend(lanes.iter().map(|lane| *lane as usize));
         }
         let joined = gadgets::concat(gates, &parts.iter().collect::<Vec<_>>());
         Ok(gadgets::gather(gates, &joined, &inverse(&places)))
     }
+}
+
+/// The inputs and three times them, made tile by tile.
+fn multiples<G: Gates>(gates: &mut G, input: &Word<G::Wires>) -> Result<Multiples<G::Wires>, G::Error> {
+    let mut parts = Vec::new();
+    for tile in blocks(input.lanes(), super::elementwise::TILE) {
+        let lanes: Vec<u32> = tile.map(|lane| lane as u32).collect();
+        parts.push(Multiples::new(gates, &gadgets::gather(gates, input, &lanes))?);
+    }
+    Ok(Multiples::concat(gates, &parts.iter().collect::<Vec<_>>()))
 }
 
 /// The permutation that puts lane i at `places[i]`, as a gather.

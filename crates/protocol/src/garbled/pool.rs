@@ -42,7 +42,10 @@ pub fn max<G: Gates>(
     let most = taps.iter().map(Vec::len).max().unwrap_or(0);
     in_tiles(gates, taps.len(), |gates, lanes| {
         let tap = |index: usize| -> Vec<u32> {
-            taps[lanes.clone()].iter().map(|taps| taps.get(index).or(taps.first()).copied().unwrap_or(0)).collect()
+            taps[lanes.clone()]
+                .iter()
+                .map(|taps| taps.get(index).or(taps.first()).copied().unwrap_or(0))
+                .collect()
         };
         let mut largest = gadgets::gather(gates, x, &tap(0));
         for index in 1..most {

@@ -8,8 +8,8 @@ use model::fixed::{FixedGraph, ParamId, Params};
 
 use super::inputs;
 use super::walk::walk;
-use crate::handshake::Reveal;
 use super::weights::{Encoding, Weights};
+use crate::handshake::Reveal;
 
 /// What a plan costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]

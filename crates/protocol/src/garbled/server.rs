@@ -7,6 +7,7 @@ use garble::evaluator::Evaluator;
 use garble::labels::{ActiveLabels, Labels};
 use kernel::seed::Seed;
 use model::fixed::{FixedGraph, Node, ParamId, Params};
+use ot::base::Suite;
 use ot::softspoken::{Receiver, ReceiverSetup, SetupRequest};
 use zeroize::Zeroize;
 
@@ -42,8 +43,10 @@ pub fn predict(
     let Session { outbox, inbox, meter } = session;
     meter.enter(Phase::Online, "input");
     let (chunks, queue) = sync_channel(AHEAD);
+    // The extension messages depend on nothing that the client sends from here on.
+    outbox.pin();
     let outputs = thread::scope(|scope| {
-        outbox.pin();
+        let outbox = &mut *outbox;
         let feeder = scope.spawn(move || feed(plan, params, reveal, outbox, receiver, chunks));
         let outputs = evaluate(plan, reveal, (inbox, meter), queue, price.table_bytes);
         match feeder.join() {
@@ -61,7 +64,8 @@ pub fn predict(
 }
 
 fn set_up(session: &mut Session, seed: &Seed) -> Result<Receiver, Error> {
-    let request = session.inbox.recv(wire::REQUEST, Length::Exactly(SetupRequest::len()))?;
+    let request =
+        session.inbox.recv(wire::REQUEST, Length::Exactly(SetupRequest::encoded_len(Suite::Ristretto255)))?;
     let request = SetupRequest::decode(&request)?;
     let (receiver, reply) = ReceiverSetup::respond(&request, &seed.child("garbled/transfers", 0));
     session.outbox.send(wire::REPLY, &reply.encode())?;
@@ -81,7 +85,7 @@ fn feed(
     let mut pending: Vec<bool> = Vec::with_capacity(CHUNK);
     let mut result = Ok(true);
     let mut send = |bits: Vec<bool>| -> Result<bool, Error> {
-        let (message, labels) = receiver.extend(&bits)?;
+        let (message, labels) = receiver.extend(&wire::pack(&bits), bits.len())?;
         outbox.send(wire::EXTENSION, &message.encode())?;
         outbox.flush()?;
         // A closed queue means that the evaluation has failed, and says why itself.

@@ -125,8 +125,12 @@ mod tests {
             }
             let (levels, left) = pairwise(outputs, count);
             for level in &levels {
-                let mut next: Vec<u64> =
-                    level.first.iter().zip(&level.second).map(|(a, b)| sums[*a as usize] + sums[*b as usize]).collect();
+                let mut next: Vec<u64> = level
+                    .first
+                    .iter()
+                    .zip(&level.second)
+                    .map(|(a, b)| sums[*a as usize] + sums[*b as usize])
+                    .collect();
                 next.extend(level.rest.iter().map(|lane| sums[*lane as usize]));
                 sums = next;
             }

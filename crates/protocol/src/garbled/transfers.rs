@@ -9,7 +9,8 @@ pub const CHUNK: usize = 1 << 16;
 
 /// Lengths of the chunks of a plan.
 pub fn chunks(total: u64) -> impl Iterator<Item = usize> {
-    (0..total.div_ceil(CHUNK as u64)).map(move |chunk| (total - chunk * CHUNK as u64).min(CHUNK as u64) as usize)
+    (0..total.div_ceil(CHUNK as u64))
+        .map(move |chunk| (total - chunk * CHUNK as u64).min(CHUNK as u64) as usize)
 }
 
 /// A chunk of labels, and the evaluator's bits where it is the evaluator that holds it.

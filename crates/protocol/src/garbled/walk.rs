@@ -1,6 +1,5 @@
 //! The whole network as one circuit: a walk over the fixed-point graph, generic over the interpreter.
 
-use garble::gadgets;
 use garble::gates::Gates;
 use garble::word::Word;
 use model::fixed::{FixedGraph, Node, NodeId, Op, ParamId};
@@ -125,7 +124,8 @@ fn layer<'a>(
         weight: (weight, weight_bits),
         bias: (bias, bias_bits),
         shift,
-        accumulator: products.max(bias_bits) + 1,
+        // One bit for the bias, one for the doubling, one for the unit that makes weights odd.
+        accumulator: products.max(bias_bits) as usize + 3,
         bits: node.format.bits,
     }
 }

@@ -41,25 +41,19 @@ const FRAME: usize = 256 << 10;
 pub struct TableWriter<'a> {
     outbox: &'a mut Outbox,
     buffer: Vec<u8>,
-    sent: u64,
 }
 
 impl<'a> TableWriter<'a> {
     /// A writer with an empty buffer.
     pub fn new(outbox: &'a mut Outbox) -> Self {
-        Self { outbox, buffer: Vec::with_capacity(FRAME), sent: 0 }
-    }
-
-    /// Bytes of tables so far.
-    pub fn bytes(&self) -> u64 {
-        self.sent + self.buffer.len() as u64
+        Self { outbox, buffer: Vec::with_capacity(FRAME) }
     }
 
     /// Sends what is left.
     ///
     /// # Errors
     /// When the session fails.
-    pub fn finish(mut self) -> Result<(), Error> {
+    pub fn flush(&mut self) -> Result<(), Error> {
         self.send()?;
         self.outbox.flush()
     }
@@ -67,7 +61,6 @@ impl<'a> TableWriter<'a> {
     fn send(&mut self) -> Result<(), Error> {
         if !self.buffer.is_empty() {
             self.outbox.send(TABLES, &self.buffer)?;
-            self.sent += self.buffer.len() as u64;
             self.buffer.clear();
         }
         Ok(())
