@@ -10,7 +10,7 @@ pub const FAILED: u8 = 1;
 /// Most lines on standard error.
 const LINES: usize = 4;
 /// Longest line, in characters; file and peer may hold anything.
-const WIDTH: usize = 400;
+const WIDTH: usize = 4000;
 
 /// Why the program ends early.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,6 +80,6 @@ mod tests {
     fn at_most_four_clean_lines() {
         let failure = Failure::bad("one\n\n\x1b[31mtwo\u{7}\nthree\nfour\nfive");
         assert_eq!(failure.lines(), ["oribi: one", "[31mtwo", "three", "four"]);
-        assert!(Failure::running("x".repeat(9000)).lines()[0].len() < 500);
+        assert!(Failure::running("x".repeat(9000)).lines()[0].len() < 5000);
     }
 }

@@ -95,8 +95,43 @@ impl Line {
     }
 }
 
+/// The outputs of a prediction, in the graph's order, by name.
+pub struct Outputs<'a> {
+    values: Vec<(&'a str, Vec<f32>)>,
+    /// Whether the first output is a class's index and not its scores.
+    index: bool,
+}
+
+impl<'a> Outputs<'a> {
+    /// Outputs in the graph's order; `index` tells that the first is the index of a class.
+    pub fn new(values: Vec<(&'a str, Vec<f32>)>, index: bool) -> Self {
+        Self { values, index }
+    }
+
+    /// The line that reports them.
+    pub fn line(self, model: &str, protocol: &str, input: &str, labels: &[String]) -> Line {
+        let several = self.values.len() > 1;
+        let output = self.values.first().map_or_else(Vec::new, |(_, values)| values.clone());
+        let class = match output.as_slice() {
+            [class] if self.index && *class >= 0.0 => *class as usize,
+            scores => arg_max(scores),
+        };
+        let named = self.values.into_iter().filter(|_| several);
+        Line {
+            model: model.to_owned(),
+            protocol: protocol.to_owned(),
+            input: input.to_owned(),
+            class,
+            label: label(class, labels),
+            output,
+            outputs: named.map(|(name, values)| (name.to_owned(), values)).collect(),
+            costs: None,
+        }
+    }
+}
+
 /// Index of the largest value, the first on ties; 0 for none.
-pub fn arg_max(values: &[f32]) -> usize {
+fn arg_max(values: &[f32]) -> usize {
     let mut best = 0;
     for (index, value) in values.iter().enumerate() {
         if *value > values[best] {

@@ -1,7 +1,15 @@
 //! `oribi inspect`: what the program makes of a model.
 
+use model::fixed::FixedGraph;
+use protocol::Reveal;
+use protocol::garbled::{Price, price};
+use serde::Serialize;
+
 use crate::choice::Protocol;
+use crate::console::out;
 use crate::failure::Failure;
+use crate::report::bytes;
+use crate::source::{Number, Source};
 
 /// Show a model's layers, shapes, number formats, ranges and operations.
 #[derive(clap::Args)]
@@ -15,4 +23,149 @@ pub struct Arguments {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// What is shown, and the object of `--json`.
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    protocol: &'static str,
+    labels: Vec<String>,
+    inputs: Vec<Input>,
+    outputs: Vec<String>,
+    parameters: u64,
+    /// Multiplications of one prediction.
+    products: u64,
+    #[serde(flatten)]
+    price: Price,
+    /// AND gates of either kind: what a garbled circuit costs.
+    non_xor_gates: u64,
+    layers: Vec<LayerRow>,
+}
+
+#[derive(Serialize)]
+struct Input {
+    name: String,
+    shape: Vec<usize>,
+    range: [f32; 2],
+}
+
+/// One layer; ranges are those of its result in the float model.
+#[derive(Serialize)]
+struct LayerRow {
+    name: String,
+    kind: &'static str,
+    shape: Vec<usize>,
+    parameters: u64,
+    products: u64,
+    low: f32,
+    high: f32,
+    /// Whether no input can leave the range.
+    proven: bool,
+    /// Width and fraction bits of the integers, for a layer that the fixed-point graph keeps.
+    bits: Option<u32>,
+    frac: Option<i32>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let source = Source::load(&arguments.model)?;
+    let protocol = arguments.protocol.unwrap_or(Protocol::DeepSecure);
+    let report = Report::new(&source, protocol)?;
+    if arguments.json {
+        return out(&serde_json::to_string(&report).map_err(Failure::running)?);
+    }
+    report.print()
+}
+
+impl Report {
+    fn new(source: &Source, protocol: Protocol) -> Result<Self, Failure> {
+        let (fixed, _) = source.quantise(Number::Of(protocol))?;
+        let price = match protocol {
+            Protocol::DeepSecure => price(&fixed, Reveal::Scores),
+        };
+        let graph = &source.graph;
+        let inputs = source.meta.inputs.iter();
+        Ok(Self {
+            model: source.meta.name.clone(),
+            protocol: protocol.name(),
+            labels: source.meta.labels.clone(),
+            inputs: inputs
+                .map(|input| Input { name: input.name.clone(), shape: input.shape.clone(), range: input.range })
+                .collect(),
+            outputs: graph.outputs.iter().map(|output| output.name.clone()).collect(),
+            parameters: graph.parameters(),
+            products: graph.products(),
+            price,
+            non_xor_gates: price.ands + price.known_ands,
+            layers: (0..graph.nodes.len()).map(|id| LayerRow::new(source, &fixed, id)).collect(),
+        })
+    }
+
+    fn print(&self) -> Result<(), Failure> {
+        out(&format!("model       {}", self.model))?;
+        for input in &self.inputs {
+            let [low, high] = input.range;
+            out(&format!("input       {} {}, values {low} to {high}", printable(&input.name), shape(&input.shape)))?;
+        }
+        out(&format!("outputs     {}", self.outputs.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", ")))?;
+        if !self.labels.is_empty() {
+            out(&format!("classes     {}", self.labels.len()))?;
+        }
+        out(&format!("parameters  {}", self.parameters))?;
+        out(&format!("products    {}", self.products))?;
+        out("")?;
+        let width = self.layers.iter().map(|row| printable(&row.name).chars().count()).max().unwrap_or(0).clamp(5, 32);
+        out(&format!("{:<width$} {:<16} {:<14} {:>10} {:>7}  range", "layer", "kind", "shape", "products", "format"))?;
+        self.layers.iter().try_for_each(|row| out(&row.text(width)))?;
+        if self.layers.iter().any(|row| !row.proven) {
+            out("* not proven: seen on sample inputs, with a margin; beyond it values saturate")?;
+        }
+        out("")?;
+        out(&format!("protocol    {}", self.protocol))?;
+        out(&format!("gates       {} AND, of which {} at half price; {} XOR, free", self.non_xor_gates,
+            self.price.known_ands, self.price.xors))?;
+        out(&format!("traffic     {} of garbled tables a prediction", bytes(self.price.table_bytes)))?;
+        out(&format!("transfers   {} oblivious transfers a prediction", self.price.transfers))
+    }
+}
+
+impl LayerRow {
+    fn new(source: &Source, fixed: &FixedGraph, id: usize) -> Self {
+        let (node, range) = (&source.graph.nodes[id], &source.ranges.nodes[id]);
+        let format = fixed.nodes.iter().rev().find(|other| other.name == node.name).map(|other| other.format);
+        Self {
+            name: node.name.clone(),
+            kind: node.layer.kind(),
+            shape: node.shape.clone(),
+            parameters: node.parameters(),
+            products: source.graph.node_products(id),
+            low: range.low,
+            high: range.high,
+            proven: range.proven,
+            bits: format.map(|format| format.bits),
+            frac: format.map(|format| format.frac),
+        }
+    }
+
+    fn text(&self, width: usize) -> String {
+        let name: String = printable(&self.name).chars().take(width).collect();
+        let format = match (self.bits, self.frac) {
+            (Some(bits), Some(frac)) => format!("{bits}/{frac}"),
+            _ => String::new(),
+        };
+        let mark = if self.proven { "" } else { " *" };
+        let (shape, products) = (shape(&self.shape), self.products);
+        let range = format!("{:.4} to {:.4}{mark}", self.low, self.high);
+        format!("{name:<width$} {:<16} {shape:<14} {products:>10} {format:>7}  {range}", self.kind)
+    }
+}
+
+/// A name from a file, without control characters.
+fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+fn shape(shape: &[usize]) -> String {
+    shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }

@@ -1,7 +1,15 @@
 //! `oribi run`: the plaintext references.
 
+use model::fixed::{FixedGraph, Params};
+use model::graph::Layer;
+use model::{Tensor, float, reference};
+use oribi::input::Example;
+
 use crate::choice::Protocol;
+use crate::console::{Progress, out};
 use crate::failure::Failure;
+use crate::report::{self, Line, Outputs};
+use crate::source::{Number, Source};
 
 /// Compute predictions in the clear, on this machine.
 ///
@@ -26,4 +34,74 @@ pub struct Arguments {
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let source = Source::load(&arguments.model)?;
+    let reference = match (arguments.fixed, arguments.protocol) {
+        (false, None) => Reference::Float,
+        (_, protocol) => Reference::fixed(&source, protocol.map_or(Number::Ring, Number::Of))?,
+    };
+    let specs = source.inputs();
+    let files =
+        arguments.inputs.iter().map(|input| oribi::input::open(input, &specs)).collect::<Result<Vec<_>, _>>()?;
+    let progress = Progress::new(files.iter().map(|file| file.len() as u64).sum(), "computing");
+    for example in files.into_iter().flatten() {
+        let line = reference.predict(&source, &example?)?;
+        progress.step();
+        progress.suspend(|| if arguments.json { out(&line.to_json()?) } else { print(&line, &source.meta.labels) })?;
+    }
+    Ok(())
+}
+
+fn print(line: &Line, labels: &[String]) -> Result<(), Failure> {
+    out(&format!("{}: {}", line.input, line.label))?;
+    report::best(&line.output, labels, 3).iter().try_for_each(|text| out(&format!("  {text}")))
+}
+
+/// How to compute.
+enum Reference {
+    Float,
+    Fixed { number: Number, graph: FixedGraph, params: Params },
+}
+
+impl Reference {
+    fn fixed(source: &Source, number: Number) -> Result<Self, Failure> {
+        let (graph, params) = source.quantise(number)?;
+        Ok(Self::Fixed { number, graph, params })
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::Fixed { number, .. } => number.name(),
+        }
+    }
+
+    fn predict(&self, source: &Source, example: &Example) -> Result<Line, Failure> {
+        let values = self.outputs(source, example).map_err(|error| Failure::bad(format!("{}: {error}", example.name)))?;
+        let index = source.graph.outputs.first().and_then(|output| source.graph.nodes.get(output.node));
+        let index = index.is_some_and(|node| matches!(node.layer, Layer::ArgMax { .. }));
+        let names = source.graph.outputs.iter().map(|output| output.name.as_str());
+        let outputs = Outputs::new(names.zip(values).collect(), index);
+        Ok(outputs.line(&source.meta.name, self.name(), &example.name, &source.meta.labels))
+    }
+
+    fn outputs(&self, source: &Source, example: &Example) -> Result<Vec<Vec<f32>>, model::Error> {
+        match self {
+            Self::Float => {
+                let shapes = source.meta.inputs.iter().map(|input| input.shape.clone());
+                let tensors = shapes.zip(&example.tensors).map(|(shape, data)| Tensor::new(shape, data.clone()));
+                let outputs = float::run(&source.graph, &tensors.collect::<Result<Vec<_>, _>>()?)?;
+                Ok(outputs.into_iter().map(|tensor| tensor.data().to_vec()).collect())
+            }
+            Self::Fixed { graph, params, .. } => {
+                let inputs = example.tensors.iter().enumerate();
+                let inputs = inputs.map(|(index, data)| graph.quantise_input(index, data)).collect::<Result<Vec<_>, _>>()?;
+                let outputs = reference::run(graph, params, &inputs)?;
+                outputs.iter().enumerate().map(|(index, values)| graph.dequantise(index, values)).collect()
+            }
+        }
+    }
 }

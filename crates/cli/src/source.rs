@@ -1,0 +1,112 @@
+//! A model as the owner of its file has it: graph, side file, ranges, integers.
+
+use std::path::Path;
+
+use model::fixed::{FixedGraph, NumberFormat, Op, Params};
+use model::quantise::{Options, quantise};
+use model::ranges::Ranges;
+use model::side::{Channels, InputMeta};
+use model::{Graph, Meta, Side, onnx};
+use oribi::input::{InputSpec, Pixels};
+
+use crate::builtin;
+use crate::choice::Protocol;
+use crate::failure::Failure;
+
+/// A model that was read and measured.
+pub struct Source {
+    /// The argument it came from.
+    pub path: String,
+    /// The network in floats.
+    pub graph: Graph,
+    /// How large its tensors get.
+    pub ranges: Ranges,
+    /// Name, classes, inputs.
+    pub meta: Meta,
+}
+
+impl Source {
+    /// Reads an ONNX file with its side file, or the built-in model, and measures ranges without any client's input.
+    ///
+    /// # Errors
+    /// If a file cannot be used; the message names it.
+    pub fn load(path: &str) -> Result<Self, Failure> {
+        Self::read(path).map_err(|error| match error {
+            // These name their file already.
+            model::Error::Read { .. } | model::Error::In { .. } => Failure::bad(error),
+            other => Failure::bad(format!("{path}: {other}")),
+        })
+    }
+
+    fn read(path: &str) -> Result<Self, model::Error> {
+        let (name, graph, side) = if path == builtin::MODEL && !Path::new(path).exists() {
+            let graph = onnx::from_bytes(builtin::MODEL_ONNX, None)?;
+            ("digits".to_owned(), graph, Side::parse(builtin::MODEL_SIDE_FILE)?)
+        } else {
+            let file = Path::new(path);
+            let side = Side::load(file)?;
+            let graph = onnx::load_with(file, &side.options())?;
+            let name = file.file_stem().map_or_else(|| path.to_owned(), |stem| stem.to_string_lossy().into_owned());
+            (name, graph, side)
+        };
+        let ranges = Ranges::measure(&graph, &side, &[])?;
+        let meta = side.meta(&graph, &name, &ranges.inputs(&graph))?;
+        Ok(Self { path: path.to_owned(), graph, ranges, meta })
+    }
+
+    /// The network on integers.
+    ///
+    /// # Errors
+    /// If the number format cannot hold it.
+    pub fn quantise(&self, number: Number) -> Result<(FixedGraph, Params), Failure> {
+        quantise(&self.graph, &self.ranges, &number.options())
+            .map_err(|error| Failure::bad(format!("{}: {error}", self.path)))
+    }
+
+    /// What its inputs are, for reading files.
+    pub fn inputs(&self) -> Vec<InputSpec> {
+        self.meta.inputs.iter().map(spec).collect()
+    }
+}
+
+/// Which integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// Those of a protocol.
+    Of(Protocol),
+    /// The default: a ring as wide as the ranges ask for.
+    Ring,
+}
+
+impl Number {
+    /// The word for it in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Of(protocol) => protocol.name(),
+            Self::Ring => "ring",
+        }
+    }
+
+    fn options(self) -> Options {
+        match self {
+            Self::Of(Protocol::DeepSecure) => Options::new(NumberFormat::Word16),
+            Self::Ring => Options::ring(),
+        }
+    }
+}
+
+/// What a model's input is, for reading files.
+fn spec(input: &InputMeta) -> InputSpec {
+    let pixels = input.picture.as_ref().map_or_else(Pixels::default, |picture| Pixels {
+        scale: picture.std.iter().map(|std| picture.scale / std).collect(),
+        offset: picture.mean.iter().zip(&picture.std).map(|(mean, std)| -mean / std).collect(),
+        bgr: picture.channels == Channels::Bgr,
+    });
+    InputSpec { name: input.name.clone(), shape: input.shape.clone(), pixels }
+}
+
+/// Whether the first output of a graph is the index of a class and not its scores.
+pub fn gives_index(graph: &FixedGraph) -> bool {
+    let first = graph.outputs.first().and_then(|output| graph.nodes.get(output.node));
+    first.is_some_and(|node| matches!(node.op, Op::ArgMax { .. }))
+}
