@@ -4,7 +4,7 @@ use crate::ciphertext::{Ciphertext, Multiplicand};
 use crate::error::Error;
 use crate::evaluator::Evaluator;
 use crate::evaluator::switching::{Digits, divide_special, prime_of, switch};
-use crate::keys::{GaloisKeys, rotation_exponent};
+use crate::keys::{GaloisKey, GaloisKeys, rotation_exponent};
 use crate::parameters::Parameters;
 use crate::ring::Rows;
 
@@ -29,9 +29,9 @@ impl Evaluator {
         let ring = self.parameters.ring();
         let mut coefficients = a.parts[1].clone();
         ring.inverse(&mut coefficients);
-        let mut parts = switch(&self.parameters, &coefficients, Some(&a.parts[1]), key);
+        let mut parts = switch(&self.parameters, &coefficients, Some(&a.parts[1]), &key.key);
         ring.add_assign(&mut parts[0], &a.parts[0]);
-        Ok(self.permuted(a.id, &parts, g))
+        Ok(self.permuted(a.id, &parts, &key.permutation))
     }
 
     /// Rotates both rows of slots left by `steps` (right if negative).
@@ -77,10 +77,11 @@ impl Evaluator {
         if g == 1 {
             return Ok(a.clone());
         }
-        let pair = hoisted.digits.dot(&self.parameters, keys.get(g)?);
+        let key = keys.get(g)?;
+        let pair = hoisted.digits.dot(&self.parameters, &key.key);
         let mut parts = divide_special(&self.parameters, pair);
         self.parameters.ring().add_assign(&mut parts[0], &a.parts[0]);
-        Ok(self.permuted(a.id, &parts, g))
+        Ok(self.permuted(a.id, &parts, &key.permutation))
     }
 
     /// Rotates both rows of a hoisted ciphertext left by `steps`.
@@ -127,10 +128,9 @@ impl Evaluator {
         for (steps, factor) in terms {
             let g = rotation_exponent(self.parameters.degree(), *steps);
             let key = if g == 1 { None } else { Some(keys.get(g)?) };
-            let permutation = ring.automorphism(g);
             for row in 0..=limbs {
                 let q = ring.modulus(prime_of(&self.parameters, limbs, row));
-                self.rotated_row(hoisted, key, row, &permutation, &mut scratch);
+                self.rotated_row(hoisted, key, row, &mut scratch);
                 for (half, sum) in sums.iter_mut().enumerate() {
                     q.mul_add_assign(sum.row_mut(row), scratch.row(2 + half), factor.rows.row(row));
                 }
@@ -144,9 +144,8 @@ impl Evaluator {
     fn rotated_row(
         &self,
         hoisted: &Hoisted,
-        key: Option<&crate::keys::SwitchingKey>,
+        key: Option<&GaloisKey>,
         row: usize,
-        permutation: &[u32],
         scratch: &mut Rows,
     ) {
         let (parameters, ring) = (&self.parameters, self.parameters.ring());
@@ -165,11 +164,14 @@ impl Evaluator {
         }
         if let Some(key) = key {
             let [out0, out1] = scratch.pair_mut();
-            hoisted.digits.dot_row(parameters, key, row, [out0, out1]);
+            hoisted.digits.dot_row(parameters, &key.key, row, [out0, out1]);
         }
         for half in 0..2 {
             let (source, target) = scratch.two_mut(half, 2 + half);
-            q.gather(target, source, permutation);
+            match key {
+                Some(key) => q.gather(target, source, &key.permutation),
+                None => target.copy_from_slice(source),
+            }
         }
     }
 
@@ -178,10 +180,9 @@ impl Evaluator {
         self.parameters.check_ring(keys.ring_id, "Galois key")
     }
 
-    fn permuted(&self, id: u64, parts: &[Rows; 2], g: usize) -> Ciphertext {
+    fn permuted(&self, id: u64, parts: &[Rows; 2], permutation: &[u32]) -> Ciphertext {
         let ring = self.parameters.ring();
-        let permutation = ring.automorphism(g);
-        let parts = [&parts[0], &parts[1]].map(|part| ring.permute(part, &permutation));
+        let parts = [&parts[0], &parts[1]].map(|part| ring.permute(part, permutation));
         Ciphertext { id, parts, seed: None }
     }
 }
