@@ -11,7 +11,7 @@
 //!
 //! | module | what | source |
 //! | --- | --- | --- |
-//! | [`base`] | 128 OTs from public keys, one message each way | Naor and Pinkas 2001, after hashing; ristretto255 |
+//! | [`base`] | 128 OTs from public keys, one message each way | Naor and Pinkas 2001 in ristretto255; with ML-KEM-768 after Masny and Rindal 2019 |
 //! | [`softspoken`] | correlated OTs from symmetric cryptography, 4 bytes each | Roy 2022, eprint 2022/192 |
 //! | [`random`] | random and chosen OTs from correlated ones | Guo, Katz, Wang, Yu 2020, eprint 2019/074 |
 

@@ -60,10 +60,10 @@ fn every_wrong_length_is_refused() {
         let (_, request) = Chooser::new(suite, Block(5), &chooser_seed);
         let reply = respond(&request, &responder_seed).0.encode();
         let request = request.encode();
-        for length in (0..request.len()).step_by(31) {
+        for length in (0..request.len()).step_by(request.len() / 100) {
             assert!(matches!(Request::decode(&request[..length]), Err(Error::Length { .. })), "{length}");
         }
-        for length in (0..reply.len()).step_by(7) {
+        for length in (0..reply.len()).step_by(1 + reply.len() / 100) {
             assert!(matches!(Reply::decode(&reply[..length]), Err(Error::Length { .. })), "{length}");
         }
         let longer = |bytes: &[u8]| [bytes, &[0]].concat();
@@ -91,4 +91,12 @@ fn invalid_points_and_unknown_suites_are_refused() {
         Reply::decode(&[&[1][..], &[0; 32]].concat()).err(),
         Some(Error::Value("the identity is no public key"))
     );
+}
+
+#[test]
+fn a_reply_of_another_suite_is_refused() {
+    let (chooser, _) = Chooser::new(Suite::Ristretto255, Block(5), &seeds().0);
+    let (_, request) = Chooser::new(Suite::MlKem768, Block(5), &seeds().0);
+    let (reply, _) = respond(&request, &seeds().1);
+    assert_eq!(chooser.finish(&reply).err(), Some(Error::Value("the base OT reply is of another suite")));
 }
