@@ -17,6 +17,7 @@ pub mod ranges;
 pub mod reference;
 pub mod shapes;
 pub mod side;
+mod summary;
 pub mod tensor;
 mod validate;
 mod values;
@@ -24,4 +25,15 @@ mod values;
 pub use error::Error;
 pub use graph::Graph;
 pub use side::{Meta, Side};
+pub use summary::{End, LayerSummary, Summary, summary};
 pub use tensor::Tensor;
+
+/// Reads a model and the side file beside it.
+///
+/// # Errors
+/// If either cannot be used; the text names the file and the place.
+pub fn open(path: &std::path::Path) -> Result<(Graph, Side), Error> {
+    let side = Side::load(path)?;
+    let graph = onnx::load_with(path, &side.options())?;
+    Ok((graph, side))
+}

@@ -123,9 +123,6 @@ pub(super) fn gemm<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
                 later = Some(c);
             }
         }
-        Some(Value::Node(_)) if beta != 1.0 => {
-            return Err(Stop::Unsupported("beta must be 1 where C is computed from the input".into()));
-        }
         _ => {}
     }
     let mut y = match (&a, &b) {
@@ -134,11 +131,11 @@ pub(super) fn gemm<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
             weight.data_mut().iter_mut().for_each(|v| *v *= alpha);
             dense(im, node, &a, weight, bias)?
         }
-        _ if alpha == 1.0 => {
+        _ => {
             later = later.or(bias);
-            product(im, node, &a, &b)?
+            let y = product(im, node, &a, &b)?;
+            times(im, node, y, alpha)?
         }
-        _ => return Err(Stop::Unsupported("alpha must be 1 where B is computed from the input".into())),
     };
     if let Some(c) = later {
         if broadcast(c.shape(), &out_shape).ok().as_ref() != Some(&out_shape) {
@@ -147,10 +144,19 @@ pub(super) fn gemm<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
         y = im.push(node, Layer::Affine { factor: None, addend: Some(Arc::new(c)) }, &[&y], &[])?;
     }
     if let Some(c @ Value::Node(_)) = addend {
+        let c = times(im, node, c, beta)?;
         let c = im.movement(node, Layer::Expand, &c, &out_shape)?;
         y = im.push(node, Layer::Sum { negative: vec![false, false] }, &[&y, &c], &[])?;
     }
     Ok(vec![y])
+}
+
+/// A public factor, if it is not 1.
+fn times<'a>(im: &mut Importer<'a>, node: NodeView<'a>, x: Value, factor: f32) -> Result<Value, Stop> {
+    if factor == 1.0 {
+        return Ok(x);
+    }
+    Ok(im.push(node, Layer::PublicAffine { factor, addend: 0.0 }, &[&x], &[])?)
 }
 
 pub(super) fn matmul<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {

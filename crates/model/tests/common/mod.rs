@@ -21,6 +21,23 @@ pub struct Array {
 }
 
 impl Array {
+    /// The values with the order of the axes reversed.
+    fn backwards(&self) -> Vec<f64> {
+        let count = self.values.len();
+        let mut out = Vec::with_capacity(count);
+        for i in 0..count {
+            // Coordinates of the result, last axis first, are those of the source, first axis first.
+            let (mut rest, mut at, mut stride) = (i, 0, count);
+            for &length in &self.shape {
+                stride /= length;
+                at += rest % length * stride;
+                rest /= length;
+            }
+            out.push(self.values[at]);
+        }
+        out
+    }
+
     pub fn tensor(&self) -> Tensor {
         Tensor::new(self.shape.clone(), self.values.iter().map(|&v| v as f32).collect()).unwrap()
     }
@@ -84,6 +101,11 @@ pub fn npy(data: &[u8]) -> Option<Array> {
         "|u1" | "|b1" => body.iter().map(|&b| f64::from(b)).collect(),
         _ => return None,
     };
+    if header.contains("'fortran_order': True") {
+        let reversed: Vec<usize> = shape.iter().rev().copied().collect();
+        let flat = Array { shape: reversed, values };
+        return Some(Array { values: flat.backwards(), shape });
+    }
     Some(Array { shape, values })
 }
 
