@@ -9,7 +9,7 @@ use crate::meaning::Format;
 use crate::meaning::smooth::{Smooth, Steps, TABLED};
 use crate::word::{Bit, Word};
 
-/// The logistic function of a word of `input.bits` bits; see [`crate::meaning::sigmoid`]. 688 ANDs for 16 bits with 12 fraction
+/// The logistic function of a word of `input.bits` bits; see [`crate::meaning::sigmoid`]. 591 ANDs for 16 bits with 12 fraction
 /// bits.
 ///
 /// # Errors
@@ -23,7 +23,7 @@ pub fn sigmoid<G: Gates>(
     smooth(g, Smooth::Sigmoid, x, input, output)
 }
 
-/// The hyperbolic tangent; see [`crate::meaning::tanh`]. 768 ANDs for 16 bits with 12 fraction bits.
+/// The hyperbolic tangent; see [`crate::meaning::tanh`]. 703 ANDs for 16 bits with 12 fraction bits.
 ///
 /// # Errors
 /// When the stream of tables fails.
