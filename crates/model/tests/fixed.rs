@@ -94,3 +94,87 @@ fn words_stay_within_two_percent() {
 fn rings_stay_within_two_percent() {
     all_within(&Options::ring());
 }
+
+#[test]
+fn exact_integers_stay_within_two_percent() {
+    let Some(data) = data() else { return };
+    for name in ["lola_small"] {
+        let (inputs, y) = stored(&data, name);
+        let e = worst(&data.join(format!("models/{name}.onnx")), &Options::exact(), &inputs, &y, true).unwrap();
+        assert!(e < 0.02, "{name}: {e}");
+    }
+}
+
+#[test]
+fn what_needs_a_truncation_is_refused_without_one() {
+    let Some(data) = data() else { return };
+    for (name, why) in [("deepsecure_b2", "sigmoid"), ("deepsecure_b3", "tanh"), ("resnet32_cifar100", "bits")] {
+        let graph = onnx::load(&data.join(format!("models/{name}.onnx"))).unwrap();
+        let error = build(&graph, &Options::exact(), &[]).err().unwrap().to_string();
+        assert!(error.contains(why) && error.contains("truncat"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_real_network_stays_within_two_percent() {
+    let Some(data) = data() else { return };
+    let read = |name: &str| {
+        common::npy(&std::fs::read(data.join(format!("real/{name}.npy"))).unwrap()).unwrap().tensor()
+    };
+    let inputs = ["china", "flower", "china_mirror_crop"].map(read);
+    let arrays = npz(&data.join("real/open-nsfw-reference.npz"));
+    let (path, y, logits) = (data.join("real/open-nsfw.onnx"), &arrays["y"], &arrays["logits"]);
+    for options in [Options::word16(), Options::ring()] {
+        let e = worst(&path, &options, &inputs, y, true).unwrap();
+        assert!(e < 0.02, "{e}");
+    }
+    let graph = onnx::load(&path).unwrap();
+    let side = Side::parse("[input]\nscale = 1.0\nmean = [104.0, 117.0, 123.0]\nchannels = \"bgr\"\n").unwrap();
+    let ranges = Ranges::measure(&graph, &side, &[]).unwrap();
+    for options in [Options::word16(), Options::ring()] {
+        let (fixed, params) = quantise(&graph, &ranges, &options).unwrap();
+        for (i, input) in inputs.iter().enumerate() {
+            let x = fixed.quantise_input(0, input.data()).unwrap();
+            let got = fixed.dequantise_raw(0, &reference::run(&fixed, &params, &[x]).unwrap()[0]).unwrap();
+            let e = error(&got, &logits.values[2 * i..2 * i + 2]);
+            println!("logits {:?}: {e:.5}", fixed.number);
+            assert!(e < 0.02, "scores of input {i}: {e}");
+        }
+    }
+}
+
+/// Share of the 10,000 test images on which the integer reference and onnxruntime agree on the class.
+fn agreement(name: &str, options: &Options) -> f64 {
+    let (Some(data), Some(images)) = (data(), mnist()) else { return 1.0 };
+    let graph = onnx::load(&data.join(format!("models/{name}.onnx"))).unwrap();
+    let wanted = &npz(&data.join(format!("models/{name}.npz")))["pred_all"];
+    let (fixed, params) = build(&graph, options, &[]).unwrap();
+    let same = images
+        .iter()
+        .zip(&wanted.values)
+        .filter(|(image, class)| {
+            let x = fixed.quantise_input(0, image).unwrap();
+            let y = reference::run(&fixed, &params, &[x]).unwrap();
+            let top = (0..10).rev().max_by_key(|&c| y[0][c]).unwrap();
+            top as f64 == **class
+        })
+        .count();
+    println!("{name:<16} {:?}: {same} of {}", fixed.number, images.len());
+    same as f64 / images.len() as f64
+}
+
+#[test]
+#[ignore = "60,000 predictions"]
+fn rings_agree_on_every_class() {
+    for name in &ALL[..6] {
+        assert!(agreement(name, &Options::ring()) >= 0.999, "{name}");
+    }
+}
+
+#[test]
+#[ignore = "60,000 predictions"]
+fn words_agree_on_nearly_every_class() {
+    for name in &ALL[..6] {
+        assert!(agreement(name, &Options::word16()) >= 0.99, "{name}");
+    }
+}

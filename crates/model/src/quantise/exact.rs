@@ -12,6 +12,9 @@ use super::{GOAL, Trial, WeightBits, Width, emit};
 /// The widest integer of this format.
 const WIDEST: i32 = 62;
 
+/// The error at which a network is refused where no scale reaches the goal.
+const TOLERATED: f64 = 0.02;
+
 /// Tries scales of inputs and weights, coarse ones first, and takes the narrowest that is accurate enough.
 pub(super) fn quantise(
     graph: &Graph,
@@ -46,7 +49,7 @@ pub(super) fn quantise(
     for (_, weight, formats) in plans {
         let width = Width { weight: weight as u32, extra: 0 };
         let made = emit::emit(graph, ranges, NumberFormat::Exact, width, &formats)?;
-        let error = trial.error(&made)?;
+        let error = trial.strict_error(&made)?;
         if error < GOAL {
             return Ok(made);
         }
@@ -54,7 +57,16 @@ pub(super) fn quantise(
             best = Some((error, made));
         }
     }
-    best.map(|(_, made)| made).ok_or_else(|| Error::Quantise("no scale was tried".into()))
+    match best {
+        Some((error, made)) if error < TOLERATED => Ok(made),
+        Some((error, _)) => Err(Error::Quantise(format!(
+            "without truncation {WIDEST} bits hold its ranges only with an error of {:.0}% of the outputs; state \
+             smaller ranges in the side file, calibrate with data, or use a plan that truncates (gazelle, delphi, \
+             deepsecure)",
+            100.0 * error
+        ))),
+        None => Err(Error::Quantise("no scale was tried".into())),
+    }
 }
 
 /// Relative precision of averages: 2^-7.
