@@ -1,7 +1,7 @@
 //! Standard output, standard error and progress.
 
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -56,39 +56,53 @@ impl Human {
 }
 
 /// A progress bar on standard error; it shows nothing unless that is a terminal.
-pub struct Progress(ProgressBar);
+pub struct Progress {
+    bar: ProgressBar,
+    /// Inputs done.
+    done: AtomicU64,
+}
+
+/// Steps of the bar for each input.
+const STEPS: u64 = 1000;
 
 impl Progress {
-    /// A bar of `total` steps, or a spinner for none.
-    pub fn new(total: u64, what: &str) -> Self {
+    /// A bar for so many inputs.
+    pub fn new(inputs: u64, what: &str) -> Self {
         let target = if std::io::stderr().is_terminal() {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()
         };
-        let template = if total == 0 { "{spinner} {msg} {elapsed}" } else { "{msg} [{bar:30}] {pos}/{len} {elapsed}" };
-        let bar = ProgressBar::with_draw_target((total > 0).then_some(total), target);
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+        let bar = ProgressBar::with_draw_target(Some(inputs.saturating_mul(STEPS)), target);
+        if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:40}] {percent} %  {elapsed}") {
+            bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(what.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self(bar)
+        Self { bar, done: AtomicU64::new(0) }
     }
 
-    /// One step done.
+    /// One input done.
     pub fn step(&self) {
-        self.0.inc(1);
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        self.bar.set_position(done.saturating_mul(STEPS));
     }
 
     /// Takes the bar away while `work` prints.
     pub fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.0.suspend(work)
+        self.bar.suspend(work)
+    }
+}
+
+impl protocol::Progress for Progress {
+    fn report(&self, done: u64, total: u64) {
+        let part = STEPS as f64 * done as f64 / total.max(1) as f64;
+        let before = self.done.load(Ordering::Relaxed).saturating_mul(STEPS);
+        self.bar.set_position(before.saturating_add(part.min(STEPS as f64) as u64));
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }

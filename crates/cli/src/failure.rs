@@ -50,6 +50,20 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The same failure with the place it is about.
+    pub fn at(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+}
+
+impl From<oribi::Error> for Failure {
+    fn from(error: oribi::Error) -> Self {
+        if error.is_usage() { Self::bad(error) } else { Self::running(error) }
+    }
+}
+
 impl From<oribi::input::InputError> for Failure {
     fn from(error: oribi::input::InputError) -> Self {
         Self::bad(error)

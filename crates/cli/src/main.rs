@@ -3,6 +3,7 @@
 mod builtin;
 mod child;
 mod choice;
+mod client;
 mod commands;
 mod console;
 mod failure;

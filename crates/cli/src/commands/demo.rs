@@ -47,11 +47,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let announced = &server.announcement;
     let wanted =
         Wanted { model: None, protocol: arguments.protocol, output: arguments.output, link: arguments.link };
-    let mut client = Client::connect(&announced.listen, Some(&announced.fingerprint), &wanted)?;
+    let fingerprint = announced.fingerprint.parse().map_err(Failure::running)?;
+    let mut client = Client::connect(&announced.listen, Some(fingerprint), &wanted)?;
     let inputs = Inputs::open(&arguments.inputs, client.inputs())?;
-    human.line(&format!("server  process {}, holding the network {}", server.id(), client.describe()))?;
-    human.line(&format!("client  process {}, holding {}", std::process::id(), inputs.describe()))?;
-    human.line(&format!("between them: TLS 1.3 at {}, certificate {}", announced.listen, announced.fingerprint))?;
+    human.line(&format!("server   process {}, holding the network {}", server.id(), client.model()))?;
+    human.line(&format!("client   process {}, holding {}", std::process::id(), inputs.describe()))?;
+    human.line(&format!("between  TLS 1.3 at {}, protocol {}", announced.listen, client.protocol()))?;
     human.line("")?;
     let progress = Progress::new(inputs.count as u64, "predicting");
     let mut tally = Tally::default();
@@ -61,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             [only] => Picture::from_tensor(&only.shape, &example.tensors[0]),
             _ => None,
         };
-        let line = client.predict(example)?;
+        let line = client.predict(&example, &progress)?;
         tally.add(&line, truth);
         progress.step();
         progress.suspend(|| {
@@ -82,7 +83,7 @@ fn check_files(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Both sides are local here, so the server may take ranges that are left open from the inputs.
+/// What the server process is started with.
 fn server_arguments(arguments: &Arguments) -> Vec<String> {
     let mut list = vec!["--listen".to_owned(), "127.0.0.1:0".to_owned()];
     if let Some(protocol) = arguments.protocol {

@@ -1,5 +1,7 @@
 //! `oribi models`: what a server offers.
 
+use oribi::Fingerprint;
+
 use crate::client::offers;
 use crate::console::out;
 use crate::failure::Failure;
@@ -12,12 +14,12 @@ pub struct Arguments {
     server: String,
     /// The fingerprint of the server's certificate, as `oribi serve` prints it; without it, the one seen at first contact.
     #[arg(long, value_name = "FINGERPRINT")]
-    fingerprint: Option<String>,
+    fingerprint: Option<Fingerprint>,
 }
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    for model in offers(&arguments.server, arguments.fingerprint.as_deref())? {
+    for model in offers(&arguments.server, arguments.fingerprint)? {
         out(&model.name)?;
         for input in &model.inputs {
             let shape: Vec<String> = input.shape.iter().map(usize::to_string).collect();

@@ -1,11 +1,13 @@
 //! `oribi predict`: private inputs, a server's model.
 
+use oribi::Fingerprint;
+use protocol::shape::Link;
+
 use crate::choice::{Output, Protocol};
 use crate::client::{Client, Wanted};
 use crate::console::{Human, Progress, note, out};
 use crate::failure::Failure;
 use crate::report;
-use protocol::shape::Link;
 
 /// Predict private inputs with a server's model.
 ///
@@ -21,7 +23,7 @@ pub struct Arguments {
     server: String,
     /// The fingerprint of the server's certificate, as `oribi serve` prints it; without it, the one seen at first contact.
     #[arg(long, value_name = "FINGERPRINT")]
-    fingerprint: Option<String>,
+    fingerprint: Option<Fingerprint>,
     /// Which of the server's models; needed where it has several.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
@@ -50,18 +52,17 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         output: arguments.output,
         link: arguments.link,
     };
-    let mut client = Client::connect(&arguments.server, arguments.fingerprint.as_deref(), &wanted)?;
+    let mut client = Client::connect(&arguments.server, arguments.fingerprint, &wanted)?;
     // All files are opened before anything is sent, so that a wrong one is found at once.
     let files = arguments
         .inputs
         .iter()
         .map(|input| oribi::input::open(input, client.inputs()))
         .collect::<Result<Vec<_>, _>>()?;
-    let total = files.iter().map(|file| file.len() as u64).sum();
-    let progress = Progress::new(total, "predicting");
+    let progress = Progress::new(files.iter().map(|file| file.len() as u64).sum(), "predicting");
     let human = Human::new(arguments.json);
     for example in files.into_iter().flatten() {
-        let line = client.predict(example?)?;
+        let line = client.predict(&example?, &progress)?;
         progress.step();
         progress.suspend(|| match arguments.json {
             true => out(&line.to_json()?),

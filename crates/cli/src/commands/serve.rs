@@ -1,9 +1,22 @@
 //! `oribi serve`: models for private predictions.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use oribi::server::Event;
+use oribi::{Identity, ServedModel, Server, ServerConfig, Variant};
+use protocol::Reveal;
+use protocol::meter::Phase;
 use protocol::shape::Link;
 
+use crate::child::{Announcement, wait_for_parent};
 use crate::choice::{Output, Protocol};
-use crate::failure::Failure;
+use crate::console::{note, out};
+use crate::failure::{FAILED, Failure};
+use crate::report::{bytes, seconds};
+use crate::source::{Number, Source};
 
 /// Serve models for private predictions until Ctrl-C.
 ///
@@ -27,14 +40,138 @@ pub struct Arguments {
     sessions: usize,
     /// A certificate chain of your own, in PEM, with --key. By default one is made at the first start and kept.
     #[arg(long, value_name = "FILE", requires = "key")]
-    cert: Option<std::path::PathBuf>,
+    cert: Option<PathBuf>,
     /// The certificate's private key, in PEM.
     #[arg(long, value_name = "FILE", requires = "cert")]
-    key: Option<std::path::PathBuf>,
+    key: Option<PathBuf>,
+    /// Where the server's own certificate is kept; in the user's data folder by default.
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
     /// Slow the connections down: lan, wan, or RATE,RTT such as 100mbit,40ms.
     #[arg(long, value_name = "LINK")]
     link: Option<Link>,
     /// End with the process at the other end of standard input, and announce the address in one line of JSON.
     #[arg(long, hide = true)]
     tether: bool,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let sources = arguments.models.iter().map(|model| Source::load(model)).collect::<Result<Vec<_>, _>>()?;
+    let models = sources.iter().map(|source| served(source, arguments)).collect::<Result<Vec<_>, _>>()?;
+    let config = ServerConfig {
+        max_sessions: arguments.sessions,
+        link: arguments.link,
+        observer: if arguments.tether { Arc::new(complain) } else { Arc::new(log) },
+        ..ServerConfig::default()
+    };
+    let server = Server::bind(&arguments.listen, &identity(arguments)?, models, config)?;
+    stop_on_interrupt(&server)?;
+    if arguments.tether {
+        stop_with_parent(&server);
+    }
+    announce(arguments, &sources, &server)?;
+    if server.run() { Ok(()) } else { Err(Failure::running("some predictions did not end in time and were cut off")) }
+}
+
+/// A model with the protocols and outputs that are offered.
+fn served(source: &Source, arguments: &Arguments) -> Result<ServedModel, Failure> {
+    let reveals = match arguments.output {
+        Some(output) => vec![Reveal::from(output)],
+        None => vec![Reveal::Scores, Reveal::Label],
+    };
+    let protocols = arguments.protocol.map_or_else(|| Protocol::ALL.to_vec(), |only| vec![only]);
+    let variants = protocols.into_iter().map(|protocol| {
+        let (graph, params) = source.quantise(Number::Of(protocol))?;
+        let (protocol, reveals) = (protocol.name().to_owned(), reveals.clone());
+        Ok(Variant { protocol, reveals, graph, payload: serde_json::Value::Null, params })
+    });
+    Ok(ServedModel {
+        name: source.meta.name.clone(),
+        labels: source.meta.labels.clone(),
+        inputs: source.inputs(),
+        variants: variants.collect::<Result<_, Failure>>()?,
+    })
+}
+
+/// The user's certificate, or the server's own.
+fn identity(arguments: &Arguments) -> Result<Identity, Failure> {
+    if let (Some(certificate), Some(key)) = (&arguments.cert, &arguments.key) {
+        return Ok(Identity::from_pem(certificate, key).map_err(Failure::bad)?);
+    }
+    if arguments.tether {
+        return Identity::ephemeral().map_err(Failure::running);
+    }
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = arguments.state.clone().or_else(|| {
+        let data = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local").join("share")))?;
+        Some(data.join("oribi"))
+    });
+    let folder = folder.ok_or_else(|| Failure::bad("there is no home folder to keep the certificate in: give --state"))?;
+    Identity::load_or_create(&folder).map_err(Failure::bad)
+}
+
+/// The first Ctrl-C lets predictions finish, the second does not.
+fn stop_on_interrupt(server: &Server) -> Result<(), Failure> {
+    let (handle, again) = (server.handle(), AtomicBool::new(false));
+    ctrlc::set_handler(move || {
+        if again.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(FAILED));
+        }
+        handle.stop();
+    })
+    .map_err(|error| Failure::running(format!("Ctrl-C cannot be caught: {error}")))
+}
+
+fn stop_with_parent(server: &Server) {
+    let handle = server.handle();
+    std::thread::spawn(move || {
+        wait_for_parent();
+        handle.stop();
+    });
+}
+
+/// Says where the server is: one line of JSON for the process at the other end of the tether, else words.
+fn announce(arguments: &Arguments, sources: &[Source], server: &Server) -> Result<(), Failure> {
+    let (listen, fingerprint) = (server.address().to_string(), server.fingerprint().to_string());
+    if arguments.tether {
+        let line = serde_json::to_string(&Announcement { listen, fingerprint }).map_err(Failure::running)?;
+        return out(&line);
+    }
+    for source in sources {
+        out(&format!("serving      {}", source.meta.name))?;
+    }
+    out(&format!("address      {listen}"))?;
+    out(&format!("fingerprint  {fingerprint}"))?;
+    out(&format!("A client:    oribi predict INPUT --server {listen} --fingerprint {fingerprint}"))?;
+    out("Ctrl-C ends the server.")
+}
+
+/// What an operator wants to see. Peers' words come printable.
+fn log(event: &Event) {
+    let name = |client: &Option<SocketAddr>| client.map_or_else(|| "a client".to_owned(), |client| client.to_string());
+    match event {
+        Event::Opened { client, model, protocol } => note(&format!("{}: {model} with {protocol}", name(client))),
+        Event::Predicted { client, cost, .. } => {
+            let online = cost.phase(Phase::Online);
+            let traffic = bytes(online.sent + online.received);
+            note(&format!("{}: a prediction, {} online, {traffic}", name(client), seconds(online.seconds)));
+        }
+        Event::Closed { client, predictions, error: None } => {
+            note(&format!("{}: left after {predictions} predictions", name(client)));
+        }
+        Event::Closed { client, predictions, error: Some(error) } => {
+            note(&format!("{}: ended after {predictions} predictions: {error}", name(client)));
+        }
+        other => complain(other),
+    }
+}
+
+/// What concerns a tethered server's owner: only what goes wrong on the server itself.
+fn complain(event: &Event) {
+    match event {
+        Event::Refused { why } => note(&format!("oribi: a connection could not be begun: {why}")),
+        Event::Panicked { .. } => note("oribi: a session ended by an error of the program; the server goes on"),
+        _ => {}
+    }
 }
