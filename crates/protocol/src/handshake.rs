@@ -14,7 +14,7 @@ mod greeting;
 
 use std::collections::HashSet;
 
-use model::fixed::FixedGraph;
+use model::fixed::{FixedGraph, Limits};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -311,6 +311,8 @@ impl Plan {
     /// [`Error::Malformed`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let mut plan: Self = from_json("plan", bytes)?;
+        let valid = plan.graph.validate(&Limits::default());
+        valid.map_err(|e| Error::malformed("plan", printable(e.to_string().as_bytes())))?;
         let graph = &mut plan.graph;
         clean(graph.nodes.iter_mut().map(|node| &mut node.name));
         clean(graph.params.iter_mut().map(|param| &mut param.name));

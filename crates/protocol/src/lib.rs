@@ -18,4 +18,4 @@ pub use error::Error;
 pub use frame::{Length, Tag};
 pub use handshake::Reveal;
 pub use meter::{Meter, Phase};
-pub use session::{Inbox, Outbox, Session};
+pub use session::{Inbox, Outbox, Progress, Session};

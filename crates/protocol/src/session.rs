@@ -42,6 +42,19 @@ impl Limits {
     }
 }
 
+/// Time given to a peer that is being left.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Told how far a long computation is.
+pub trait Progress: Sync {
+    /// `done` of `total` parts, in the computation's own measure, are behind us.
+    fn report(&self, done: u64, total: u64);
+}
+
+impl Progress for () {
+    fn report(&self, _done: u64, _total: u64) {}
+}
+
 /// One party's end of a connection.
 pub struct Session {
     /// Frames to the peer.
@@ -85,9 +98,18 @@ impl Session {
 
     /// Tells the peer in words why this side gives up. Whether it arrives is the peer's luck.
     pub fn give_up(&mut self, reason: &str) {
+        self.outbox.set_limits(Limits { wait: LINGER, ..Limits::default() });
         if self.outbox.send_error(reason).is_ok() {
             let _ = self.outbox.flush();
         }
+    }
+
+    /// Ends this side's stream and waits for the end of the peer's, so that what was sent last is not lost with a
+    /// connection that is reset.
+    pub fn close(self) {
+        let Self { outbox, mut inbox, .. } = self;
+        drop(outbox);
+        inbox.drain(LINGER);
     }
 
     /// Where the connection broke, looks for the explanation that the peer may have sent before it left.

@@ -130,6 +130,14 @@ fn nonsense_is_malformed() {
 }
 
 #[test]
+fn plans_that_no_engine_could_trust_are_refused() {
+    let mut wrong = plan();
+    wrong.graph.nodes[1].inputs = vec![1 << 40];
+    let error = Plan::decode(&serde_json::to_vec(&wrong).unwrap()).unwrap_err();
+    assert!(matches!(error, Error::Malformed { what: "plan", .. }), "{error}");
+}
+
+#[test]
 fn identifiers_and_outputs_have_one_spelling() {
     assert_eq!(serde_json::to_string(&Reveal::Label).unwrap(), "\"label\"");
     assert!(serde_json::to_string(&choice()).unwrap().contains(&"07".repeat(16)));

@@ -133,6 +133,16 @@ impl Inbox {
         None
     }
 
+    /// Reads and forgets what comes, for a while, until the peer ends its stream.
+    pub(super) fn drain(&mut self, allowed: Duration) {
+        self.latest = None;
+        let due = self.due(allowed);
+        let mut seen = 0;
+        while seen < EXPLANATION_BYTES && self.refill(due).is_ok() {
+            seen += self.end as u64;
+        }
+    }
+
     fn due(&self, allowed: Duration) -> Due {
         let now = Instant::now();
         let at = match (now.checked_add(allowed), self.latest) {

@@ -1,0 +1,27 @@
+//! The client's half of a protocol, by name.
+
+use kernel::seed::Seed;
+use protocol::handshake::Plan;
+use protocol::{Progress, Reveal, Session};
+
+/// The client's half of a protocol. Each is a file of its own beside this one.
+pub trait Engine: Send + Sync {
+    /// The protocol's name on the wire and on the command line.
+    fn name(&self) -> &'static str;
+
+    /// One prediction of a valid plan: `input` holds the integers of each of the graph's inputs, the result those of each
+    /// output, or, for [`Reveal::Label`], the index of the first output's largest value alone. All secrets derive from
+    /// `seed`, which is fresh.
+    ///
+    /// # Errors
+    /// When the input does not fit the plan or the session fails.
+    fn predict(
+        &self,
+        plan: &Plan,
+        input: &[Vec<i64>],
+        reveal: Reveal,
+        session: &mut Session,
+        seed: &Seed,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Vec<i64>>, protocol::Error>;
+}

@@ -1,0 +1,209 @@
+//! One connection, from its first byte to its last.
+
+use std::net::{SocketAddr, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use kernel::seed::Seed;
+use protocol::handshake::{self, Choice};
+use protocol::message::Message;
+use protocol::session::Limits;
+use protocol::{Error, Length, Session, Tag};
+
+use super::Shared;
+use super::engine::Engine;
+use super::model::Prepared;
+use super::registry::Ticket;
+use crate::done::Done;
+use crate::tls;
+use crate::usage::peak_rss_bytes;
+
+/// Something that happened on a server.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A connection could not even be begun.
+    Refused {
+        /// The system's words.
+        why: String,
+    },
+    /// A client has chosen.
+    Opened {
+        /// The client.
+        client: Option<SocketAddr>,
+        /// The model.
+        model: String,
+        /// The protocol.
+        protocol: String,
+    },
+    /// A prediction was served.
+    Predicted {
+        /// The client.
+        client: Option<SocketAddr>,
+        /// The model.
+        model: String,
+        /// What it cost, as the server saw it.
+        cost: protocol::meter::Snapshot,
+    },
+    /// A connection has ended.
+    Closed {
+        /// The client.
+        client: Option<SocketAddr>,
+        /// Predictions that were served.
+        predictions: u64,
+        /// Why it ended early, if it did.
+        error: Option<String>,
+    },
+    /// A session's thread panicked; the server goes on.
+    Panicked {
+        /// The client.
+        client: Option<SocketAddr>,
+        /// The panic's words.
+        why: String,
+    },
+}
+
+/// Serves a connection; returns when it has ended.
+pub(super) fn serve(stream: TcpStream, ticket: &Ticket, shared: &Shared) {
+    let client = stream.peer_addr().ok();
+    let mut predictions = 0;
+    let tell = |event: Event| (shared.config.observer)(&event);
+    let error = match open(stream, shared) {
+        Err(error) => Some(error.to_string()),
+        Ok(mut session) => {
+            let mut conversation =
+                Conversation { shared, ticket, client, session: &mut session, predictions: &mut predictions };
+            let outcome = catch_unwind(AssertUnwindSafe(|| conversation.run()));
+            let outcome = outcome.unwrap_or_else(|panic| {
+                tell(Event::Panicked { client, why: words(panic.as_ref()) });
+                Err(Error::Refused("the server failed while it served this prediction".into()))
+            });
+            let error = outcome.err().map(|error| part(&mut session, error));
+            session.close();
+            error
+        }
+    };
+    tell(Event::Closed { client, predictions, error });
+}
+
+/// TLS, and a session in which all up to the client's choice must happen in time.
+fn open(stream: TcpStream, shared: &Shared) -> std::io::Result<Session> {
+    let config = &shared.config;
+    let deadline = Instant::now() + config.handshake;
+    let mut transport = tls::accept(stream, &shared.tls, deadline)?;
+    if let Some(link) = config.link {
+        transport = transport.shaped(link)?;
+    }
+    let mut session = Session::new(transport, Limits { wait: config.handshake, ..config.limits });
+    session.inbox.set_latest(Some(deadline));
+    Ok(session)
+}
+
+/// Tells the client why the session ends, where it can be told; gives the words for the log.
+fn part(session: &mut Session, error: Error) -> String {
+    let words = error.to_string();
+    if !error.is_disconnect() && !matches!(error, Error::Peer(_)) {
+        session.give_up(&words);
+    }
+    words
+}
+
+/// What a panic said.
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no words").to_owned()
+}
+
+/// A session with all it needs.
+struct Conversation<'a> {
+    shared: &'a Shared,
+    ticket: &'a Ticket,
+    client: Option<SocketAddr>,
+    session: &'a mut Session,
+    predictions: &'a mut u64,
+}
+
+impl Conversation<'_> {
+    fn run(&mut self) -> Result<(), Error> {
+        let config = &self.shared.config;
+        handshake::send_hello(self.session, &self.shared.hello)?;
+        let Some(choice) = handshake::receive_choice(self.session, &self.shared.hello)? else {
+            return Ok(());
+        };
+        let (name, prepared, engine) = find(self.shared, &choice)?;
+        if !self.ticket.promote() {
+            return Err(Error::Refused(format!(
+                "the server is busy with {} sessions; try again in a few seconds",
+                config.max_sessions
+            )));
+        }
+        (config.observer)(&Event::Opened {
+            client: self.client,
+            model: name.to_owned(),
+            protocol: choice.protocol.clone(),
+        });
+        handshake::send_plan(self.session, &prepared.plan)?;
+        self.session.inbox.set_latest(Instant::now().checked_add(config.session));
+        while self.next()? {
+            engine.predict(&prepared.plan, &prepared.params, choice.reveal, self.session, &fresh_seed()?)?;
+            self.finish(name)?;
+            if !self.ticket.end() {
+                return Err(Error::Refused("the server is shutting down".into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the client's next prediction; `false` is a farewell.
+    fn next(&mut self) -> Result<bool, Error> {
+        let config = &self.shared.config;
+        self.session.set_limits(Limits { wait: config.idle, ..config.limits });
+        if *self.predictions > 0 {
+            self.session.meter.restart();
+        }
+        let due = [(Tag::START, Length::Exactly(0)), (Tag::BYE, Length::Exactly(0))];
+        let (tag, _) = self.session.inbox.recv_one_of(&due)?;
+        if tag == Tag::BYE {
+            return Ok(false);
+        }
+        if !self.ticket.begin() {
+            return Err(Error::Refused("the server is shutting down".into()));
+        }
+        self.session.set_limits(config.limits);
+        Ok(true)
+    }
+
+    /// Tells the client that the server's part is done.
+    fn finish(&mut self, model: &str) -> Result<(), Error> {
+        let done = Done { peak_rss_bytes: peak_rss_bytes() };
+        self.session.outbox.unpin();
+        self.session.outbox.send(Tag::DONE, &done.to_bytes())?;
+        self.session.outbox.flush()?;
+        *self.predictions += 1;
+        let cost = self.session.meter.snapshot();
+        (self.shared.config.observer)(&Event::Predicted {
+            client: self.client,
+            model: model.to_owned(),
+            cost,
+        });
+        Ok(())
+    }
+}
+
+/// The model's name, the variant and the engine of a choice that was found to be on offer.
+fn find<'a>(shared: &'a Shared, choice: &Choice) -> Result<(&'a str, &'a Prepared, &'a dyn Engine), Error> {
+    let mut offers = shared.hello.models.iter().zip(&shared.models);
+    offers
+        .find(|(info, _)| info.id == choice.model)
+        .and_then(|(info, variants)| {
+            let index = info.protocols.iter().position(|protocol| protocol.name == choice.protocol)?;
+            let engine = shared.config.engines.iter().find(|engine| engine.name() == choice.protocol)?;
+            Some((info.name.as_str(), variants.get(index)?, engine.as_ref()))
+        })
+        .ok_or_else(|| Error::Refused("this offer has gone".into()))
+}
+
+/// Randomness for one prediction: no offset, label or mask outlives it.
+fn fresh_seed() -> Result<Seed, Error> {
+    Seed::from_os().map_err(|e| Error::Refused(format!("the server has no randomness: {e}")))
+}

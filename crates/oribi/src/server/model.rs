@@ -1,0 +1,88 @@
+//! A model as a server offers it.
+
+use model::fixed::{FixedGraph, Limits, Params};
+use protocol::Reveal;
+use protocol::handshake::{InputInfo, MAX_PLAN_BYTES, ModelId, ModelInfo, Plan, ProtocolInfo};
+
+use crate::error::Error;
+use crate::input::InputSpec;
+
+/// A model with everything needed to serve it.
+pub struct ServedModel {
+    /// Its name, unique on the server.
+    pub name: String,
+    /// Names of the classes, or none.
+    pub labels: Vec<String>,
+    /// What it takes.
+    pub inputs: Vec<InputSpec>,
+    /// The protocols it can be run with, the preferred one first.
+    pub variants: Vec<Variant>,
+}
+
+/// A model as one protocol computes it.
+pub struct Variant {
+    /// The protocol's name.
+    pub protocol: String,
+    /// The outputs that clients may learn.
+    pub reveals: Vec<Reveal>,
+    /// The public graph.
+    pub graph: FixedGraph,
+    /// What else clients of this protocol need to know.
+    pub payload: serde_json::Value,
+    /// The secret weights.
+    pub params: Params,
+}
+
+/// A variant ready to be sent.
+pub(super) struct Prepared {
+    pub(super) plan: Plan,
+    pub(super) params: Params,
+}
+
+impl ServedModel {
+    /// What clients are told, and the variants in the same order.
+    pub(super) fn prepare(self, id: ModelId) -> Result<(ModelInfo, Vec<Prepared>), Error> {
+        let wrong = |name: &str, why: String| Error::Model { name: name.to_owned(), why };
+        let mut protocols = Vec::new();
+        let mut prepared = Vec::new();
+        for variant in self.variants {
+            let Variant { protocol, reveals, graph, payload, params } = variant;
+            graph.validate(&Limits::default()).map_err(|e| wrong(&self.name, format!("{protocol}: {e}")))?;
+            let fits = params.tensors.len() == graph.params.len()
+                && params
+                    .tensors
+                    .iter()
+                    .zip(&graph.params)
+                    .all(|(tensor, info)| tensor.len() == info.shape.iter().product::<usize>());
+            if !fits {
+                return Err(wrong(&self.name, format!("{protocol}: the weights do not fit the graph")));
+            }
+            let plan = Plan { graph, payload };
+            let bytes = serde_json::to_vec(&plan).map_or(usize::MAX, |bytes| bytes.len());
+            if bytes > MAX_PLAN_BYTES {
+                return Err(wrong(
+                    &self.name,
+                    format!("{protocol}: its plan of {bytes} bytes is too long to send"),
+                ));
+            }
+            protocols.push(ProtocolInfo { name: protocol, reveals });
+            prepared.push(Prepared { plan, params });
+        }
+        if prepared.is_empty() {
+            return Err(wrong(&self.name, "no protocol can run it".into()));
+        }
+        let inputs = self.inputs.into_iter().map(input_info).collect();
+        let info = ModelInfo { id, name: self.name, inputs, labels: self.labels, protocols };
+        Ok((info, prepared))
+    }
+}
+
+fn input_info(spec: InputSpec) -> InputInfo {
+    InputInfo {
+        name: spec.name,
+        shape: spec.shape,
+        pixel_scale: spec.pixels.scale,
+        pixel_offset: spec.pixels.offset,
+        bgr: spec.pixels.bgr,
+    }
+}
