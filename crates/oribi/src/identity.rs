@@ -103,17 +103,31 @@ impl Identity {
         Self::from_pem(&path, &path)
     }
 
+    /// An identity that is kept nowhere, for a server whose only client starts it.
+    ///
+    /// # Errors
+    /// The system has no randomness.
+    pub fn ephemeral() -> Result<Self, IdentityError> {
+        let nowhere = Path::new("a certificate in memory");
+        let pem = self_signed().map_err(|e| fail(nowhere, e.to_string()))?;
+        Self::parse((nowhere, pem.as_bytes()), (nowhere, pem.as_bytes()))
+    }
+
     /// The user's own certificate chain and key, in PEM.
     ///
     /// # Errors
     /// A file is missing or damaged.
     pub fn from_pem(certificates: &Path, key: &Path) -> Result<Self, IdentityError> {
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(certificates)?).collect();
+        Self::parse((certificates, &read(certificates)?), (key, &read(key)?))
+    }
+
+    /// Reads certificates and key; each comes with the file to name in an error.
+    fn parse((certificates, chain): (&Path, &[u8]), (key, key_pem): (&Path, &[u8])) -> Result<Self, IdentityError> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
         let chain = chain.map_err(|e| fail(certificates, format!("no readable certificate: {e}")))?;
-        let key_der = PrivateKeyDer::from_pem_slice(&read(key)?)
+        let key_der = PrivateKeyDer::from_pem_slice(key_pem)
             .map_err(|e| fail(key, format!("no readable private key: {e}")))?;
-        let first =
-            chain.first().ok_or_else(|| fail(certificates, "there is no certificate in it".into()))?;
+        let first = chain.first().ok_or_else(|| fail(certificates, "there is no certificate in it".into()))?;
         let fingerprint = Fingerprint::of(first);
         Ok(Self { certificates: chain, key: key_der, fingerprint })
     }
