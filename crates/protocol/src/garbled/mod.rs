@@ -30,3 +30,6 @@ pub trait Progress {
 impl Progress for () {
     fn report(&self, _done: u64, _total: u64) {}
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,7 @@ fn compute<G: Gates, W: Weights<G>>(
     operands: &[Word<G::Wires>],
     weights: &mut W,
 ) -> Result<Word<G::Wires>, G::Error> {
-    let x = &operands[0];
+    let Some(x) = operands.first() else { return Ok(elementwise::movement(gates, plan, node, operands)) };
     match &node.op {
         Op::Conv { weight, bias, shift, .. } | Op::Dense { weight, bias, shift } => {
             match Dots::of(plan, node) {
@@ -102,8 +102,7 @@ fn compute<G: Gates, W: Weights<G>>(
         | Op::Slice { .. }
         | Op::Concat { .. }
         | Op::Pad { .. }
-        | Op::Expand
-        | Op::Constant { .. } => Ok(elementwise::movement(gates, plan, node, operands)),
+        | Op::Expand => Ok(elementwise::movement(gates, plan, node, operands)),
         _ => elementwise::compute(gates, plan, node, operands, weights),
     }
 }

@@ -1,0 +1,297 @@
+//! Both halves against the integer reference, over memory.
+
+use std::thread;
+
+use kernel::seed::Seed;
+use model::fixed::{
+    FixedGraph, Format, Node, NodeId, NumberFormat, Op, Output, ParamData, ParamId, ParamInfo, Params, Post,
+    Term, Window,
+};
+use model::reference;
+
+use super::{client, price, server};
+use crate::Reveal;
+use crate::error::Error;
+use crate::session::{Entry, Session};
+
+const BITS: u32 = 16;
+const FRAC: i32 = 8;
+
+/// A graph under construction, with weights and inputs drawn from a fixed seed.
+struct Builder {
+    graph: FixedGraph,
+    params: Params,
+    state: u64,
+}
+
+impl Builder {
+    fn new(seed: u64) -> Self {
+        let graph = FixedGraph {
+            number: NumberFormat::Word16,
+            nodes: Vec::new(),
+            params: Vec::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+        };
+        Self { graph, params: Params { tensors: Vec::new() }, state: seed }
+    }
+
+    /// A number of `bits` bits.
+    fn draw(&mut self, bits: u32) -> i64 {
+        self.state =
+            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.state as i64) >> (64 - bits)
+    }
+
+    fn input(&mut self, shape: &[usize], bits: u32) -> NodeId {
+        let node = self.node(Op::Input, &[], shape, bits);
+        self.graph.inputs.push(node);
+        node
+    }
+
+    fn node(&mut self, op: Op, inputs: &[NodeId], shape: &[usize], bits: u32) -> NodeId {
+        let name = format!("node {}", self.graph.nodes.len());
+        let format = Format { bits, frac: FRAC };
+        self.graph.nodes.push(Node { name, op, inputs: inputs.to_vec(), shape: shape.to_vec(), format });
+        self.graph.nodes.len() - 1
+    }
+
+    fn param(&mut self, shape: &[usize], bits: u32) -> ParamId {
+        let values = (0..shape.iter().product()).map(|_| self.draw(bits)).collect();
+        self.graph.params.push(ParamInfo { name: "weights".into(), shape: shape.to_vec(), bits });
+        self.params.tensors.push(ParamData::I64(values));
+        self.params.tensors.len() - 1
+    }
+
+    fn finish(mut self, output: NodeId) -> (FixedGraph, Params, Vec<Vec<i64>>) {
+        self.graph.outputs.push(Output { name: "output".into(), node: output, post: Post::None });
+        let inputs: Vec<(u32, usize)> = self
+            .graph
+            .inputs
+            .iter()
+            .map(|input| {
+                (self.graph.nodes[*input].format.bits, self.graph.nodes[*input].shape.iter().product())
+            })
+            .collect();
+        let values =
+            inputs.into_iter().map(|(bits, count)| (0..count).map(|_| self.draw(bits)).collect()).collect();
+        self.graph.validate(&Default::default()).expect("a valid graph");
+        (self.graph, self.params, values)
+    }
+}
+
+/// What a run left behind: the result, the frames of the client, and flights.
+struct Run {
+    result: Vec<Vec<i64>>,
+    frames: Vec<Entry>,
+    table_bytes: u64,
+    rounds: u64,
+}
+
+fn run(graph: &FixedGraph, params: &Params, input: &[Vec<i64>], reveal: Reveal, seed: u8) -> Run {
+    let (mut near, mut far) = Session::pair();
+    let transcript = near.record();
+    let result = thread::scope(|scope| {
+        let serving = scope
+            .spawn(move || server::predict(graph, params, reveal, &mut far, &Seed::from_bytes([!seed; 32])));
+        let result = client::predict(graph, input, reveal, &mut near, &Seed::from_bytes([seed; 32]), &());
+        serving.join().expect("no panic").expect("the server succeeds");
+        result.expect("the client succeeds")
+    });
+    let frames = transcript.entries();
+    let tables = frames.iter().filter(|entry| entry.tag == super::wire::TABLES.id());
+    let table_bytes = tables.map(|entry| entry.length as u64).sum();
+    let rounds = near.meter.snapshot().phases.iter().map(|phase| phase.rounds).max().unwrap_or(0);
+    Run { result, frames, table_bytes, rounds }
+}
+
+/// Runs both ways of revealing and compares with the reference and the price.
+fn check(graph: FixedGraph, params: Params, input: Vec<Vec<i64>>) {
+    let expected = reference::run(&graph, &params, &input).expect("the reference runs");
+    let scores = run(&graph, &params, &input, Reveal::Scores, 1);
+    assert_eq!(scores.result, expected);
+    assert_eq!(scores.table_bytes, price(&graph, Reveal::Scores).table_bytes);
+    let label = run(&graph, &params, &input, Reveal::Label, 2);
+    let best = expected[0].iter().max().expect("an output");
+    let position = expected[0].iter().position(|value| value == best).expect("its place");
+    assert_eq!(label.result, [[position as i64]]);
+}
+
+/// One operation on one input of shape 1 x 2 x 3 x 4.
+fn check_op(op: Op, shape: &[usize], bits: u32) {
+    let mut builder = Builder::new(7);
+    let x = builder.input(&[1, 2, 3, 4], 12);
+    let index = matches!(op, Op::ArgMax { .. });
+    let y = builder.node(op, &[x], shape, bits);
+    if index {
+        builder.graph.nodes[y].format.frac = 0;
+    }
+    let (graph, params, input) = builder.finish(y);
+    check(graph, params, input);
+}
+
+#[test]
+fn dense_layers_with_shifts_per_row() {
+    for (inputs, rows, weight_bits) in [(1, 1, 8), (20, 70, 8), (33, 3, 5), (9, 2, 16), (3, 4, 1)] {
+        let mut builder = Builder::new(inputs as u64);
+        let x = builder.input(&[2, inputs], 13);
+        let weight = builder.param(&[rows, inputs], weight_bits);
+        let bias = builder.param(&[rows], 20);
+        let shift = (0..rows as u32).map(|row| row % 3 + 4).collect();
+        let y = builder.node(Op::Dense { weight, bias, shift }, &[x], &[2, rows], BITS);
+        let z = builder.node(Op::Relu, &[y], &[2, rows], BITS);
+        let (graph, params, input) = builder.finish(z);
+        check(graph, params, input);
+    }
+}
+
+#[test]
+fn convolutions_with_padding_groups_and_strides() {
+    let windows = [
+        (Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1, 1, 1, 1] }, 1, [6, 7]),
+        (Window { kernel: [5, 5], stride: [2, 2], dilation: [1, 1], pads: [1, 1, 0, 0] }, 1, [2, 2]),
+        (Window { kernel: [2, 2], stride: [1, 2], dilation: [2, 1], pads: [0, 3, 0, 3] }, 2, [4, 6]),
+        (Window { kernel: [1, 3], stride: [1, 1], dilation: [1, 1], pads: [0, 0, 0, 0] }, 4, [6, 5]),
+    ];
+    for (window, groups, [oh, ow]) in windows {
+        let mut builder = Builder::new(groups as u64);
+        let x = builder.input(&[1, 4, 6, 7], 10);
+        let weight = builder.param(&[8, 4 / groups, window.kernel[0], window.kernel[1]], 6);
+        let bias = builder.param(&[8], 14);
+        let op = Op::Conv { window, groups, weight, bias, shift: vec![5] };
+        let y = builder.node(op, &[x], &[1, 8, oh, ow], BITS);
+        let (graph, params, input) = builder.finish(y);
+        check(graph, params, input);
+    }
+}
+
+#[test]
+fn pools() {
+    let window = Window { kernel: [2, 3], stride: [1, 2], dilation: [1, 1], pads: [1, 1, 0, 0] };
+    check_op(Op::MaxPool { window }, &[1, 2, 3, 2], 12);
+    let factor = vec![4096 / 6, 1000, 77, 5, 4096, 341];
+    check_op(Op::AveragePool { window, factor, shift: 12 }, &[1, 2, 3, 2], 12);
+    check_op(Op::AveragePool { window, factor: vec![2048], shift: 12 }, &[1, 2, 3, 2], 9);
+}
+
+#[test]
+fn activations() {
+    let shape = [1, 2, 3, 4];
+    check_op(Op::Relu, &shape, 12);
+    check_op(Op::Clamp { low: 0, high: 600 }, &shape, 12);
+    check_op(Op::Clamp { low: -300, high: 100 }, &shape, 12);
+    check_op(Op::LeakyRelu { factor: 41, shift: 12 }, &shape, 12);
+    check_op(Op::Sigmoid, &shape, 12);
+    check_op(Op::Tanh, &shape, 12);
+    check_op(Op::PublicAffine { factor: -37, addend: 1000, shift: 3 }, &shape, 10);
+    check_op(Op::ArgMax { axis: 1, last: false }, &[1, 1, 3, 4], 3);
+    check_op(Op::ArgMax { axis: 3, last: true }, &[1, 2, 3, 1], 4);
+}
+
+#[test]
+fn movements() {
+    check_op(Op::Reshape, &[6, 4], 12);
+    check_op(Op::Transpose { perm: vec![3, 1, 0, 2] }, &[4, 2, 1, 3], 12);
+    check_op(Op::Slice { start: vec![0, 1, 2, 0], step: vec![1, 1, -1, 2] }, &[1, 1, 3, 2], 12);
+    let (before, after) = (vec![0, 0, 1, 0], vec![0, 1, 0, 2]);
+    check_op(Op::Pad { before, after, value: -5 }, &[1, 3, 4, 6], 12);
+    check_op(Op::Expand, &[5, 2, 3, 4], 12);
+}
+
+#[test]
+fn elementwise_with_several_operands_and_secret_weights() {
+    let shape = [1, 2, 3];
+    let mut builder = Builder::new(5);
+    let (a, b) = (builder.input(&shape, 12), builder.input(&shape, 9));
+    let terms = vec![Term { left: 0, negative: false }, Term { left: 3, negative: true }];
+    let sum = builder.node(Op::Sum { terms, shift: 1 }, &[a, b], &shape, 12);
+    let product = builder.node(Op::Product { shift: 6 }, &[sum, b], &shape, 12);
+    let square = builder.node(Op::Product { shift: 7 }, &[product, product], &shape, 12);
+    let (weight, bias) = (builder.param(&[2, 1], 7), builder.param(&[3], 15));
+    let op = Op::Affine { weight: Some(weight), left: 0, bias, shift: 5 };
+    let affine = builder.node(op, &[square], &shape, 13);
+    let bias = builder.param(&[1], 14);
+    let shifted = builder.node(Op::Affine { weight: None, left: 2, bias, shift: 1 }, &[affine], &shape, 14);
+    let slope = builder.param(&[1, 2, 1], 6);
+    let prelu = builder.node(Op::PRelu { slope, shift: 4 }, &[shifted], &shape, 14);
+    let constant = builder.node(Op::Constant { values: vec![1, -2, 3, 4, -5, 6] }, &[], &shape, 14);
+    let joined = builder.node(Op::Concat { axis: 1 }, &[prelu, constant], &[1, 4, 3], 14);
+    let (graph, params, input) = builder.finish(joined);
+    check(graph, params, input);
+}
+
+/// A small network in which several chunks of transfers are needed.
+fn network(seed: u64) -> (FixedGraph, Params, Vec<Vec<i64>>) {
+    let mut builder = Builder::new(seed);
+    let x = builder.input(&[1, 100], 9);
+    let (weight, bias) = (builder.param(&[90, 100], 8), builder.param(&[90], 16));
+    let hidden = builder.node(Op::Dense { weight, bias, shift: vec![6] }, &[x], &[1, 90], 12);
+    let hidden = builder.node(Op::Relu, &[hidden], &[1, 90], 12);
+    let (weight, bias) = (builder.param(&[10, 90], 8), builder.param(&[10], 16));
+    let y = builder.node(Op::Dense { weight, bias, shift: vec![6] }, &[hidden], &[1, 10], BITS);
+    builder.finish(y)
+}
+
+#[test]
+fn transcripts_do_not_depend_on_secrets_and_rounds_are_constant() {
+    let (graph, params, input) = network(1);
+    let (_, other_params, other_input) = network(2);
+    let first = run(&graph, &params, &input, Reveal::Scores, 3);
+    let second = run(&graph, &other_params, &other_input, Reveal::Scores, 4);
+    assert_ne!(first.result, second.result);
+    let by_direction = |run: &Run| {
+        let (sent, received): (Vec<Entry>, Vec<Entry>) =
+            run.frames.iter().cloned().partition(|entry| entry.direction == crate::session::Direction::Sent);
+        (sent, received)
+    };
+    assert_eq!(by_direction(&first), by_direction(&second));
+    assert_eq!(first.rounds, second.rounds);
+    assert!(first.rounds <= 4, "{} flights", first.rounds);
+}
+
+#[test]
+fn inputs_out_of_shape_or_range_are_refused() {
+    let (graph, _, input) = network(1);
+    let (mut near, _far) = Session::pair();
+    let seed = Seed::from_bytes([0; 32]);
+    let mut refused = |input: &[Vec<i64>]| {
+        let error =
+            client::predict(&graph, input, Reveal::Scores, &mut near, &seed, &()).expect_err("refused");
+        assert!(matches!(error, Error::Refused(_)));
+    };
+    refused(&[]);
+    refused(&[vec![0; 99]]);
+    let mut large = input.clone();
+    large[0][3] = 256;
+    refused(&large);
+}
+
+#[test]
+fn a_peer_that_vanishes_at_any_message_leaves_an_error() {
+    let (graph, params, _) = network(1);
+    for frames in 0..3 {
+        let (mut near, far) = Session::pair();
+        let error = thread::scope(|scope| {
+            let seed = Seed::from_bytes([9; 32]);
+            let (graph, params) = (&graph, &params);
+            let serving = scope.spawn(move || {
+                let mut far = far;
+                server::predict(graph, params, Reveal::Scores, &mut far, &seed)
+            });
+            if frames > 0 {
+                // A well-formed request, then silence or nonsense.
+                let (_, request) =
+                    ot::softspoken::SenderSetup::new(kernel::block::Block(1), &Seed::from_bytes([1; 32]));
+                near.outbox.send(super::wire::REQUEST, &request.encode()).expect("sent");
+                near.outbox.flush().expect("sent");
+            }
+            if frames > 1 {
+                near.outbox.send(super::wire::TABLES, &[0; 100]).expect("sent");
+                near.outbox.flush().expect("sent");
+            }
+            drop(near);
+            serving.join().expect("no panic").expect_err("an error")
+        });
+        assert!(!error.to_string().is_empty());
+    }
+}
