@@ -55,6 +55,12 @@ impl Rows {
         (&head[source * self.degree..(source + 1) * self.degree], &mut tail[..self.degree])
     }
 
+    /// All rows but the last, and the last.
+    fn split_last_mut(&mut self) -> (&mut [u64], &mut [u64]) {
+        let length = self.words.len() - self.degree;
+        self.words.split_at_mut(length)
+    }
+
     /// Keeps the first rows.
     pub(crate) fn truncate(&mut self, count: usize) {
         self.words.truncate(count * self.degree);
@@ -102,9 +108,6 @@ pub(crate) struct Ring {
     ntts: Vec<Ntt>,
     data: usize,
     limbs: Vec<Limb>,
-    /// Exponent of each position of the evaluation form, and the position of each odd exponent `2 i + 1`.
-    exponents: Vec<u32>,
-    positions: Vec<u32>,
 }
 
 impl Ring {
@@ -127,12 +130,7 @@ impl Ring {
                 Ok(Limb { inverses, special_inverse, special: q.shoup(special_value) })
             })
             .collect::<Result<_, Error>>()?;
-        let exponents = kernel::ntt::exponents(degree);
-        let mut positions = vec![0; degree];
-        for (position, exponent) in exponents.iter().enumerate() {
-            positions[*exponent as usize / 2] = position as u32;
-        }
-        Ok(Self { degree, ntts, data: data.len(), limbs, exponents, positions })
+        Ok(Self { degree, ntts, data: data.len(), limbs })
     }
 
     pub(crate) fn degree(&self) -> usize {
@@ -241,17 +239,11 @@ impl Ring {
         out
     }
 
-    /// For each position, the one whose value it takes under `X -> X^g` in evaluation form.
-    pub(crate) fn automorphism(&self, g: usize) -> Vec<u32> {
-        let mask = 2 * self.degree - 1;
-        self.exponents.iter().map(|e| self.positions[(*e as usize * g & mask) / 2]).collect()
-    }
-
-    /// Applies a permutation to every row.
-    pub(crate) fn permute(&self, poly: &Rows, permutation: &[u32]) -> Rows {
+    /// The automorphism `X -> X^g` of a polynomial in evaluation form.
+    pub(crate) fn automorphism(&self, poly: &Rows, g: usize) -> Rows {
         let mut out = self.zeros(poly.count());
         for ((ntt, out), row) in self.ntts.iter().zip(out.iter_mut()).zip(poly.iter()) {
-            ntt.modulus().gather(out, row, permutation);
+            ntt.automorphism_into(out, row, g);
         }
         out
     }
@@ -268,17 +260,19 @@ impl Ring {
         out
     }
 
-    /// `round(poly / q)` where `q` is the prime of `dropped`, a row in coefficient form that belongs to `poly`; the
-    /// other rows are in evaluation form and stay so. `scratch` is one row.
-    pub(crate) fn divide_round(&self, poly: &mut Rows, dropped: &[u64], from: usize, scratch: &mut [u64]) {
-        let source = *self.modulus(from);
-        for (j, row) in poly.iter_mut().enumerate() {
-            let ntt = &self.ntts[j];
-            let limb = &self.limbs[j];
-            ntt.modulus().rebase_into(scratch, dropped, &source);
+    /// `round(poly / q)` where `q` is the prime (number `prime`) of the last row, which goes; all in evaluation form.
+    pub(crate) fn divide_round(&self, poly: &mut Rows, prime: usize) {
+        let last = poly.count() - 1;
+        let mut scratch = self.zeros(1);
+        let (rows, dropped) = poly.split_last_mut();
+        self.ntts[prime].inverse(dropped);
+        for (j, row) in rows.chunks_exact_mut(self.degree).enumerate() {
+            let (ntt, limb, scratch) = (&self.ntts[j], &self.limbs[j], scratch.row_mut(0));
+            ntt.modulus().rebase_into(scratch, dropped, self.modulus(prime));
             ntt.forward(scratch);
-            let inverse = if from == self.data { limb.special_inverse } else { limb.inverses[from] };
+            let inverse = if prime == self.data { limb.special_inverse } else { limb.inverses[prime] };
             ntt.modulus().sub_scale_assign(row, scratch, inverse);
         }
+        poly.truncate(last);
     }
 }

@@ -26,13 +26,7 @@ impl Evaluator {
     fn divide(&self, part: &Rows, limbs: usize) -> Rows {
         let ring = self.parameters.ring();
         let mut poly = part.clone();
-        let (mut dropped, mut scratch) = (ring.zeros(1), ring.zeros(1));
-        for last in (limbs..part.count()).rev() {
-            dropped.row_mut(0).copy_from_slice(poly.row(last));
-            ring.ntt(last).inverse(dropped.row_mut(0));
-            poly.truncate(last);
-            ring.divide_round(&mut poly, dropped.row(0), last, scratch.row_mut(0));
-        }
+        (limbs..part.count()).rev().for_each(|last| ring.divide_round(&mut poly, last));
         poly
     }
 }

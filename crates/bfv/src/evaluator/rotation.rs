@@ -4,7 +4,7 @@ use crate::ciphertext::{Ciphertext, Multiplicand};
 use crate::error::Error;
 use crate::evaluator::Evaluator;
 use crate::evaluator::switching::{Digits, divide_special, prime_of, switch};
-use crate::keys::{GaloisKey, GaloisKeys, rotation_exponent};
+use crate::keys::{GaloisKeys, SwitchingKey, rotation_exponent};
 use crate::parameters::Parameters;
 use crate::ring::Rows;
 
@@ -29,9 +29,9 @@ impl Evaluator {
         let ring = self.parameters.ring();
         let mut coefficients = a.parts[1].clone();
         ring.inverse(&mut coefficients);
-        let mut parts = switch(&self.parameters, &coefficients, Some(&a.parts[1]), &key.key);
+        let mut parts = switch(&self.parameters, &coefficients, Some(&a.parts[1]), key);
         ring.add_assign(&mut parts[0], &a.parts[0]);
-        Ok(self.permuted(a.id, &parts, &key.permutation))
+        Ok(self.permuted(a.id, &parts, g))
     }
 
     /// Rotates both rows of slots left by `steps` (right if negative).
@@ -78,10 +78,10 @@ impl Evaluator {
             return Ok(a.clone());
         }
         let key = keys.get(g)?;
-        let pair = hoisted.digits.dot(&self.parameters, &key.key);
+        let pair = hoisted.digits.dot(&self.parameters, key);
         let mut parts = divide_special(&self.parameters, pair);
         self.parameters.ring().add_assign(&mut parts[0], &a.parts[0]);
-        Ok(self.permuted(a.id, &parts, &key.permutation))
+        Ok(self.permuted(a.id, &parts, g))
     }
 
     /// Rotates both rows of a hoisted ciphertext left by `steps`.
@@ -130,7 +130,7 @@ impl Evaluator {
             let key = if g == 1 { None } else { Some(keys.get(g)?) };
             for row in 0..=limbs {
                 let q = ring.modulus(prime_of(&self.parameters, limbs, row));
-                self.rotated_row(hoisted, key, row, &mut scratch);
+                self.rotated_row(hoisted, (g, key), row, &mut scratch);
                 for (half, sum) in sums.iter_mut().enumerate() {
                     q.mul_add_assign(sum.row_mut(row), scratch.row(2 + half), factor.rows.row(row));
                 }
@@ -144,7 +144,7 @@ impl Evaluator {
     fn rotated_row(
         &self,
         hoisted: &Hoisted,
-        key: Option<&GaloisKey>,
+        (g, key): (usize, Option<&SwitchingKey>),
         row: usize,
         scratch: &mut Rows,
     ) {
@@ -164,14 +164,11 @@ impl Evaluator {
         }
         if let Some(key) = key {
             let [out0, out1] = scratch.pair_mut();
-            hoisted.digits.dot_row(parameters, &key.key, row, [out0, out1]);
+            hoisted.digits.dot_row(parameters, key, row, [out0, out1]);
         }
         for half in 0..2 {
             let (source, target) = scratch.two_mut(half, 2 + half);
-            match key {
-                Some(key) => q.gather(target, source, &key.permutation),
-                None => target.copy_from_slice(source),
-            }
+            ring.ntt(prime).automorphism_into(target, source, g);
         }
     }
 
@@ -180,9 +177,9 @@ impl Evaluator {
         self.parameters.check_ring(keys.ring_id, "Galois key")
     }
 
-    fn permuted(&self, id: u64, parts: &[Rows; 2], permutation: &[u32]) -> Ciphertext {
+    fn permuted(&self, id: u64, parts: &[Rows; 2], g: usize) -> Ciphertext {
         let ring = self.parameters.ring();
-        let parts = [&parts[0], &parts[1]].map(|part| ring.permute(part, permutation));
+        let parts = [&parts[0], &parts[1]].map(|part| ring.automorphism(part, g));
         Ciphertext { id, parts, seed: None }
     }
 }

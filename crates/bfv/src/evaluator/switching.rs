@@ -150,14 +150,8 @@ pub(crate) fn divide_special(parameters: &Parameters, pair: [Rows; 2]) -> [Rows;
     if !ring.has_special() {
         return pair;
     }
-    let mut scratch = ring.zeros(1);
     pair.map(|mut poly| {
-        let limbs = poly.count() - 1;
-        let mut dropped = Rows::zeros(1, ring.degree());
-        dropped.row_mut(0).copy_from_slice(poly.row(limbs));
-        ring.ntt(ring.data()).inverse(dropped.row_mut(0));
-        poly.truncate(limbs);
-        ring.divide_round(&mut poly, dropped.row(0), ring.data(), scratch.row_mut(0));
+        ring.divide_round(&mut poly, ring.data());
         poly
     })
 }

@@ -110,20 +110,7 @@ pub(crate) fn rotation_exponent(degree: usize, steps: i64) -> usize {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GaloisKeys {
     pub(crate) ring_id: u64,
-    pub(crate) keys: BTreeMap<usize, GaloisKey>,
-}
-
-/// One automorphism's key and what it does to the positions of the evaluation form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct GaloisKey {
-    pub(crate) key: SwitchingKey,
-    pub(crate) permutation: Vec<u32>,
-}
-
-impl GaloisKey {
-    pub(crate) fn new(parameters: &Parameters, g: usize, key: SwitchingKey) -> Self {
-        Self { key, permutation: parameters.ring().automorphism(g) }
-    }
+    pub(crate) keys: BTreeMap<usize, SwitchingKey>,
 }
 
 impl GaloisKeys {
@@ -147,10 +134,9 @@ impl GaloisKeys {
             if g == 1 || keys.contains_key(&g) {
                 continue;
             }
-            let target =
-                SecretRows(ring.permute(&key.rows.0, &ring.automorphism(inverse_exponent(degree, g))));
+            let target = SecretRows(ring.automorphism(&key.rows.0, inverse_exponent(degree, g)));
             let switching = SwitchingKey::new(parameters, &key.rows.0, &target.0, &randomness.draw());
-            keys.insert(g, GaloisKey::new(parameters, g, switching));
+            keys.insert(g, switching);
         }
         Ok(Self { ring_id: parameters.ring_id(), keys })
     }
@@ -190,7 +176,7 @@ impl GaloisKeys {
         self.keys.keys().copied()
     }
 
-    pub(crate) fn get(&self, g: usize) -> Result<&GaloisKey, Error> {
+    pub(crate) fn get(&self, g: usize) -> Result<&SwitchingKey, Error> {
         self.keys.get(&g).ok_or(Error::MissingKey(g))
     }
 }

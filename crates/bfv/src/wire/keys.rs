@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::bits::{packed, rows_bytes};
 use super::{HEADER, Kind, Reader, Writer};
 use crate::error::Error;
-use crate::keys::{GaloisKey, GaloisKeys, PublicKey, RelinearisationKey, SecretKey, SwitchingKey, digit_shape};
+use crate::keys::{GaloisKeys, PublicKey, RelinearisationKey, SecretKey, SwitchingKey, digit_shape};
 use crate::parameters::Parameters;
 use crate::random::{SEED_BYTES, Small};
 
@@ -141,7 +141,7 @@ impl GaloisKeys {
         out.u32(self.keys.len() as u32);
         for (exponent, key) in &self.keys {
             out.u32(*exponent as u32);
-            key.key.write(parameters, &mut out);
+            key.write(parameters, &mut out);
         }
         Ok(out.finish())
     }
@@ -165,8 +165,7 @@ impl GaloisKeys {
                 return Err(reader.error("exponents are not increasing odd numbers"));
             }
             last = exponent;
-            let key = SwitchingKey::read(parameters, &mut reader)?;
-            keys.insert(exponent, GaloisKey::new(parameters, exponent, key));
+            keys.insert(exponent, SwitchingKey::read(parameters, &mut reader)?);
         }
         Ok(Self { ring_id: parameters.ring_id(), keys })
     }

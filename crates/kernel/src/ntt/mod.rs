@@ -10,6 +10,7 @@
 //! small multiple of the modulus and are reduced at the end. Primes below 2^50 run on AVX-512 IFMA where the tier
 //! allows it, others up to 2^62 in plain Rust.
 
+mod automorphism;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
 mod portable;
@@ -134,6 +135,22 @@ impl Ntt {
             // SAFETY: this backend is chosen only where the tier with AVX-512 F and IFMA was detected.
             Backend::Ifma(tables) => unsafe { ifma::inverse(&self.modulus, tables, words) },
         }
+    }
+
+    /// The automorphism `X -> X^g` in evaluation form, for odd `g`: position by position, the value at `root^e`
+    /// becomes the one at `root^(e g)`.
+    ///
+    /// # Panics
+    /// If a length is not the degree, or `g` is even.
+    pub fn automorphism_into(&self, out: &mut [u64], words: &[u64], g: usize) {
+        assert!(out.len() == self.degree && words.len() == self.degree && g % 2 == 1);
+        let g = g & (2 * self.degree - 1);
+        #[cfg(target_arch = "x86_64")]
+        if self.modulus.is_vector() {
+            // SAFETY: a modulus says so only where the tier with AVX-512 F was detected.
+            return unsafe { automorphism::vector(out, words, g) };
+        }
+        automorphism::portable(out, words, g);
     }
 
     /// For each position of the evaluation form, the exponent `e` such that it holds the value at `root^e`.

@@ -135,3 +135,37 @@ fn refuses_what_has_no_transform() {
     assert_eq!(Ntt::new(128, 769 * 769).unwrap_err(), NttError::Modulus(769 * 769));
     assert_eq!(Ntt::new(64, u64::MAX).unwrap_err(), NttError::Modulus(u64::MAX));
 }
+
+/// Automorphisms in both forms agree.
+#[test]
+fn automorphisms_commute_with_the_transform() {
+    for degree in degrees() {
+        for q in primes(degree) {
+            for tier in Tier::available() {
+                let ntt = Ntt::with_tier(degree, q, tier).unwrap();
+                let input = words(degree, q, 6);
+                let mut evaluations = input.clone();
+                ntt.forward(&mut evaluations);
+                for g in [
+                    1,
+                    3,
+                    5,
+                    7,
+                    9,
+                    25,
+                    degree - 1,
+                    degree + 1,
+                    2 * degree - 1,
+                    2 * degree - 3,
+                    1 + degree / 2,
+                ] {
+                    let (mut mapped, mut expected) = (vec![0; degree], vec![0; degree]);
+                    ntt.modulus().automorphism_into(&mut expected, &input, g);
+                    ntt.forward(&mut expected);
+                    ntt.automorphism_into(&mut mapped, &evaluations, g);
+                    assert_eq!(mapped, expected, "degree {degree}, g {g}, {}", tier.name());
+                }
+            }
+        }
+    }
+}

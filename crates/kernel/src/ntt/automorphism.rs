@@ -1,0 +1,78 @@
+//! Automorphisms `X -> X^g` in evaluation form: a permutation of positions.
+//!
+//! Position (b, c, r), block, vector and lane, holds the value at exponent `2 i + 1` with
+//! `i = low + M (R + 8 C)`, where `M = n / 64`, `low` is b bit-reversed, and R and C are r and c with their three bits
+//! reversed. Under g it takes the value of `i' = low g + (g - 1) / 2 + M g (R + 8 C)` modulo n. With
+//! `carry = (low g + (g - 1) / 2) / M` that lies in the block of `(low g + (g - 1) / 2) mod M`, at
+//!
+//! ```text
+//! R' = (g R + carry) mod 8,    C' = g C + (g R + carry) / 8  mod 8
+//! ```
+//!
+//! So a block comes from one block: all its vectors have their lanes permuted alike, and then each lane is rotated
+//! among the eight vectors by an amount of its own, which three layers of blends do.
+
+/// Reverses three bits.
+const REVERSED: [usize; 8] = [0, 4, 2, 6, 1, 5, 3, 7];
+
+/// The source of a block: its index and the carry.
+#[inline]
+fn source(degree: usize, block: usize, g: usize) -> (usize, usize) {
+    let blocks = degree / 64;
+    let reverse =
+        |x: usize| if blocks == 1 { 0 } else { x.reverse_bits() >> (usize::BITS - blocks.trailing_zeros()) };
+    let index = (reverse(block) * g + (g - 1) / 2) & (degree - 1);
+    (reverse(index & (blocks - 1)), index / blocks)
+}
+
+pub fn portable(out: &mut [u64], words: &[u64], g: usize) {
+    let (outs, blocks) = (out.as_chunks_mut::<64>().0, words.as_chunks::<64>().0);
+    for (index, out) in outs.iter_mut().enumerate() {
+        let (block, carry) = source(words.len(), index, g);
+        for c in 0..8 {
+            for r in 0..8 {
+                let low = g * REVERSED[r] + carry;
+                let high = g * REVERSED[c] + low / 8;
+                out[8 * c + r] = blocks[block][8 * REVERSED[high & 7] + REVERSED[low & 7]];
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+pub fn vector(out: &mut [u64], words: &[u64], g: usize) {
+    use core::arch::x86_64::*;
+
+    let reversed = _mm512_setr_epi64(0, 4, 2, 6, 1, 5, 3, 7);
+    let seven = _mm512_set1_epi64(7);
+    // g R for each lane; only its residue modulo 64 matters.
+    let scaled = _mm512_setr_epi64(0, 4, 2, 6, 1, 5, 3, 7);
+    let scaled =
+        _mm512_and_si512(_mm512_mul_epu32(scaled, _mm512_set1_epi64(g as i64)), _mm512_set1_epi64(63));
+    let (outs, blocks) = (out.as_chunks_mut::<64>().0, words.as_chunks::<64>().0);
+    for (index, out) in outs.iter_mut().enumerate() {
+        let (block, carry) = source(words.len(), index, g);
+        let position = _mm512_add_epi64(scaled, _mm512_set1_epi64(carry as i64));
+        let lanes = _mm512_permutexvar_epi64(_mm512_and_si512(position, seven), reversed);
+        let block = &blocks[block];
+        let mut x = [position; 8];
+        for (k, x) in x.iter_mut().enumerate() {
+            // SAFETY: the vector lies within the block of 64 words, and the load does not require alignment.
+            let vector = unsafe { _mm512_loadu_si512(block.as_ptr().add(8 * REVERSED[k]).cast()) };
+            *x = _mm512_permutexvar_epi64(lanes, vector);
+        }
+        // Lane r takes vector C + (g R + carry) / 8: bit by bit of that amount.
+        for bit in 0..3 {
+            let moved = _mm512_test_epi64_mask(position, _mm512_set1_epi64(8 << bit));
+            let y = x;
+            for (k, x) in x.iter_mut().enumerate() {
+                *x = _mm512_mask_blend_epi64(moved, y[k], y[(k + (1 << bit)) & 7]);
+            }
+        }
+        for (c, start) in REVERSED.iter().map(|c| g * c & 7).zip((0..64).step_by(8)) {
+            // SAFETY: the vector lies within the block of 64 words, and the store does not require alignment.
+            unsafe { _mm512_storeu_si512(out.as_mut_ptr().add(start).cast(), x[c]) };
+        }
+    }
+}
