@@ -1,0 +1,145 @@
+//! Servers that are not what they should be: the client ends with words, and nothing is trusted too far.
+
+mod common;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Clear, WIDTH, example, model, push};
+use oribi::{ClientConfig, Connection, Error, Identity, Trust, Wanted};
+use protocol::channel::Transport;
+use protocol::frame::Header;
+use protocol::handshake::{Hello, InputInfo, ModelId, ModelInfo, Plan, ProtocolInfo, VERSIONS, Versions};
+use protocol::session::Limits;
+use protocol::{Reveal, Tag};
+
+/// Runs a client against a server that says these bytes after TLS, then stays silent for as long as the client stays.
+fn against(bytes: Vec<u8>) -> Error {
+    let directory = tempfile::tempdir().unwrap();
+    let identity = Identity::load_or_create(directory.path()).unwrap();
+    let tls = oribi::tls::server_config(&identity).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = thread::spawn(move || {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let Transport { mut source, mut sink } =
+            oribi::tls::accept(listener.accept().unwrap().0, &tls, deadline).unwrap();
+        push(&mut *sink, &bytes);
+        let _ = std::io::copy(&mut source, &mut std::io::sink());
+    });
+    let soon = Duration::from_millis(500);
+    let config = ClientConfig {
+        engines: vec![Arc::new(Clear)],
+        handshake: Duration::from_secs(5),
+        limits: Limits { wait: soon, frame: soon, rate: 1 << 30 },
+        ..ClientConfig::new(Trust::Pinned(identity.fingerprint()))
+    };
+    let wanted = Wanted { model: None, protocol: None, reveal: Reveal::Scores };
+    let outcome = Connection::open(&address, config)
+        .and_then(|connection| connection.choose(wanted))
+        .and_then(|mut client| client.predict(&example(0).0, &()));
+    server.join().unwrap();
+    outcome.unwrap_err()
+}
+
+fn frame(tag: Tag, payload: &[u8]) -> Vec<u8> {
+    let header = Header { tag: tag.id(), depth: u16::MAX, length: payload.len() as u32 };
+    [&header.encode()[..], payload].concat()
+}
+
+fn announce(tag: Tag, length: u32) -> Vec<u8> {
+    Header { tag: tag.id(), depth: 0, length }.encode().to_vec()
+}
+
+fn greeting() -> Vec<u8> {
+    VERSIONS.encode().to_vec()
+}
+
+fn hello() -> Hello {
+    let input = InputInfo {
+        name: "x".into(),
+        shape: vec![1, WIDTH],
+        pixel_scale: vec![1.0],
+        pixel_offset: vec![0.0],
+        bgr: false,
+    };
+    let protocols = vec![ProtocolInfo { name: "clear".into(), reveals: vec![Reveal::Scores] }];
+    let info =
+        ModelInfo { id: ModelId([1; 16]), name: "m".into(), inputs: vec![input], labels: vec![], protocols };
+    Hello { server: "x".into(), models: vec![info] }
+}
+
+/// What a server says up to its list.
+fn up_to_hello() -> Vec<u8> {
+    [greeting(), frame(Tag::HELLO, &serde_json::to_vec(&hello()).unwrap())].concat()
+}
+
+fn plan() -> Plan {
+    Plan { graph: model("m").variants.remove(0).graph, payload: serde_json::Value::Null }
+}
+
+/// What a server says up to its plan.
+fn up_to_plan() -> Vec<u8> {
+    [up_to_hello(), frame(Tag::PLAN, &serde_json::to_vec(&plan()).unwrap())].concat()
+}
+
+#[track_caller]
+fn refused(bytes: Vec<u8>, words: &str) {
+    let error = against(bytes).to_string();
+    assert!(error.contains(words), "{error}");
+}
+
+#[test]
+fn greetings() {
+    refused(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "does not speak Oribi's protocol");
+    refused(Versions { oldest: 5, newest: 6 }.encode().to_vec(), "update this side");
+    refused(greeting()[..7].to_vec(), "silent or too slow");
+}
+
+#[test]
+fn lists() {
+    refused(greeting(), "silent or too slow");
+    refused([greeting(), frame(Tag::HELLO, b"nonsense")].concat(), "hello is malformed");
+    refused([greeting(), frame(Tag::HELLO, &[b'['; 1 << 20])].concat(), "hello is malformed");
+    refused([greeting(), announce(Tag::HELLO, u32::MAX)].concat(), "announced 4294967295 bytes");
+    refused([greeting(), announce(Tag::PLAN, 7)].concat(), "got tag 3");
+    refused([greeting(), frame(Tag::ERROR, b"full\x1b[31m")].concat(), "the peer says: full [31m");
+    let mut huge = hello();
+    huge.models[0].inputs[0].shape = vec![usize::MAX, usize::MAX];
+    refused(
+        [greeting(), frame(Tag::HELLO, &serde_json::to_vec(&huge).unwrap())].concat(),
+        "hello is malformed",
+    );
+}
+
+#[test]
+fn plans() {
+    refused(up_to_hello(), "silent or too slow");
+    refused([up_to_hello(), announce(Tag::PLAN, (16 << 20) + 1)].concat(), "at most 16777216 bytes");
+    refused([up_to_hello(), announce(Tag::PLAN, 16 << 20)].concat(), "silent or too slow");
+    refused([up_to_hello(), frame(Tag::PLAN, b"{\"graph\":{}}")].concat(), "plan is malformed");
+    let say = |plan: &Plan| [up_to_hello(), frame(Tag::PLAN, &serde_json::to_vec(plan).unwrap())].concat();
+    let mut wrong = plan();
+    wrong.graph.nodes[1].inputs = vec![7];
+    refused(say(&wrong), "plan is malformed");
+    let mut wrong = plan();
+    wrong.graph.nodes[0].shape = vec![1 << 30, 1 << 30];
+    refused(say(&wrong), "plan is malformed");
+    let mut wrong = plan();
+    wrong.graph.nodes[0].shape = vec![1, WIDTH, 1];
+    refused(say(&wrong), "plan is malformed");
+}
+
+#[test]
+fn answers() {
+    refused(up_to_plan(), "silent or too slow");
+    refused([up_to_plan(), announce(Tag::DONE, 8)].concat(), "got tag 5");
+    refused([up_to_plan(), frame(Tag::ERROR, b"no more")].concat(), "the peer says: no more");
+    let output = Tag::new(0x101, "an output");
+    refused([up_to_plan(), announce(output, u32::MAX)].concat(), "announced 4294967295 bytes");
+    let outputs: Vec<u8> = (0..3).flat_map(|_| frame(output, &[0; 8 * WIDTH])).collect();
+    refused([up_to_plan(), outputs.clone()].concat(), "silent or too slow");
+    refused([up_to_plan(), outputs, frame(Tag::DONE, &[0; 9])].concat(), "announced 9 bytes");
+}
