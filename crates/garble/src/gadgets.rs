@@ -13,7 +13,8 @@ mod smooth;
 
 pub use add::{add_signed, add_with_carry, add_wrapping, neg, sub_signed, sub_wrapping};
 pub use compare::{
-    arg_max, arg_max_with_value, clamp, equal, less_than, max, max_of, min, mux, mux_sign, relu, saturate,
+    Largest, arg_max, arg_max_with_value, clamp, equal, less_than, max, max_of, min, mux, mux_sign, relu,
+    saturate,
 };
 pub use constant::{affine, mul_constant};
 pub use digits::{Multiples, Pending, mul_known, mul_known_odd};
@@ -77,10 +78,10 @@ pub fn concat<G: Gates>(g: &mut G, parts: &[&Word<G::Wires>]) -> Word<G::Wires> 
 /// The instances of all bits, one after the other.
 fn concat_bits<G: Gates>(g: &mut G, bits: &[(Bit<G::Wires>, usize)]) -> Bit<G::Wires> {
     let mut filled = bits.iter().filter(|(_, lanes)| *lanes > 0).map(|(bit, _)| bit);
-    if let Some(Bit::Public(first)) = filled.next() {
-        if filled.all(|bit| matches!(bit, Bit::Public(other) if other == first)) {
-            return Bit::Public(*first);
-        }
+    if let Some(Bit::Public(first)) = filled.next()
+        && filled.all(|bit| matches!(bit, Bit::Public(other) if other == first))
+    {
+        return Bit::Public(*first);
     }
     let wires: Vec<G::Wires> = bits
         .iter()

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kernel::block::Block;
+use kernel::block::{Block, xor};
 use kernel::prg::Prg;
 use zeroize::Zeroize;
 
@@ -128,11 +128,8 @@ impl Pool {
 
     /// Label by label `a ^ b`.
     pub(crate) fn xor(self: &Arc<Self>, a: &Labels, b: &Labels) -> Labels {
-        debug_assert_eq!(a.blocks().len(), b.blocks().len());
         let mut out = self.take(a.blocks().len());
-        for (out, (a, b)) in out.iter_mut().zip(a.blocks().iter().zip(b.blocks())) {
-            *out = *a ^ *b;
-        }
+        xor(a.blocks(), b.blocks(), &mut out);
         out.freeze()
     }
 

@@ -1,5 +1,7 @@
 //! Garbling and evaluation through memory, against the clear interpreter's meaning and the counting interpreter's price.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
 mod common;
 
 use common::{Gadget, Random, count, join, known_bits};

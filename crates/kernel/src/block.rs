@@ -6,6 +6,8 @@ use bytemuck::{Pod, Zeroable};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use zeroize::Zeroize;
 
+use crate::tier::Tier;
+
 /// 128 bits. Byte 0 of its wire form is the low byte of the integer.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Pod, Zeroable, Zeroize)]
 #[repr(transparent)]
@@ -54,6 +56,34 @@ pub fn as_bytes_mut(blocks: &mut [Block]) -> &mut [u8] {
     bytemuck::cast_slice_mut(blocks)
 }
 
+/// `out[i] = a[i] ^ b[i]`. Vector registers on [`Tier::Avx512`]; the other tiers are what the compiler makes of the loop.
+///
+/// # Panics
+/// When the slices differ in length.
+pub fn xor(a: &[Block], b: &[Block], out: &mut [Block]) {
+    assert!(a.len() == out.len() && b.len() == out.len());
+    match Tier::current() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the tier in use is never above what the processor has.
+        Tier::Avx512 => unsafe { xor_avx512(a, b, out) },
+        _ => xor_loop(a, b, out),
+    }
+}
+
+#[inline(always)]
+fn xor_loop(a: &[Block], b: &[Block], out: &mut [Block]) {
+    for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
+        *out = *a ^ *b;
+    }
+}
+
+/// The loop compiled for 512-bit registers.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn xor_avx512(a: &[Block], b: &[Block], out: &mut [Block]) {
+    xor_loop(a, b, out);
+}
+
 impl BitXor for Block {
     type Output = Self;
 
@@ -84,5 +114,21 @@ impl ConditionallySelectable for Block {
 impl core::fmt::Debug for Block {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Block(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_xor_block_by_block() {
+        for n in [0, 1, 3, 4, 31, 100] {
+            let a: Vec<Block> = (0..n).map(|i| Block(0x1357_9bdf << (i % 97))).collect();
+            let b: Vec<Block> = (0..n).map(|i| Block(0x0246_8ace << (i % 89))).collect();
+            let mut out = vec![Block::ZERO; n];
+            xor(&a, &b, &mut out);
+            assert!(out.iter().zip(a.iter().zip(&b)).all(|(out, (a, b))| *out == *a ^ *b));
+        }
     }
 }

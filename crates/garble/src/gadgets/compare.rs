@@ -164,6 +164,15 @@ pub fn saturate<G: Gates>(g: &mut G, x: &Word<G::Wires>, width: usize) -> Result
     Ok(Word::new(bits, x.lanes()))
 }
 
+/// The largest of several words, and which it was.
+#[derive(Clone, Debug)]
+pub struct Largest<W> {
+    /// The value.
+    pub value: Word<W>,
+    /// Its index, with a public zero sign.
+    pub index: Word<W>,
+}
+
 /// Index of the largest of several words, the first on ties or the last, as a word with a public zero sign: for n words at most
 /// `(n - 1) 2 w - w + n` ANDs, since the last round needs no value.
 ///
@@ -174,7 +183,7 @@ pub fn arg_max<G: Gates>(
     words: &[Word<G::Wires>],
     last: bool,
 ) -> Result<Word<G::Wires>, G::Error> {
-    Ok(tournament(g, words, last, false)?.1)
+    Ok(tournament(g, words, last, false)?.index)
 }
 
 /// The largest of several words, and its index as [`arg_max`] gives it.
@@ -185,7 +194,7 @@ pub fn arg_max_with_value<G: Gates>(
     g: &mut G,
     words: &[Word<G::Wires>],
     last: bool,
-) -> Result<(Word<G::Wires>, Word<G::Wires>), G::Error> {
+) -> Result<Largest<G::Wires>, G::Error> {
     tournament(g, words, last, true)
 }
 
@@ -196,26 +205,33 @@ fn tournament<G: Gates>(
     words: &[Word<G::Wires>],
     last: bool,
     with_value: bool,
-) -> Result<(Word<G::Wires>, Word<G::Wires>), G::Error> {
+) -> Result<Largest<G::Wires>, G::Error> {
     let width = crate::meaning::width_of(words.len().saturating_sub(1) as i64);
-    let mut round: Vec<(Word<G::Wires>, Word<G::Wires>)> = words
+    let mut round: Vec<Largest<G::Wires>> = words
         .iter()
         .enumerate()
-        .map(|(index, word)| (word.clone(), Word::public(index as i64, width, word.lanes())))
+        .map(|(index, word)| Largest {
+            value: word.clone(),
+            index: Word::public(index as i64, width, word.lanes()),
+        })
         .collect();
     while round.len() > 1 {
         let value_wanted = with_value || round.len() > 2;
         let mut winners = Vec::with_capacity(round.len().div_ceil(2));
         for pair in round.chunks(2) {
-            let [(a, i), (b, j)] = pair else {
+            let [a, b] = pair else {
                 winners.extend_from_slice(pair);
                 continue;
             };
-            let second = if last { less_than(g, b, a)?.not(g) } else { less_than(g, a, b)? };
-            let value = if value_wanted { mux(g, &second, b, a)? } else { Word::default() };
-            winners.push((value, mux(g, &second, j, i)?));
+            let second = if last {
+                less_than(g, &b.value, &a.value)?.not(g)
+            } else {
+                less_than(g, &a.value, &b.value)?
+            };
+            let value = if value_wanted { mux(g, &second, &b.value, &a.value)? } else { Word::default() };
+            winners.push(Largest { value, index: mux(g, &second, &b.index, &a.index)? });
         }
         round = winners;
     }
-    Ok(round.pop().unwrap_or_default())
+    Ok(round.pop().unwrap_or(Largest { value: Word::default(), index: Word::default() }))
 }

@@ -47,9 +47,9 @@ fn smooth<G: Gates>(
     let x = resize(x, input.bits as usize);
     let negative = x.sign();
     let t = magnitude(g, &steps, &x)?;
-    let (z, shifts) = reduce(g, &steps, &t)?;
-    let e = exponential(g, &steps, &z)?;
-    let e = shift_by(g, &steps, &e, &shifts)?;
+    let reduced = reduce(g, &steps, &t)?;
+    let e = exponential(g, &steps, &reduced.rest)?;
+    let e = shift_by(g, &steps, &e, &reduced.half_multiple)?;
     let u = quotient(g, &steps, &e)?;
     // Rounding and the sign in one addition: -(u + r) is !u + !r in two's complement.
     let width = steps.quotient as usize + 2;
@@ -110,14 +110,16 @@ fn towards_zero<G: Gates>(
     add_with_carry(g, z, &change, &positive, width)
 }
 
-/// Takes multiples of ln 2 out of t: what is left, within ln 2 of zero, and for each level but the last whether `2^(j+1)` more
-/// belongs to the odd multiple, lowest first.
-#[allow(clippy::type_complexity)]
-fn reduce<G: Gates>(
-    g: &mut G,
-    steps: &Steps,
-    t: &Word<G::Wires>,
-) -> Result<(Word<G::Wires>, Vec<Bit<G::Wires>>), G::Error> {
+/// t without an odd multiple of ln 2.
+struct Reduced<W> {
+    /// What is left, within ln 2 of zero.
+    rest: Word<W>,
+    /// The bits of half the multiple, rounded down, lowest first.
+    half_multiple: Vec<Bit<W>>,
+}
+
+/// Takes multiples of ln 2 out of t.
+fn reduce<G: Gates>(g: &mut G, steps: &Steps, t: &Word<G::Wires>) -> Result<Reduced<G::Wires>, G::Error> {
     // After level j what is left is within 2^j ln 2 of zero.
     let width = |j: u32| (steps.fraction + j) as usize + 1;
     let first = Word::public(-steps.ln_2(steps.levels - 1), width(steps.levels), t.lanes());
@@ -130,7 +132,7 @@ fn reduce<G: Gates>(
         z = resize(&z, width(j));
     }
     more.reverse();
-    Ok((z, more))
+    Ok(Reduced { rest: z, half_multiple: more })
 }
 
 /// e^-z in `fraction` fraction bits and two before the point.

@@ -1,5 +1,6 @@
 //! Gadgets as values, so that each is run under every interpreter and compared with plain integers.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 use garble::clear::{Clear, ClearWires};
 use garble::count::{Count, CountedWires, Counts};
@@ -115,8 +116,8 @@ impl Gadget {
             Self::MaxOf => gadgets::max_of(g, x)?,
             Self::ArgMax { last } => gadgets::arg_max(g, x, last)?,
             Self::ArgMaxWithValue { last } => {
-                let (value, index) = gadgets::arg_max_with_value(g, x, last)?;
-                return Ok(vec![value, index]);
+                let largest = gadgets::arg_max_with_value(g, x, last)?;
+                return Ok(vec![largest.value, largest.index]);
             }
             Self::Clamp(low, high) => gadgets::clamp(g, a, low, high)?,
             Self::Saturate(width) => gadgets::saturate(g, a, width)?,
