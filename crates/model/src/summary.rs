@@ -78,7 +78,11 @@ pub fn summary(graph: &Graph, ranges: Option<&Ranges>, fixed: Option<&FixedGraph
             }
         })
         .collect();
-    let end = |name: &str, node: usize, post| End { name: name.to_owned(), shape: graph.nodes[node].shape.clone(), post };
+    let end = |name: &str, node: usize, post| End {
+        name: name.to_owned(),
+        shape: graph.nodes[node].shape.clone(),
+        post,
+    };
     let post = |p: Post| match p {
         Post::None => None,
         Post::Softmax { .. } => Some("softmax"),

@@ -100,7 +100,8 @@ fn exact_integers_stay_within_two_percent() {
     let Some(data) = data() else { return };
     for name in ["lola_small"] {
         let (inputs, y) = stored(&data, name);
-        let e = worst(&data.join(format!("models/{name}.onnx")), &Options::exact(), &inputs, &y, true).unwrap();
+        let e =
+            worst(&data.join(format!("models/{name}.onnx")), &Options::exact(), &inputs, &y, true).unwrap();
         assert!(e < 0.02, "{name}: {e}");
     }
 }
@@ -108,7 +109,9 @@ fn exact_integers_stay_within_two_percent() {
 #[test]
 fn what_needs_a_truncation_is_refused_without_one() {
     let Some(data) = data() else { return };
-    for (name, why) in [("deepsecure_b2", "sigmoid"), ("deepsecure_b3", "tanh"), ("resnet32_cifar100", "bits")] {
+    for (name, why) in
+        [("deepsecure_b2", "sigmoid"), ("deepsecure_b3", "tanh"), ("resnet32_cifar100", "bits")]
+    {
         let graph = onnx::load(&data.join(format!("models/{name}.onnx"))).unwrap();
         let error = build(&graph, &Options::exact(), &[]).err().unwrap().to_string();
         assert!(error.contains(why) && error.contains("truncat"), "{name}: {error}");
@@ -129,7 +132,8 @@ fn a_real_network_stays_within_two_percent() {
         assert!(e < 0.02, "{e}");
     }
     let graph = onnx::load(&path).unwrap();
-    let side = Side::parse("[input]\nscale = 1.0\nmean = [104.0, 117.0, 123.0]\nchannels = \"bgr\"\n").unwrap();
+    let side =
+        Side::parse("[input]\nscale = 1.0\nmean = [104.0, 117.0, 123.0]\nchannels = \"bgr\"\n").unwrap();
     let ranges = Ranges::measure(&graph, &side, &[]).unwrap();
     for options in [Options::word16(), Options::ring()] {
         let (fixed, params) = quantise(&graph, &ranges, &options).unwrap();

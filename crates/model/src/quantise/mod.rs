@@ -153,23 +153,26 @@ impl<'a> Trial<'a> {
 
     /// The largest error of any output over `max(1, its largest value)`.
     pub(crate) fn error(&self, made: &(FixedGraph, Params)) -> Result<f64, Error> {
-        self.worst(made, relative_error)
+        self.worst(made, |_, got, wanted| relative_error(got, wanted))
     }
 
     /// The largest error of any output over `max(1, the largest value of the sample with the smallest outputs)`: generated
     /// samples may give far larger outputs than real inputs do, and hide an error that those would show.
     pub(crate) fn strict_error(&self, made: &(FixedGraph, Params)) -> Result<f64, Error> {
-        let largest = |outputs: &Vec<crate::Tensor>| {
-            outputs.iter().flat_map(|t| t.data()).fold(0f64, |a, &v| a.max(f64::from(v.abs())))
-        };
-        let least = self.samples.iter().map(|(_, wanted)| largest(wanted)).fold(f64::INFINITY, f64::min).max(1.0);
-        self.worst(made, |got, wanted| largest_difference(got, wanted) / least)
+        let largest =
+            |tensor: &crate::Tensor| tensor.data().iter().fold(0f64, |a, &v| a.max(f64::from(v.abs())));
+        let outputs = made.0.outputs.len();
+        let mut least = vec![f64::INFINITY; outputs];
+        for (_, wanted) in &self.samples {
+            least.iter_mut().zip(wanted).for_each(|(l, t)| *l = l.min(largest(t)));
+        }
+        self.worst(made, |i, got, wanted| largest_difference(got, wanted) / least[i].max(1.0))
     }
 
     fn worst(
         &self,
         (fixed, params): &(FixedGraph, Params),
-        error: impl Fn(&[f32], &[f32]) -> f64,
+        error: impl Fn(usize, &[f32], &[f32]) -> f64,
     ) -> Result<f64, Error> {
         let mut worst = 0f64;
         for (inputs, wanted) in &self.samples {
@@ -180,7 +183,7 @@ impl<'a> Trial<'a> {
                 .collect::<Result<_, Error>>()?;
             for (i, values) in reference::run(fixed, params, &integers)?.iter().enumerate() {
                 let got = fixed.dequantise_raw(i, values)?;
-                worst = worst.max(error(&got, wanted[i].data()));
+                worst = worst.max(error(i, &got, wanted[i].data()));
             }
         }
         Ok(worst)
