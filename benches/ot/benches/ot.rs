@@ -4,12 +4,13 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use bench_ot::{DELTA, parties};
+use bench_ot::{DELTA, parties, silent_parties};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kernel::aes::Aes128;
 use kernel::block::Block;
 use kernel::seed::Seed;
 use ot::base::Suite;
+use ot::ferret;
 use ot::softspoken::{ReceiverSetup, SenderSetup, Width};
 
 /// OTs of a batch.
@@ -89,6 +90,47 @@ fn both(c: &mut Criterion) {
     group.finish();
 }
 
+fn silent(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ferret");
+    group
+        .throughput(Throughput::Elements(ferret::BATCH as u64))
+        .measurement_time(Duration::from_secs(3))
+        .sample_size(20);
+    let (mut sender, mut receiver) = silent_parties().expect("honest parties");
+    let mut output = vec![Block::ZERO; ferret::BATCH];
+    group.bench_function("sender", |b| b.iter(|| sender.extend_into(&mut output).expect("within bounds")));
+    let message = sender.extend_into(&mut output).expect("within bounds");
+    group.bench_function("receiver", |b| {
+        b.iter(|| receiver.extend_into(&message, &mut output).expect("within bounds"));
+    });
+    let (mut sender, mut receiver) = silent_parties().expect("honest parties");
+    group.bench_function("both parties", |b| {
+        b.iter_custom(|batches| {
+            let start = std::time::Instant::now();
+            let (to, from) = std::sync::mpsc::sync_channel::<Vec<u8>>(2);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let to = to;
+                    let mut q = vec![Block::ZERO; ferret::BATCH];
+                    for _ in 0..batches {
+                        let message = sender.extend_into(&mut q).expect("within bounds");
+                        black_box(&q);
+                        to.send(message.encode()).expect("the receiver is there");
+                    }
+                });
+                let mut t = vec![Block::ZERO; ferret::BATCH];
+                for bytes in from {
+                    let message = ferret::CorrectionMessage::decode(&bytes).expect("honest");
+                    receiver.extend_into(&message, &mut t).expect("within bounds");
+                    black_box(&t);
+                }
+            });
+            start.elapsed()
+        });
+    });
+    group.finish();
+}
+
 fn set_up(c: &mut Criterion) {
     let mut group = c.benchmark_group("set-up");
     group.sample_size(20);
@@ -111,5 +153,5 @@ fn set_up(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, machine, softspoken, both, set_up);
+criterion_group!(benches, machine, softspoken, both, silent, set_up);
 criterion_main!(benches);

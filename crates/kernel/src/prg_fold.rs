@@ -15,8 +15,7 @@ use crate::tier::Tier;
 /// - row `i` of `weighted`, for `i < k`: the XOR of all `r[x]` whose `x` has bit `i` set (overwritten; `k` rows, each as
 ///   long as `sum`),
 ///
-/// in `2^(k+1)` stream additions. `streams` is used as scratch. This is the conversion of Roy 2022 (eprint 2022/192),
-/// section 3.1: with GF(2^k) as a vector space over bits, `weighted` is the sum of `x r[x]`.
+/// in `2^(k+1)` stream additions. `streams` is used as scratch. This is the conversion of Roy 2022 (eprint 2022/192): with GF(2^k) as a vector space over bits, `weighted` is the sum of `x r[x]`.
 ///
 /// # Panics
 /// If the lengths do not fit together: an error of the caller, never of a peer.

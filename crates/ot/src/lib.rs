@@ -13,10 +13,12 @@
 //! | --- | --- | --- |
 //! | [`base`] | 128 OTs from public keys, one message each way | Naor and Pinkas 2001 in ristretto255; with ML-KEM-768 after Masny and Rindal 2019 |
 //! | [`softspoken`] | correlated OTs from symmetric cryptography, 4 bytes each | Roy 2022, eprint 2022/192 |
+//! | [`ferret`] | silent correlated OTs, a sixth of a byte each | Yang et al. 2020, eprint 2020/924, with half-trees |
 //! | [`random`] | random and chosen OTs from correlated ones | Guo, Katz, Wang, Yu 2020, eprint 2019/074 |
 
 pub mod base;
 mod error;
+pub mod ferret;
 pub mod random;
 pub mod softspoken;
 mod wire;

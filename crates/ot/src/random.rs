@@ -2,7 +2,7 @@
 //!
 //! A correlated OT's two strings `q` and `q ^ delta` are alike for all OTs. Hashed with the OT's number they are
 //! independent: the sender has `H(i, q)` and `H(i, q ^ delta)`, the receiver the one that its bit chose. H is the
-//! tweakable correlation-robust hash of Guo, Katz, Wang and Yu (S&P 2020, eprint 2019/074, section 7.4), two AES calls:
+//! tweakable correlation-robust hash of Guo, Katz, Wang and Yu (S&P 2020, eprint 2019/074), two AES calls:
 //! `H(i, x) = p(p(x) ^ i) ^ p(x)`, where p is AES under the set-up's public name. A number must never come twice under
 //! one set-up: take it from the position before the batch.
 

@@ -3,7 +3,7 @@
 //! The [`Sender`] has an offset `delta` and gets `q[i]`; the [`Receiver`] has bits `c[i]` and gets
 //! `t[i] = q[i] ^ c[i] * delta`. The 128 bits of `delta` are cut into groups of `k`, the [`Width`]; for each group
 //! the receiver holds `2^k` pseudorandom streams and the sender all but the one that its `k` bits name, from which a
-//! subspace VOLE over GF(2^k) follows without interaction (section 3.1). One correction word for each group then makes
+//! subspace VOLE over GF(2^k) follows without interaction. One correction word for each group then makes
 //! the choice bits of all groups the receiver's own, which is the whole of the traffic.
 //!
 //! ```text
@@ -34,8 +34,8 @@ pub const MAX_BATCH: usize = 1 << 24;
 /// counter mode, which differ from random with advantage below 2^-62; all 2^k * 128 / k of them below 2^-50.
 pub const MAX_OTS: u64 = 1 << 40;
 
-/// The group size `k`, 1 to 8: an OT costs `128 / k` bits on the wire and about `2^k / k` times 32 AES calls for 128
-/// OTs at either party.
+/// The group size `k`, 1 to 8: an OT costs `128 / k` bits on the wire and either party
+/// `2^k / k` AES calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Width(u8);
 

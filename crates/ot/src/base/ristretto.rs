@@ -1,10 +1,10 @@
-//! The base OT of Naor and Pinkas (SODA 2001, protocol 3.1) in ristretto255, the receiver speaking first.
+//! The base OT of Naor and Pinkas (SODA 2001) in ristretto255, the receiver speaking first.
 //!
 //! There is a point C whose discrete logarithm nobody knows. The chooser sends P with P or C - P, as its bit says,
 //! being a multiple of the generator that it knows; the responder answers B = b G, and the pads are hashes of b P and
 //! b (C - P). P is uniform whatever the bit, so the bits are hidden from everyone, and who knows both pads has computed
 //! the Diffie-Hellman value of B and C. In the paper the responder sends C first; here C is a hash of a salt, which saves that flight.
-//! One b serves all OTs of a batch (as in the paper's section 3), since the hash names the index.
+//! One b serves all OTs of a batch (as in the paper), since the hash names the index.
 //!
 //! Points cross in the form 2 Q, since doubled points are encoded in batches with a single inversion; the pads hash 2 b P.
 

@@ -1,5 +1,5 @@
 //! Puncturable pseudorandom functions by binary trees (Goldreich, Goldwasser and Micali), and how a party gets one
-//! punctured at a point that it chose by base OT (Roy 2022, section 5.1, without the malicious checks).
+//! punctured at a point that it chose by base OT (Roy 2022, without the checks against malicious parties).
 //!
 //! The grower knows all `2^depth` leaves, the puncturer all but leaf `alpha`. At each level the puncturer's base OT with
 //! choice bit equal to that bit of `alpha` opens the sum of the children on the other side, and that gives it the

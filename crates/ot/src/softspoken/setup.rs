@@ -4,6 +4,7 @@ use kernel::aes::Aes128;
 use kernel::block::Block;
 use kernel::seed::Seed;
 use subtle::Choice;
+use zeroize::Zeroizing;
 
 use super::extend::{Receiver, Sender};
 use super::pprf::{self, Correction};
@@ -31,7 +32,7 @@ pub struct SetupReply {
 /// The sender between its two steps.
 pub struct SenderSetup {
     width: Width,
-    delta: Block,
+    delta: Zeroizing<Block>,
     chooser: Chooser,
     request: Vec<u8>,
 }
@@ -122,7 +123,7 @@ impl SenderSetup {
     pub fn with(suite: Suite, width: Width, delta: Block, seed: &Seed) -> (Self, SetupRequest) {
         let (chooser, base) = Chooser::new(suite, delta, &seed.child("base OT", 0));
         let request = SetupRequest { width, base };
-        (Self { width, delta, chooser, request: request.encode() }, request)
+        (Self { width, delta: Zeroizing::new(delta), chooser, request: request.encode() }, request)
     }
 
     /// Ends the set-up.
@@ -140,16 +141,15 @@ impl SenderSetup {
             // The top bit of a leaf's number is decided first.
             let alpha: Vec<Choice> =
                 range.clone().rev().map(|bit| Choice::from((self.delta.0 >> bit & 1) as u8)).collect();
-            let mut path: Vec<Block> = range.clone().rev().map(|bit| pads[bit]).collect();
+            let path = Zeroizing::new(range.clone().rev().map(|bit| pads[bit]).collect::<Vec<_>>());
             let (mine, rest) = corrections.split_at(range.len() - 1);
             corrections = rest;
             let leaves = pprf::puncture(&alpha, &path, mine);
             // Place 0 is the leaf that the sender lacks.
             keys.extend(leaves.iter().skip(1).map(|leaf| Aes128::new(*leaf)));
-            zeroize::Zeroize::zeroize(&mut path);
         }
         let session = session(&self.request, reply);
-        Ok(Sender::new(self.delta, Streams::new(self.width, keys), session))
+        Ok(Sender::new(*self.delta, Streams::new(self.width, keys), session))
     }
 }
 
@@ -161,7 +161,7 @@ impl ReceiverSetup {
         let mut corrections = Vec::with_capacity(correction_count(width));
         let mut keys = Vec::with_capacity(width.groups() << width.bits());
         for range in width.ranges() {
-            let path = zeroize::Zeroizing::new(range.rev().map(|bit| pads[bit]).collect::<Vec<_>>());
+            let path = Zeroizing::new(range.rev().map(|bit| pads[bit]).collect::<Vec<_>>());
             let (leaves, mut mine) = pprf::grow(&path);
             corrections.append(&mut mine);
             keys.extend(leaves.iter().map(|leaf| Aes128::new(*leaf)));
