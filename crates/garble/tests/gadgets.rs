@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Gadget, Random, check_clear};
+use common::{Gadget, Random, check_clear, clear_values, clear_word, half_public_word, known_bits};
+use garble::clear::{Clear, ClearWires};
+use garble::gadgets::{self, Multiples, Pending};
 use garble::meaning::Format;
 
 const PAIRS: [Gadget; 13] = [
@@ -166,4 +168,71 @@ fn smooth_functions_in_other_formats() {
             }
         }
     }
+}
+
+#[test]
+fn public_bits_change_no_value() {
+    let mut random = Random(4);
+    let format = Format { bits: 9, frac: 6 };
+    let others = [
+        Gadget::Neg,
+        Gadget::Relu,
+        Gadget::Square,
+        Gadget::MulLow(9),
+        Gadget::MulKnown,
+        Gadget::Dot,
+        Gadget::Clamp(-9, 30),
+        Gadget::Saturate(5),
+        Gadget::MulConstant(-45),
+        Gadget::Affine { factor: 11, addend: -7, shift: 3, bits: 7 },
+        Gadget::Divide { frac: 4, bits: 10 },
+        Gadget::Sigmoid(format, format),
+        Gadget::Tanh(format, format),
+    ];
+    for gadget in PAIRS.into_iter().chain(others) {
+        for _ in 0..200 {
+            let (x, w): (Vec<i64>, Vec<i64>) = (0..3).map(|_| (random.value(9), random.value(6))).unzip();
+            let words: Vec<_> = x.iter().map(|value| half_public_word(&mut random, *value, 9)).collect();
+            let weights: Vec<Vec<ClearWires>> = w
+                .iter()
+                .map(|w| known_bits(&[*w], 6).iter().map(|bits| ClearWires::new(bits)).collect())
+                .collect();
+            let Ok(out) = gadget.run(&mut Clear, &words, &weights);
+            let found: Vec<i64> = out.iter().map(|word| clear_values(&mut Clear, word)[0]).collect();
+            assert_eq!(found, gadget.expected(&x, &w), "{gadget:?} of {words:?}");
+        }
+    }
+}
+
+/// A layer of three outputs over four inputs, products side by side in lanes and summed pairwise.
+#[test]
+fn products_move_between_lanes_with_their_carries() {
+    let (x, bias) = ([-128_i64, 127, 5, -77], [1000_i64, 0, -12]);
+    let w = [[3_i64, -8, 7, 0], [-1, -1, 6, 2], [-8, -8, -8, -8]];
+    let mut g = Clear;
+    let inputs = clear_word(&x, 8);
+    let Ok(multiples) = Multiples::new(&mut g, &inputs);
+    // Lane 3 t + o is the product of term t and output o.
+    let terms: Vec<u32> = (0..4).flat_map(|t| [t; 3]).collect();
+    let weights: Vec<i64> = (0..4).flat_map(|t| w.iter().map(move |row| row[t])).collect();
+    let digits: Vec<ClearWires> = known_bits(&weights, 4).iter().map(|bits| ClearWires::new(bits)).collect();
+    let x_by_lane = multiples.gather(&g, &terms);
+    let Ok(products) = gadgets::mul_known_odd(&mut g, &x_by_lane, &digits);
+    let halves = [products.gather(&g, &[0, 1, 2, 3, 4, 5]), products.gather(&g, &[6, 7, 8, 9, 10, 11])];
+    let swapped = Pending::concat(&mut g, &[&halves[1], &halves[0]]);
+    let other_half = swapped.gather(&g, &[0, 1, 2, 3, 4, 5]);
+    let Ok(pairs) = halves[0].add(&mut g, &other_half);
+    let (first, second) = (pairs.gather(&g, &[0, 1, 2]), pairs.gather(&g, &[3, 4, 5]));
+    let Ok(sums) = first.add(&mut g, &second);
+    assert_eq!(sums.lanes(), 3);
+    let total = clear_word(&[x.iter().sum(); 3], 10);
+    let doubled = gadgets::shift_left(&clear_word(&bias, 12), 1);
+    let Ok(start) = gadgets::sub_signed(&mut g, &doubled, &total);
+    let Ok(doubled) = sums.add_to(&mut g, &start, 17);
+    let expected: Vec<i64> = w
+        .iter()
+        .zip(bias)
+        .map(|(row, bias)| bias + row.iter().zip(x).map(|(w, x)| w * x).sum::<i64>())
+        .collect();
+    assert_eq!(clear_values(&mut g, &gadgets::shift_right(&doubled, 1)), expected);
 }

@@ -253,6 +253,15 @@ pub fn known_bits(weights: &[i64], bits: u32) -> Vec<Vec<bool>> {
     (0..wires).map(|wire| encoded.iter().skip(wire).step_by(wires).copied().collect()).collect()
 }
 
+/// A word in one instance of which each bit is public or a wire, at random.
+pub fn half_public_word(random: &mut Random, value: i64, width: usize) -> Word<ClearWires> {
+    let bits = (0..width).map(|i| {
+        let bit = value >> i & 1 == 1;
+        if random.next() & 1 == 1 { Bit::Public(bit) } else { Bit::Wire(ClearWires::new(&[bit])) }
+    });
+    Word::new(bits.collect(), 1)
+}
+
 /// Checks a gadget in the clear on words (each a list of values, one an instance) of given widths.
 pub fn check_clear(gadget: Gadget, widths: &[usize], x: &[Vec<i64>], (bits, w): (u32, &[Vec<i64>])) {
     let mut g = Clear;
