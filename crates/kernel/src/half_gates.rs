@@ -17,8 +17,11 @@
 //! `2 m p / 2^127 + 2 m q / 2^127`: an offset has 127 unknown bits, since its colour bit is set; the second term is the
 //! difference between permutations and functions under keys that sessions share. Start points are uniform, so that of u
 //! sessions with 2^t tweaks each, m + 1 share a key with probability at most `u^(m+1) / 2^((128-t) m)`: for 2^40
-//! sessions of 2^40 gates m > 2 has probability 2^-56. The security level does not fall with the number of gates, as it
+//! sessions of 2^40 tweaks m > 2 has probability 2^-56. The security level does not fall with the number of gates, as it
 //! does for one fixed key (where the loss is the whole q times p), which is what the key schedules pay for.
+//!
+//! (This is the shape of the paper's theorem; the constants are those of the counting argument just given, which stands here so
+//! that it can be checked.)
 //!
 //! The bound needs that a tweak is never used for two gates under one offset. The callers hold the counter.
 //!
