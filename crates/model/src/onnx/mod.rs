@@ -17,6 +17,8 @@ mod linear;
 mod moves;
 mod pools;
 mod proto;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
