@@ -1,5 +1,7 @@
 //! Servers that are not what they should be: the client ends with words, and nothing is trusted too far.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
+
 mod common;
 
 use std::net::TcpListener;

@@ -168,13 +168,17 @@ pub fn model(name: &str) -> ServedModel {
     }
 }
 
-pub fn serve(mut config: ServerConfig) -> Running {
+pub fn serve(config: ServerConfig) -> Running {
+    serve_model(model("tiny"), config)
+}
+
+pub fn serve_model(model: ServedModel, mut config: ServerConfig) -> Running {
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
     config.observer = Arc::new(move |event| seen.lock().unwrap().push(event.clone()));
     let state = tempfile::tempdir().unwrap();
     let identity = Identity::load_or_create(state.path()).unwrap();
-    let server = Server::bind("127.0.0.1:0", &identity, vec![model("tiny")], config).unwrap();
+    let server = Server::bind("127.0.0.1:0", &identity, vec![model], config).unwrap();
     Running {
         address: server.address().to_string(),
         fingerprint: server.fingerprint(),
