@@ -120,7 +120,7 @@ fn add_fractions(q: &Modulus, sums: &mut [u64], y: &[u64], fraction: u64) {
 /// One output row of a block: residues lie `BLOCK` apart.
 fn combine(target: &Target, out: &mut [u64], residues: &[u64], multiples: &[u64]) {
     #[cfg(target_arch = "x86_64")]
-    if target.modulus.is_vector() && out.len() % 8 == 0 {
+    if target.modulus.is_vector() && out.len().is_multiple_of(8) {
         // SAFETY: a modulus says so only where the tier with AVX-512 F and IFMA was detected.
         return unsafe { vector::combine(target, out, residues, multiples) };
     }

@@ -70,7 +70,7 @@ pub fn vector(out: &mut [u64], words: &[u64], g: usize) {
                 *x = _mm512_mask_blend_epi64(moved, y[k], y[(k + (1 << bit)) & 7]);
             }
         }
-        for (c, start) in REVERSED.iter().map(|c| g * c & 7).zip((0..64).step_by(8)) {
+        for (c, start) in REVERSED.iter().map(|c| (g * c) & 7).zip((0..64).step_by(8)) {
             // SAFETY: the vector lies within the block of 64 words, and the store does not require alignment.
             unsafe { _mm512_storeu_si512(out.as_mut_ptr().add(start).cast(), x[c]) };
         }
