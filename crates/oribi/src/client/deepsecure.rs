@@ -23,15 +23,6 @@ impl Engine for DeepSecure {
         seed: &Seed,
         progress: &dyn Progress,
     ) -> Result<Vec<Vec<i64>>, protocol::Error> {
-        garbled::client::predict(&plan.graph, input, reveal, session, seed, &Forward(progress))
-    }
-}
-
-/// The engine's reports, passed on.
-struct Forward<'a>(&'a dyn Progress);
-
-impl garbled::Progress for Forward<'_> {
-    fn report(&self, done: u64, total: u64) {
-        self.0.report(done, total);
+        garbled::client::predict(&plan.graph, input, reveal, session, seed, progress)
     }
 }

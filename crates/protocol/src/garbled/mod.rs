@@ -19,17 +19,8 @@ mod walk;
 mod weights;
 mod wire;
 
+pub use crate::session::Progress;
 pub use schedule::{Price, price};
-
-/// Told how far a long computation is, in garbled table bytes.
-pub trait Progress {
-    /// `done` of `total` are behind us.
-    fn report(&self, done: u64, total: u64);
-}
-
-impl Progress for () {
-    fn report(&self, _done: u64, _total: u64) {}
-}
 
 #[cfg(test)]
 mod tests;
