@@ -151,7 +151,15 @@ pub fn open(argument: &str, specs: &[InputSpec]) -> Result<InputFile, InputError
     let (source, count) = match kind {
         Kind::Png | Kind::Jpeg => {
             let spec = single("a picture")?;
-            (Source::Ready(vec![vec![picture::read(&path, BufReader::new(file), kind == Kind::Png, spec)?]]), 1)
+            (
+                Source::Ready(vec![vec![picture::read(
+                    &path,
+                    BufReader::new(file),
+                    kind == Kind::Png,
+                    spec,
+                )?]]),
+                1,
+            )
         }
         Kind::Npy => {
             let (reader, count) = npy::open(&path, file, single("an .npy file")?)?;

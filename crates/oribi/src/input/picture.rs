@@ -61,7 +61,10 @@ pub(super) fn read(
     let refuse = |reason: String| InputError::new(path, reason);
     let plane = plane(&spec.shape).ok_or_else(|| {
         let wanted = shape::text(&spec.shape);
-        refuse(format!("is a picture, and the model's input {:?} is {wanted}; use .npy, .npz or JSON", spec.name))
+        refuse(format!(
+            "is a picture, and the model's input {:?} is {wanted}; use .npy, .npz or JSON",
+            spec.name
+        ))
     })?;
     let decoded = if is_png { decode_png(file, plane) } else { decode_jpeg(file, plane) }.map_err(refuse)?;
     Ok(arrange(&flatten(decoded, plane).map_err(refuse)?, plane, spec))
@@ -141,7 +144,9 @@ fn arrange(bytes: &[u8], plane: Plane, spec: &InputSpec) -> Vec<f32> {
         spec.pixels.value(bytes[pixel * plane.channels + stored], channel)
     };
     if plane.channels_last {
-        (0..area * plane.channels).map(|index| value(index / plane.channels, index % plane.channels)).collect()
+        (0..area * plane.channels)
+            .map(|index| value(index / plane.channels, index % plane.channels))
+            .collect()
     } else {
         (0..area * plane.channels).map(|index| value(index % area, index / area)).collect()
     }

@@ -160,7 +160,10 @@ fn pictures_as_others_write_them() {
     assert!(near(&grey("colour.jpg"), 103.0), "{:?}", grey("colour.jpg"));
     for name in ["colour.jpg", "progressive.jpg"] {
         let values = read(&fixture(name), &[plain(&[1, 3, 3, 4])]).unwrap().remove(0).tensors.remove(0);
-        assert!(near(&values[..12], 220.0) && near(&values[12..24], 60.0) && near(&values[24..], 20.0), "{values:?}");
+        assert!(
+            near(&values[..12], 220.0) && near(&values[12..24], 60.0) && near(&values[24..], 20.0),
+            "{values:?}"
+        );
     }
     let values = read(&fixture("grey.jpg"), &[plain(&[1, 3, 3, 4])]).unwrap().remove(0).tensors.remove(0);
     assert!(values.len() == 36 && near(&values, 200.0), "{values:?}");
