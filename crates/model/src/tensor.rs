@@ -1,5 +1,7 @@
 //! A tensor of floats, its shape bounded.
 
+use std::sync::Arc;
+
 use crate::error::Error;
 
 /// The largest number of elements of one tensor: 2^27, half a gigabyte of floats.
@@ -8,11 +10,11 @@ pub const MAX_ELEMENTS: usize = 1 << 27;
 /// The largest number of axes.
 pub const MAX_RANK: usize = 8;
 
-/// A dense tensor in row-major order.
+/// A dense tensor in row-major order. Copies share their values until one of them changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     shape: Vec<usize>,
-    data: Vec<f32>,
+    data: Arc<Vec<f32>>,
 }
 
 impl Tensor {
@@ -21,6 +23,14 @@ impl Tensor {
     /// # Errors
     /// If the shape is out of bounds (see [`elements`]) or does not hold exactly `data`.
     pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Result<Self, Error> {
+        Self::shared(shape, Arc::new(data))
+    }
+
+    /// As [`Tensor::new`], without a copy of values that others hold too.
+    ///
+    /// # Errors
+    /// As [`Tensor::new`].
+    pub fn shared(shape: Vec<usize>, data: Arc<Vec<f32>>) -> Result<Self, Error> {
         let wanted = elements(&shape)?;
         if wanted != data.len() {
             return Err(Error::Shape(format!("shape {shape:?} holds {wanted} values, not {}", data.len())));
@@ -34,12 +44,12 @@ impl Tensor {
     /// If the shape is out of bounds.
     pub fn filled(shape: Vec<usize>, value: f32) -> Result<Self, Error> {
         let count = elements(&shape)?;
-        Ok(Self { shape, data: vec![value; count] })
+        Ok(Self { shape, data: Arc::new(vec![value; count]) })
     }
 
     /// A one-dimensional tensor.
     pub fn vector(data: Vec<f32>) -> Self {
-        Self { shape: vec![data.len()], data }
+        Self { shape: vec![data.len()], data: Arc::new(data) }
     }
 
     /// The length of each axis.
@@ -54,12 +64,12 @@ impl Tensor {
 
     /// The values in row-major order, to be changed.
     pub fn data_mut(&mut self) -> &mut [f32] {
-        &mut self.data
+        Arc::make_mut(&mut self.data).as_mut_slice()
     }
 
     /// The values alone.
     pub fn into_data(self) -> Vec<f32> {
-        self.data
+        Arc::unwrap_or_clone(self.data)
     }
 
     /// The same values under another shape.
@@ -67,7 +77,7 @@ impl Tensor {
     /// # Errors
     /// If that shape holds another number of values.
     pub fn reshaped(self, shape: Vec<usize>) -> Result<Self, Error> {
-        Self::new(shape, self.data)
+        Self::shared(shape, self.data)
     }
 }
 

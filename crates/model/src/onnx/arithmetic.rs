@@ -43,7 +43,7 @@ fn scaled<'a>(
 }
 
 fn mapped(c: &Constant, f: impl Fn(f32) -> f32) -> Constant {
-    Constant { shape: c.shape.clone(), data: Data::Float(c.to_floats().into_iter().map(f).collect()) }
+    Constant { shape: c.shape.clone(), data: Data::floats(c.to_floats().iter().copied().map(f).collect()) }
 }
 
 pub(super) fn sum<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
@@ -75,7 +75,7 @@ pub(super) fn sum<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
 }
 
 fn one(value: f32) -> Constant {
-    Constant { shape: vec![], data: Data::Float(vec![value]) }
+    Constant { shape: vec![], data: Data::floats(vec![value]) }
 }
 
 pub(super) fn mul<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
@@ -134,7 +134,7 @@ pub(super) fn negate<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
         Value::Constant(c) => Value::Constant(Arc::new(Constant {
             shape: c.shape.clone(),
             data: match &c.data {
-                Data::Float(v) => Data::Float(v.iter().map(|v| -v).collect()),
+                Data::Float(v) => Data::floats(v.iter().map(|v| -v).collect()),
                 Data::Int(v) => Data::Int(v.iter().map(|v| v.wrapping_neg()).collect()),
             },
         })),
@@ -234,7 +234,7 @@ pub(super) fn constant_unary<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> R
                 "Sign" => |v| if v == 0.0 { 0.0 } else { v.signum() },
                 _ => return Err(node.error("of floats").into()),
             };
-            Data::Float(c.to_floats().into_iter().map(f).collect())
+            Data::floats(c.to_floats().iter().copied().map(f).collect())
         }
     };
     Ok(vec![Value::Constant(Arc::new(Constant { shape: c.shape.clone(), data }))])
@@ -272,7 +272,7 @@ fn folded(
         _ => {
             let x = Move::Expand.apply(&[(&a.shape, &a.to_floats())], &shape, 0.0);
             let y = Move::Expand.apply(&[(&b.shape, &b.to_floats())], &shape, 0.0);
-            Data::Float(x.iter().zip(&y).map(|(&x, &y)| floats(x, y)).collect())
+            Data::floats(x.iter().zip(&y).map(|(&x, &y)| floats(x, y)).collect())
         }
     };
     Ok(Value::Constant(Arc::new(Constant { shape, data })))

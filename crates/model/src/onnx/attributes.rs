@@ -68,10 +68,10 @@ impl<'a> NodeView<'a> {
         }
         for a in &self.proto.attribute {
             let constant = match a.name.as_str() {
-                "value_float" => Constant { shape: vec![], data: Data::Float(vec![a.f]) },
+                "value_float" => Constant { shape: vec![], data: Data::floats(vec![a.f]) },
                 "value_int" => Constant { shape: vec![], data: Data::Int(vec![a.i]) },
                 "value_floats" => {
-                    Constant { shape: vec![a.floats.len()], data: Data::Float(a.floats.clone()) }
+                    Constant { shape: vec![a.floats.len()], data: Data::floats(a.floats.clone()) }
                 }
                 "value_ints" => Constant::ints(a.ints.clone()),
                 _ => continue,

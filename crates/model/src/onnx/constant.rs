@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path};
+use std::sync::Arc;
 
 use crate::error::{Error, quote};
 use crate::tensor::{MAX_ELEMENTS, MAX_RANK, Tensor};
@@ -19,8 +20,14 @@ pub(super) struct Constant {
 /// Values of a constant; all of ONNX's integer types and booleans count as integers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Data {
-    Float(Vec<f32>),
+    Float(Arc<Vec<f32>>),
     Int(Vec<i64>),
+}
+
+impl Data {
+    pub(super) fn floats(values: Vec<f32>) -> Self {
+        Self::Float(Arc::new(values))
+    }
 }
 
 impl Constant {
@@ -44,10 +51,10 @@ impl Constant {
     }
 
     /// The values as floats.
-    pub(super) fn to_floats(&self) -> Vec<f32> {
+    pub(super) fn to_floats(&self) -> Arc<Vec<f32>> {
         match &self.data {
             Data::Float(v) => v.clone(),
-            Data::Int(v) => v.iter().map(|&i| i as f32).collect(),
+            Data::Int(v) => Arc::new(v.iter().map(|&i| i as f32).collect()),
         }
     }
 
@@ -71,7 +78,7 @@ impl Constant {
                 data[at]
             )));
         }
-        Tensor::new(self.shape.clone(), data)
+        Tensor::shared(self.shape.clone(), data)
     }
 
     /// Reads a tensor of the file; `folder` is where external data may lie.
@@ -155,11 +162,11 @@ fn decode(kind: i32, raw: &[u8]) -> Result<Data, String> {
     let eight = || raw.as_chunks::<8>().0.iter();
     let two = || raw.as_chunks::<2>().0.iter();
     Ok(match kind {
-        element::FLOAT => Data::Float(four().map(|b| f32::from_le_bytes(*b)).collect()),
-        element::DOUBLE => Data::Float(eight().map(|b| f64::from_le_bytes(*b) as f32).collect()),
-        element::FLOAT16 => Data::Float(two().map(|b| half(u16::from_le_bytes(*b))).collect()),
+        element::FLOAT => Data::floats(four().map(|b| f32::from_le_bytes(*b)).collect()),
+        element::DOUBLE => Data::floats(eight().map(|b| f64::from_le_bytes(*b) as f32).collect()),
+        element::FLOAT16 => Data::floats(two().map(|b| half(u16::from_le_bytes(*b))).collect()),
         element::BFLOAT16 => {
-            Data::Float(two().map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16)).collect())
+            Data::floats(two().map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16)).collect())
         }
         element::INT64 => Data::Int(eight().map(|b| i64::from_le_bytes(*b)).collect()),
         element::UINT64 => Data::Int(eight().map(|b| clip(u64::from_le_bytes(*b))).collect()),
@@ -176,10 +183,10 @@ fn decode(kind: i32, raw: &[u8]) -> Result<Data, String> {
 fn typed(proto: &TensorProto) -> Result<Data, String> {
     let halves = || proto.int32_data.iter().map(|&v| v as u16);
     Ok(match proto.data_type {
-        element::FLOAT => Data::Float(proto.float_data.clone()),
-        element::DOUBLE => Data::Float(proto.double_data.iter().map(|&v| v as f32).collect()),
-        element::FLOAT16 => Data::Float(halves().map(half).collect()),
-        element::BFLOAT16 => Data::Float(halves().map(|v| f32::from_bits(u32::from(v) << 16)).collect()),
+        element::FLOAT => Data::floats(proto.float_data.clone()),
+        element::DOUBLE => Data::floats(proto.double_data.iter().map(|&v| v as f32).collect()),
+        element::FLOAT16 => Data::floats(halves().map(half).collect()),
+        element::BFLOAT16 => Data::floats(halves().map(|v| f32::from_bits(u32::from(v) << 16)).collect()),
         element::INT64 => Data::Int(proto.int64_data.clone()),
         element::UINT32 | element::UINT64 => Data::Int(proto.uint64_data.iter().map(|&v| clip(v)).collect()),
         kind if width(kind).is_some() => Data::Int(proto.int32_data.iter().map(|&v| i64::from(v)).collect()),

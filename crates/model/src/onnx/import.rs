@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use prost::bytes::Bytes;
+
 use crate::error::{Error, Unsupported, quote};
 use crate::fixed::{NodeId, Output, Post};
 use crate::graph::{Graph, Layer};
@@ -56,16 +58,25 @@ pub(super) struct Importer<'a> {
 }
 
 /// Imports a decoded model.
-pub(super) fn import(model: &ModelProto, folder: Option<&Path>, options: &Options) -> Result<Graph, Error> {
-    let proto = model.graph.as_ref().ok_or_else(|| Error::Decode("it has no graph".into()))?;
+pub(super) fn import(
+    mut model: ModelProto,
+    folder: Option<&Path>,
+    options: &Options,
+) -> Result<Graph, Error> {
+    if model.graph.is_none() {
+        return Err(Error::Decode("it has no graph".into()));
+    }
+    let opset = opset(&model)?;
+    let proto = model.graph.get_or_insert_default();
+    let constants = initializers(proto, folder)?;
+    let proto = &*proto;
     if !proto.sparse_initializer.is_empty() {
         return Err(Error::Decode("sparse initializers are not supported; export dense weights".into()));
     }
-    let order = order(proto)?;
+    let order = order(proto, &constants)?;
     let graph = Graph { name: proto.name.clone(), ..Graph::default() };
-    let opset = opset(model)?;
-    let mut import = Importer { graph, opset, folder, values: HashMap::new(), unsupported: BTreeMap::new() };
-    import.initializers(proto)?;
+    let values = constants.iter().map(|(name, c)| (name.as_str(), Value::Constant(c.clone()))).collect();
+    let mut import = Importer { graph, opset, folder, values, unsupported: BTreeMap::new() };
     for input in &proto.input {
         if !import.values.contains_key(input.name.as_str()) {
             import.input(input, options)?;
@@ -84,6 +95,27 @@ pub(super) fn import(model: &ModelProto, folder: Option<&Path>, options: &Option
     Ok(import.graph)
 }
 
+/// The file's initializers by name.
+type Constants = HashMap<String, Arc<Constant>>;
+
+/// Reads the initializers and lets go of the file's bytes, all of which live as long as one tensor refers to them.
+fn initializers(proto: &mut GraphProto, folder: Option<&Path>) -> Result<Constants, Error> {
+    let mut constants = HashMap::new();
+    for tensor in std::mem::take(&mut proto.initializer) {
+        let constant = Arc::new(Constant::read(&tensor, folder)?);
+        if constants.insert(tensor.name.clone(), constant).is_some() {
+            return Err(Error::at(&tensor.name, "is given twice"));
+        }
+    }
+    for attribute in proto.node.iter_mut().flat_map(|n| &mut n.attribute) {
+        attribute.s = Bytes::copy_from_slice(&attribute.s);
+        if let Some(tensor) = &mut attribute.t {
+            tensor.raw_data = Bytes::copy_from_slice(&tensor.raw_data);
+        }
+    }
+    Ok(constants)
+}
+
 /// The version of the standard operators.
 fn opset(model: &ModelProto) -> Result<i64, Error> {
     let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
@@ -96,19 +128,15 @@ fn opset(model: &ModelProto) -> Result<i64, Error> {
 }
 
 /// The nodes that the outputs need, in dependency order.
-fn order(proto: &GraphProto) -> Result<Vec<NodeView<'_>>, Error> {
+fn order<'a>(proto: &'a GraphProto, constants: &Constants) -> Result<Vec<NodeView<'a>>, Error> {
     if proto.output.is_empty() {
         return Err(Error::Decode("the graph has no output".into()));
     }
     if proto.node.len() > crate::graph::MAX_NODES {
         return Err(Error::Decode(format!("{} nodes", proto.node.len())));
     }
-    let given: HashSet<&str> = proto
-        .input
-        .iter()
-        .map(|v| v.name.as_str())
-        .chain(proto.initializer.iter().map(|t| t.name.as_str()))
-        .collect();
+    let given: HashSet<&str> =
+        proto.input.iter().map(|v| v.name.as_str()).chain(constants.keys().map(String::as_str)).collect();
     let mut producer: HashMap<&str, usize> = HashMap::new();
     for (index, node) in proto.node.iter().enumerate() {
         for name in node.output.iter().filter(|n| !n.is_empty()) {
@@ -165,16 +193,6 @@ enum State {
 }
 
 impl<'a> Importer<'a> {
-    fn initializers(&mut self, proto: &'a GraphProto) -> Result<(), Error> {
-        for tensor in &proto.initializer {
-            let constant = Constant::read(tensor, self.folder)?;
-            if self.values.insert(&tensor.name, Value::Constant(Arc::new(constant))).is_some() {
-                return Err(Error::at(&tensor.name, "is given twice"));
-            }
-        }
-        Ok(())
-    }
-
     fn input(&mut self, info: &'a ValueInfoProto, options: &Options) -> Result<(), Error> {
         let bad = |problem: String| Error::at(&info.name, format!("input {problem}"));
         let tensor = info.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
@@ -413,7 +431,7 @@ impl<'a> Importer<'a> {
         let Some(known) = known.filter(|k| !k.is_empty()) else { return Ok(Value::Node(id)) };
         let operands: Vec<(&[usize], &[f32])> = known.iter().map(|t| (t.shape(), t.data())).collect();
         let made = &self.graph.nodes[id];
-        let data = Data::Float(crate::float::layer(made, &operands)?);
+        let data = Data::floats(crate::float::layer(made, &operands)?);
         let shape = made.shape.clone();
         self.graph.nodes.pop();
         Ok(Value::Constant(Arc::new(Constant { shape, data })))
@@ -466,13 +484,13 @@ fn moved_shape(movement: Move<'_>, shape: &[usize], target: &[usize]) -> Result<
 fn moved(movement: Move<'_>, constant: &Constant, out: Vec<usize>) -> Constant {
     if out.contains(&0) {
         let data = match constant.data {
-            Data::Float(_) => Data::Float(vec![]),
+            Data::Float(_) => Data::floats(vec![]),
             Data::Int(_) => Data::Int(vec![]),
         };
         return Constant { shape: out, data };
     }
     let data = match &constant.data {
-        Data::Float(v) => Data::Float(movement.apply(&[(&constant.shape, v)], &out, 0.0)),
+        Data::Float(v) => Data::floats(movement.apply(&[(&constant.shape, v)], &out, 0.0)),
         Data::Int(v) => Data::Int(movement.apply(&[(&constant.shape, v)], &out, 0)),
     };
     Constant { shape: out, data }

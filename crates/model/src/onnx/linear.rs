@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::error::Error;
 use crate::fixed::Window;
 use crate::graph::Layer;
@@ -59,14 +61,27 @@ pub(super) fn conv<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
     Ok(vec![im.movement(node, Layer::Reshape, &y, &shape)?])
 }
 
+/// Side of the squares in which a matrix is transposed: both sides of the copy stay in cache.
+const SQUARE: usize = 32;
+
 /// A matrix with its axes exchanged.
 fn transposed(tensor: &Tensor) -> Result<Tensor, Error> {
     let [rows, columns] = *tensor.shape() else {
         return Err(Error::Shape(format!("{:?} is not a matrix", tensor.shape())));
     };
-    let shape = vec![columns, rows];
-    let data = Move::Transpose(&[1, 0]).apply(&[(tensor.shape(), tensor.data())], &shape, 0.0);
-    Tensor::new(shape, data)
+    let from = tensor.data();
+    let mut data = vec![0.0; from.len()];
+    data.par_chunks_mut(SQUARE * rows).enumerate().for_each(|(block, to)| {
+        for first in (0..rows).step_by(SQUARE) {
+            for (line, to) in to.chunks_mut(rows).enumerate() {
+                let column = block * SQUARE + line;
+                for row in first..rows.min(first + SQUARE) {
+                    to[row] = from[row * columns + column];
+                }
+            }
+        }
+    });
+    Tensor::new(vec![columns, rows], data)
 }
 
 /// `x w^T + b` for a matrix of weights `[out, in]`.
@@ -96,18 +111,24 @@ fn swapped<'a>(im: &mut Importer<'a>, node: NodeView<'a>, x: &Value) -> Result<V
 
 pub(super) fn gemm<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
     let (mut a, mut b) = (im.operand(node, 0)?, im.operand(node, 1)?);
-    for (value, flag) in [(&mut a, "transA"), (&mut b, "transB")] {
+    for value in [&a, &b] {
         if im.shape(value)?.len() != 2 {
             return Err(node
                 .error(format!("operand of shape {:?} is not a matrix", im.shape(value)?))
                 .into());
         }
-        if node.int(flag, 0) != 0 {
-            *value = swapped(im, node, value)?;
-        }
+    }
+    if node.int("transA", 0) != 0 {
+        a = swapped(im, node, &a)?;
+    }
+    // Constant weights are wanted with the outputs first, which is what transB says they are.
+    let exchanged = node.int("transB", 0) != 0;
+    let columns = im.shape(&b)?[usize::from(!exchanged)];
+    if exchanged && !matches!(b, Value::Constant(_)) {
+        b = swapped(im, node, &b)?;
     }
     let (alpha, beta) = (node.float("alpha", 1.0)?, node.float("beta", 1.0)?);
-    let (outputs, out_shape) = (im.shape(&b)?[1], vec![im.shape(&a)?[0], im.shape(&b)?[1]]);
+    let (outputs, out_shape) = (columns, vec![im.shape(&a)?[0], columns]);
     let addend = im.optional(node, 2);
     let mut bias = None;
     let mut later = None;
@@ -127,8 +148,10 @@ pub(super) fn gemm<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
     }
     let mut y = match (&a, &b) {
         (_, Value::Constant(c)) => {
-            let mut weight = transposed(&c.tensor()?)?;
-            weight.data_mut().iter_mut().for_each(|v| *v *= alpha);
+            let mut weight = if exchanged { c.tensor()? } else { transposed(&c.tensor()?)? };
+            if alpha != 1.0 {
+                weight.data_mut().iter_mut().for_each(|v| *v *= alpha);
+            }
             dense(im, node, &a, weight, bias)?
         }
         _ => {

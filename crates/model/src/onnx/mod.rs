@@ -81,9 +81,7 @@ fn decode(bytes: Bytes, folder: Option<&Path>, options: &Options) -> Result<Grap
     }
     guard::check(&bytes)?;
     let model = proto::ModelProto::decode(bytes).map_err(|e| Error::Decode(e.to_string()))?;
-    let graph = import::import(&model, folder, options)?;
-    drop(model);
-    crate::passes::simplify(graph)
+    crate::passes::simplify(import::import(model, folder, options)?)
 }
 
 /// What to do instead of an operator that has no private form here.

@@ -234,7 +234,7 @@ pub(super) fn slice<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
             let mut shape = im.shape(&x)?;
             shape[axis] = 0;
             let Value::Constant(c) = &x else { return Err(node.error("empty").into()) };
-            let empty = if c.as_ints().is_some() { Data::Int(vec![]) } else { Data::Float(vec![]) };
+            let empty = if c.as_ints().is_some() { Data::Int(vec![]) } else { Data::floats(vec![]) };
             made(shape, empty)
         } else {
             piece(im, node, &x, axis, first, steps[i], count)?
@@ -478,10 +478,10 @@ pub(super) fn constant_of_shape<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -
     let count = count.ok_or_else(|| node.error(format!("shape {wanted:?} is too large")))?;
     let value = match node.tensor("value") {
         Some(tensor) => Constant::read(tensor, im.folder)?,
-        None => Constant { shape: vec![1], data: Data::Float(vec![0.0]) },
+        None => Constant { shape: vec![1], data: Data::floats(vec![0.0]) },
     };
     let data = match &value.data {
-        Data::Float(v) if v.len() == 1 => Data::Float(vec![v[0]; count]),
+        Data::Float(v) if v.len() == 1 => Data::floats(vec![v[0]; count]),
         Data::Int(v) if v.len() == 1 => Data::Int(vec![v[0]; count]),
         _ => return Err(node.error("its value is not one number").into()),
     };
@@ -515,7 +515,7 @@ pub(super) fn range<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
         return Err(too_long().into());
     }
     let values: Vec<f32> = (0..count as usize).map(|i| (start + i as f64 * delta) as f32).collect();
-    Ok(vec![made(vec![values.len()], Data::Float(values))])
+    Ok(vec![made(vec![values.len()], Data::floats(values))])
 }
 
 /// `Where` on constants.
@@ -547,7 +547,7 @@ pub(super) fn choose<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
         _ => {
             let p = grow.apply(&[(&x.shape, &x.to_floats())], &shape, 0.0);
             let q = grow.apply(&[(&y.shape, &y.to_floats())], &shape, 0.0);
-            Data::Float((0..flags.len()).map(|i| if flags[i] != 0 { p[i] } else { q[i] }).collect())
+            Data::floats((0..flags.len()).map(|i| if flags[i] != 0 { p[i] } else { q[i] }).collect())
         }
     };
     Ok(vec![made(shape, data)])

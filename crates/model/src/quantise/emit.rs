@@ -1,5 +1,7 @@
 //! Writes the fixed-point graph, once the formats are chosen.
 
+use rayon::prelude::*;
+
 use crate::error::{Error, quote};
 use crate::fixed::{
     FixedGraph, Format, Node, NodeId, NumberFormat, Op, Output, ParamData, ParamId, ParamInfo, Params, Term,
@@ -231,11 +233,7 @@ impl Emitter<'_> {
         let node = &self.graph.nodes[id];
         let fy = self.formats[id].frac;
         let x = &self.ranges.nodes[node.inputs[0]];
-        let outputs = bias.data().len();
-        let terms = weight.data().len() / outputs;
-        let mut weights = Vec::with_capacity(weight.data().len());
-        let mut biases = Vec::with_capacity(outputs);
-        let mut shifts = Vec::with_capacity(outputs);
+        let terms = (weight.data().len() / bias.data().len()).max(1);
         // Finer weights than this change the result by less than a quarter of a unit.
         let useful =
             fy + 2 + (f64::from(x.magnitude()).max(1e-9) * (terms as f64).sqrt()).log2().ceil() as i32;
@@ -243,18 +241,27 @@ impl Emitter<'_> {
             NumberFormat::Ring { .. } => useful.min(self.width.weight as i32 + 2),
             _ => useful,
         };
-        for (row, &b) in weight.data().chunks_exact(terms).zip(bias.data()) {
-            let top = row.iter().fold(0f32, |a, v| a.max(v.abs()));
-            // The product's scale must reach the result's, and without truncation it must be the result's.
-            let frac = match self.number {
+        let fractions: Vec<i32> = weight
+            .data()
+            .par_chunks(terms)
+            .map(|row| match self.number {
+                // Without truncation the product's scale must be the result's; else it must reach it.
                 NumberFormat::Exact => fy - fx,
-                _ => fraction_for(f64::from(top), self.width.weight).min(most).max(fy - fx),
-            };
+                _ => {
+                    let top = row.iter().fold(0f32, |a, v| a.max(v.abs()));
+                    fraction_for(f64::from(top), self.width.weight).min(most).max(fy - fx)
+                }
+            })
+            .collect();
+        let finest = fractions.iter().copied().max().unwrap_or(0);
+        let top = weight.data().iter().fold(0f32, |a, v| a.max(v.abs()));
+        if fx + finest - fy > 40 || f64::from(top) * 2f64.powi(finest) >= 2f64.powi(31) {
+            return Err(self.refuse(id, "its weights are too small beside its results for any scale"));
+        }
+        let mut biases = Vec::with_capacity(fractions.len());
+        let mut shifts = Vec::with_capacity(fractions.len());
+        for (&frac, &b) in fractions.iter().zip(bias.data()) {
             let shift = (fx + frac - fy) as u32;
-            if shift > 40 || frac > 60 {
-                return Err(self.refuse(id, "its weights are too small for any scale"));
-            }
-            weights.extend(row.iter().map(|&w| scaled(f64::from(w), frac)));
             let b = f64::from(b) * 2f64.powi(fx + frac);
             if b.abs() >= 2f64.powi(58) {
                 return Err(self.refuse(id, "its bias is too large beside its weights"));
@@ -264,13 +271,35 @@ impl Emitter<'_> {
             self.sum(id, fx + frac);
         }
         let name = &node.name;
-        let weight = self.param(format!("{name}.weight"), weight.shape().to_vec(), weights);
-        let bias = self.param(format!("{name}.bias"), vec![outputs], biases);
+        let mut weights = vec![0i32; weight.data().len()];
+        weights.par_chunks_mut(terms).zip(weight.data().par_chunks(terms)).zip(&fractions).for_each(
+            |((to, from), &frac)| {
+                let scale = 2f64.powi(frac);
+                for (to, &w) in to.iter_mut().zip(from) {
+                    *to = (f64::from(w) * scale).round() as i32;
+                }
+            },
+        );
+        let weight = self.narrow(format!("{name}.weight"), weight.shape().to_vec(), weights);
+        let bias = self.param(format!("{name}.bias"), vec![biases.len()], biases);
         self.check_accumulator(id, weight, bias, terms)?;
         if shifts.iter().all(|&s| s == shifts[0]) {
             shifts.truncate(1);
         }
         Ok((weight, bias, shifts))
+    }
+
+    /// A parameter of small numbers.
+    fn narrow(&mut self, name: String, shape: Vec<usize>, values: Vec<i32>) -> ParamId {
+        let (low, high) = values
+            .par_iter()
+            .with_min_len(4096)
+            .fold(|| (0, 0), |(a, b), &v| (v.min(a), v.max(b)))
+            .reduce(|| (0, 0), |a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let bits = bits_of(&[i64::from(low), i64::from(high)]);
+        self.params.push(ParamInfo { name, shape, bits });
+        self.tensors.push(ParamData::I32(values));
+        self.params.len() - 1
     }
 
     fn check_accumulator(
