@@ -35,17 +35,18 @@ pub struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts `oribi serve ARGUMENTS --tether` and waits until it listens.
+    /// Starts `oribi serve --tether ARGUMENTS` and waits until it listens.
     ///
     /// # Errors
     /// If it cannot be started, or ends with an error, which it has then printed itself.
     pub fn start(arguments: &[String]) -> Result<Self, Failure> {
-        let cannot = |error: std::io::Error| Failure::running(format!("the server process cannot be started: {error}"));
+        let cannot = |error: std::io::Error| {
+            Failure::running(format!("the server process cannot be started: {error}"))
+        };
         let program = std::env::current_exe().map_err(cannot)?;
         let mut child = Command::new(program)
-            .arg("serve")
+            .args(["serve", "--tether"])
             .args(arguments)
-            .arg("--tether")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -62,12 +63,16 @@ impl ServerProcess {
             let _ = sender.send(read.map(|_| line));
         });
         let line = receiver.recv_timeout(START);
-        let mut server =
-            Self { child, tether, announcement: Announcement { listen: String::new(), fingerprint: String::new() } };
+        let mut server = Self {
+            child,
+            tether,
+            announcement: Announcement { listen: String::new(), fingerprint: String::new() },
+        };
         match line {
             Ok(Ok(line)) if !line.is_empty() => {
-                server.announcement = serde_json::from_str(&line)
-                    .map_err(|error| Failure::running(format!("the server process speaks otherwise: {error}")))?;
+                server.announcement = serde_json::from_str(&line).map_err(|error| {
+                    Failure::running(format!("the server process speaks otherwise: {error}"))
+                })?;
                 Ok(server)
             }
             Err(RecvTimeoutError::Timeout) => Err(Failure::running("the server process does not start")),

@@ -72,7 +72,11 @@ impl Client {
     ///
     /// # Errors
     /// The server cannot be reached, is not the expected one, or does not offer what is wanted.
-    pub fn connect(address: &str, fingerprint: Option<Fingerprint>, wanted: &Wanted<'_>) -> Result<Self, Failure> {
+    pub fn connect(
+        address: &str,
+        fingerprint: Option<Fingerprint>,
+        wanted: &Wanted<'_>,
+    ) -> Result<Self, Failure> {
         let connection = open(address, fingerprint, wanted.link)?;
         let client = connection.choose(oribi::Wanted {
             model: wanted.model,
@@ -113,9 +117,11 @@ impl Client {
         })?;
         let costs = costs(&prediction);
         let (class, label_only) = (prediction.class, prediction.outputs.is_empty());
-        let outputs = prediction.outputs.iter().map(|(name, values)| (name.as_str(), values.clone())).collect();
+        let outputs =
+            prediction.outputs.iter().map(|(name, values)| (name.as_str(), values.clone())).collect();
         let index = gives_index(&self.0.plan().graph);
-        let mut line = Outputs::new(outputs, index).line(self.model(), self.protocol(), &example.name, self.labels());
+        let mut line =
+            Outputs::new(outputs, index).line(self.model(), self.protocol(), &example.name, self.labels());
         if label_only {
             line.class = class;
             line.label = report::label(class, self.labels());

@@ -153,7 +153,11 @@ pub fn best(scores: &[f32], labels: &[String], top: usize) -> Vec<String> {
     order.truncate(top);
     let names: Vec<String> = order.iter().map(|class| label(*class, labels)).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    order.iter().zip(&names).map(|(class, name)| format!("{name:<width$}  {:>10.4}", scores[*class])).collect()
+    order
+        .iter()
+        .zip(&names)
+        .map(|(class, name)| format!("{name:<width$}  {:>10.4}", scores[*class]))
+        .collect()
 }
 
 /// `12.3 MB`, in powers of ten.
@@ -231,6 +235,9 @@ mod tests {
         assert_eq!(seconds(61.26), "61.3 s");
         assert_eq!(arg_max(&[1.0, 3.0, 3.0]), 1);
         assert_eq!(label(1, &["a".into()]), "1");
-        assert_eq!(best(&[0.5, 2.0, 0.5], &["a".into(), "bc".into()], 2), ["bc      2.0000", "a       0.5000"]);
+        assert_eq!(
+            best(&[0.5, 2.0, 0.5], &["a".into(), "bc".into()], 2),
+            ["bc      2.0000", "a       0.5000"]
+        );
     }
 }

@@ -46,7 +46,8 @@ impl Source {
             let file = Path::new(path);
             let side = Side::load(file)?;
             let graph = onnx::load_with(file, &side.options())?;
-            let name = file.file_stem().map_or_else(|| path.to_owned(), |stem| stem.to_string_lossy().into_owned());
+            let name =
+                file.file_stem().map_or_else(|| path.to_owned(), |stem| stem.to_string_lossy().into_owned());
             (name, graph, side)
         };
         let ranges = Ranges::measure(&graph, &side, &[])?;

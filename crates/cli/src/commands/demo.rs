@@ -112,7 +112,8 @@ impl Inputs {
         if files.is_empty() {
             return Self::digits(specs);
         }
-        let files = files.iter().map(|file| oribi::input::open(file, specs)).collect::<Result<Vec<_>, _>>()?;
+        let files =
+            files.iter().map(|file| oribi::input::open(file, specs)).collect::<Result<Vec<_>, _>>()?;
         let count = files.iter().map(oribi::input::InputFile::len).sum();
         let entries = files.into_iter().flatten().map(|example| Ok((example?, None)));
         Ok(Self { entries: Box::new(entries), count, built_in: false })
@@ -125,9 +126,12 @@ impl Inputs {
             _ => None,
         };
         let examples = examples.ok_or_else(|| {
-            Failure::bad("the model does not take the built-in pictures of 28 x 28 pixels; name inputs after it")
+            Failure::bad(
+                "the model does not take the built-in pictures of 28 x 28 pixels; name inputs after it",
+            )
         })?;
-        let entries = examples.into_iter().zip(&DIGITS).map(|(example, digit)| Ok((example, Some(digit.label))));
+        let entries =
+            examples.into_iter().zip(&DIGITS).map(|(example, digit)| Ok((example, Some(digit.label))));
         Ok(Self { entries: Box::new(entries), count: DIGITS.len(), built_in: true })
     }
 
@@ -163,7 +167,8 @@ impl Tally {
 
     fn sentence(&self) -> String {
         let each = self.predictions.max(1);
-        let right = if self.known > 0 { format!("{} of {} right; ", self.right, self.known) } else { String::new() };
+        let right =
+            if self.known > 0 { format!("{} of {} right; ", self.right, self.known) } else { String::new() };
         format!(
             "{right}{} and {} in all, {} and {} a prediction. The server saw none of the inputs, the client none of \
              the weights.",

@@ -91,7 +91,11 @@ impl Report {
             protocol: protocol.name(),
             labels: source.meta.labels.clone(),
             inputs: inputs
-                .map(|input| Input { name: input.name.clone(), shape: input.shape.clone(), range: input.range })
+                .map(|input| Input {
+                    name: input.name.clone(),
+                    shape: input.shape.clone(),
+                    range: input.range,
+                })
                 .collect(),
             outputs: graph.outputs.iter().map(|output| output.name.clone()).collect(),
             parameters: graph.parameters(),
@@ -106,25 +110,43 @@ impl Report {
         out(&format!("model       {}", self.model))?;
         for input in &self.inputs {
             let [low, high] = input.range;
-            out(&format!("input       {} {}, values {low} to {high}", printable(&input.name), shape(&input.shape)))?;
+            out(&format!(
+                "input       {} {}, values {low} to {high}",
+                printable(&input.name),
+                shape(&input.shape)
+            ))?;
         }
-        out(&format!("outputs     {}", self.outputs.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", ")))?;
+        out(&format!(
+            "outputs     {}",
+            self.outputs.iter().map(|name| printable(name)).collect::<Vec<_>>().join(", ")
+        ))?;
         if !self.labels.is_empty() {
             out(&format!("classes     {}", self.labels.len()))?;
         }
         out(&format!("parameters  {}", self.parameters))?;
         out(&format!("products    {}", self.products))?;
         out("")?;
-        let width = self.layers.iter().map(|row| printable(&row.name).chars().count()).max().unwrap_or(0).clamp(5, 32);
-        out(&format!("{:<width$} {:<16} {:<14} {:>10} {:>7}  range", "layer", "kind", "shape", "products", "format"))?;
+        let width = self
+            .layers
+            .iter()
+            .map(|row| printable(&row.name).chars().count())
+            .max()
+            .unwrap_or(0)
+            .clamp(5, 32);
+        out(&format!(
+            "{:<width$} {:<16} {:<14} {:>10} {:>7}  range",
+            "layer", "kind", "shape", "products", "format"
+        ))?;
         self.layers.iter().try_for_each(|row| out(&row.text(width)))?;
         if self.layers.iter().any(|row| !row.proven) {
             out("* not proven: seen on sample inputs, with a margin; beyond it values saturate")?;
         }
         out("")?;
         out(&format!("protocol    {}", self.protocol))?;
-        out(&format!("gates       {} AND, of which {} at half price; {} XOR, free", self.non_xor_gates,
-            self.price.known_ands, self.price.xors))?;
+        out(&format!(
+            "gates       {} AND, of which {} at half price; {} XOR, free",
+            self.non_xor_gates, self.price.known_ands, self.price.xors
+        ))?;
         out(&format!("traffic     {} of garbled tables a prediction", bytes(self.price.table_bytes)))?;
         out(&format!("transfers   {} oblivious transfers a prediction", self.price.transfers))
     }

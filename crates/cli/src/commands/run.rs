@@ -44,13 +44,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         (_, protocol) => Reference::fixed(&source, protocol.map_or(Number::Ring, Number::Of))?,
     };
     let specs = source.inputs();
-    let files =
-        arguments.inputs.iter().map(|input| oribi::input::open(input, &specs)).collect::<Result<Vec<_>, _>>()?;
+    let files = arguments
+        .inputs
+        .iter()
+        .map(|input| oribi::input::open(input, &specs))
+        .collect::<Result<Vec<_>, _>>()?;
     let progress = Progress::new(files.iter().map(|file| file.len() as u64).sum(), "computing");
     for example in files.into_iter().flatten() {
         let line = reference.predict(&source, &example?)?;
         progress.step();
-        progress.suspend(|| if arguments.json { out(&line.to_json()?) } else { print(&line, &source.meta.labels) })?;
+        progress.suspend(|| {
+            if arguments.json { out(&line.to_json()?) } else { print(&line, &source.meta.labels) }
+        })?;
     }
     Ok(())
 }
@@ -80,7 +85,9 @@ impl Reference {
     }
 
     fn predict(&self, source: &Source, example: &Example) -> Result<Line, Failure> {
-        let values = self.outputs(source, example).map_err(|error| Failure::bad(format!("{}: {error}", example.name)))?;
+        let values = self
+            .outputs(source, example)
+            .map_err(|error| Failure::bad(format!("{}: {error}", example.name)))?;
         let index = source.graph.outputs.first().and_then(|output| source.graph.nodes.get(output.node));
         let index = index.is_some_and(|node| matches!(node.layer, Layer::ArgMax { .. }));
         let names = source.graph.outputs.iter().map(|output| output.name.as_str());
@@ -92,13 +99,17 @@ impl Reference {
         match self {
             Self::Float => {
                 let shapes = source.meta.inputs.iter().map(|input| input.shape.clone());
-                let tensors = shapes.zip(&example.tensors).map(|(shape, data)| Tensor::new(shape, data.clone()));
+                let tensors =
+                    shapes.zip(&example.tensors).map(|(shape, data)| Tensor::new(shape, data.clone()));
                 let outputs = float::run(&source.graph, &tensors.collect::<Result<Vec<_>, _>>()?)?;
                 Ok(outputs.into_iter().map(|tensor| tensor.data().to_vec()).collect())
             }
             Self::Fixed { graph, params, .. } => {
                 let inputs = example.tensors.iter().enumerate();
-                let inputs = inputs.map(|(index, data)| graph.quantise_input(index, data)).collect::<Result<Vec<_>, _>>()?;
+                let inputs =
+                    inputs
+                        .map(|(index, data)| graph.quantise_input(index, data))
+                        .collect::<Result<Vec<_>, _>>()?;
                 let outputs = reference::run(graph, params, &inputs)?;
                 outputs.iter().enumerate().map(|(index, values)| graph.dequantise(index, values)).collect()
             }

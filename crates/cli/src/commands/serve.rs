@@ -71,7 +71,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         stop_with_parent(&server);
     }
     announce(arguments, &sources, &server)?;
-    if server.run() { Ok(()) } else { Err(Failure::running("some predictions did not end in time and were cut off")) }
+    if server.run() {
+        Ok(())
+    } else {
+        Err(Failure::running("some predictions did not end in time and were cut off"))
+    }
 }
 
 /// A model with the protocols and outputs that are offered.
@@ -107,7 +111,8 @@ fn identity(arguments: &Arguments) -> Result<Identity, Failure> {
         let data = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local").join("share")))?;
         Some(data.join("oribi"))
     });
-    let folder = folder.ok_or_else(|| Failure::bad("there is no home folder to keep the certificate in: give --state"))?;
+    let folder = folder
+        .ok_or_else(|| Failure::bad("there is no home folder to keep the certificate in: give --state"))?;
     Identity::load_or_create(&folder).map_err(Failure::bad)
 }
 
@@ -149,9 +154,13 @@ fn announce(arguments: &Arguments, sources: &[Source], server: &Server) -> Resul
 
 /// What an operator wants to see. Peers' words come printable.
 fn log(event: &Event) {
-    let name = |client: &Option<SocketAddr>| client.map_or_else(|| "a client".to_owned(), |client| client.to_string());
+    let name = |client: &Option<SocketAddr>| {
+        client.map_or_else(|| "a client".to_owned(), |client| client.to_string())
+    };
     match event {
-        Event::Opened { client, model, protocol } => note(&format!("{}: {model} with {protocol}", name(client))),
+        Event::Opened { client, model, protocol } => {
+            note(&format!("{}: {model} with {protocol}", name(client)))
+        }
         Event::Predicted { client, cost, .. } => {
             let online = cost.phase(Phase::Online);
             let traffic = bytes(online.sent + online.received);
@@ -171,7 +180,9 @@ fn log(event: &Event) {
 fn complain(event: &Event) {
     match event {
         Event::Refused { why } => note(&format!("oribi: a connection could not be begun: {why}")),
-        Event::Panicked { .. } => note("oribi: a session ended by an error of the program; the server goes on"),
+        Event::Panicked { .. } => {
+            note("oribi: a session ended by an error of the program; the server goes on")
+        }
         _ => {}
     }
 }
