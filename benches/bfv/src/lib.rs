@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use bfv::{
-    Encoder, Evaluator, GaloisKeys, Literal, Parameters, PlainModulus, Randomness, RelinearisationKey, SecretKey,
+    Encoder, Evaluator, GaloisKeys, Literal, Parameters, PlainModulus, Randomness, RelinearisationKey,
+    SecretKey,
 };
 use fhe::bfv as peer;
 use fhe_traits::{FheDecoder, FheDecrypter, FheEncoder, FheEncrypter};
@@ -35,7 +36,12 @@ pub const DEGREES: [usize; 3] = [4096, 8192, 16384];
 /// Terms of the dot product.
 const TERMS: usize = 16;
 
-fn row(name: impl Into<String>, aim: Option<f64>, ours: impl FnMut() + 'static, peer: impl FnMut() + 'static) -> Row {
+fn row(
+    name: impl Into<String>,
+    aim: Option<f64>,
+    ours: impl FnMut() + 'static,
+    peer: impl FnMut() + 'static,
+) -> Row {
     Row { name: name.into(), aim, ours: Box::new(ours), peer: Box::new(peer) }
 }
 
@@ -76,7 +82,8 @@ impl Ours {
         let mut randomness = Randomness::from_os().expect("entropy");
         let secret = SecretKey::new(&parameters, &mut randomness);
         let relinearisation = RelinearisationKey::new(&parameters, &secret, &mut randomness).expect("key");
-        let galois = GaloisKeys::of_rotations(&parameters, &secret, &[1, 2], false, &mut randomness).expect("keys");
+        let galois =
+            GaloisKeys::of_rotations(&parameters, &secret, &[1, 2], false, &mut randomness).expect("keys");
         let values = (0..degree).map(|_| rng().random_range(0..1 << (plain_bits - 1))).collect();
         Self {
             encoder: Encoder::new(&parameters),
@@ -201,7 +208,11 @@ fn evaluation_rows(degree: usize, label: &str, sizes: &(Vec<u32>, Option<u32>)) 
         move || drop(p.evaluator.rotate_rows(&b, 1, &p.galois).expect("rotates")),
     ));
     if sizes.1.is_some() {
-        rows.push(summed_rotations(&name("a further hoisted rotation in a sum of 16 with factors, against our first"), ours(), ours()));
+        rows.push(summed_rotations(
+            &name("a further hoisted rotation in a sum of 16 with factors, against our first"),
+            ours(),
+            ours(),
+        ));
     }
 
     let ((o, a), b) = (ours(), peer.ciphertext());
@@ -244,13 +255,15 @@ fn evaluation_rows(degree: usize, label: &str, sizes: &(Vec<u32>, Option<u32>)) 
 fn summed_rotations(name: &str, (o, a): (Ours, bfv::Ciphertext), (p, b): (Ours, bfv::Ciphertext)) -> Row {
     let hoisted = o.evaluator.hoist(&a).expect("hoists");
     let message = o.encoder.slots(&o.values).expect("encodes");
-    let factors: Vec<_> =
-        (0..16).map(|_| o.evaluator.multiplicand_extended(&message, o.parameters.limbs()).expect("prepares")).collect();
+    let factors: Vec<_> = (0..16)
+        .map(|_| o.evaluator.multiplicand_extended(&message, o.parameters.limbs()).expect("prepares"))
+        .collect();
     row(
         name,
         Some(3.0),
         move || {
-            let terms: Vec<_> = factors.iter().zip([1i64, 2].into_iter().cycle()).map(|(f, s)| (s, f)).collect();
+            let terms: Vec<_> =
+                factors.iter().zip([1i64, 2].into_iter().cycle()).map(|(f, s)| (s, f)).collect();
             drop(o.evaluator.dot_rotations(&hoisted, &terms, &o.galois).expect("rotates"));
         },
         move || {

@@ -51,7 +51,7 @@ impl Slots {
         for slot in 0..literal.degree / 2 {
             positions[slot] = position_of[exponent / 2];
             positions[slot + literal.degree / 2] = position_of[(mask + 1 - exponent) / 2];
-            exponent = exponent * GENERATOR & mask;
+            exponent = (exponent * GENERATOR) & mask;
         }
         Some(Self { ntt, positions })
     }
@@ -84,7 +84,7 @@ impl Encoder {
 
     fn residues(&self, values: &[i64]) -> Result<Vec<u64>, Error> {
         let plain = self.parameters.plain_ring();
-        values.iter().map(|value| plain.from_signed(*value).ok_or(Error::Value(i128::from(*value)))).collect()
+        values.iter().map(|value| plain.signed(*value).ok_or(Error::Value(i128::from(*value)))).collect()
     }
 
     /// The polynomial with these coefficients, lowest first; missing ones are zero.

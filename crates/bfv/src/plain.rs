@@ -136,7 +136,7 @@ impl PlainRing {
     }
 
     /// The residue of a signed number, or `None` where it is outside `(-t, t)`.
-    pub(crate) fn from_signed(&self, a: i64) -> Option<u64> {
+    pub(crate) fn signed(&self, a: i64) -> Option<u64> {
         let magnitude = a.unsigned_abs();
         (magnitude <= self.max()).then(|| if a < 0 { self.neg(magnitude) } else { magnitude })
     }

@@ -172,7 +172,7 @@ impl Evaluator {
     /// If the ciphertext is of other parameters, or the scalar's magnitude is not below t.
     pub fn mul_scalar_assign(&self, a: &mut Ciphertext, scalar: i64) -> Result<(), Error> {
         self.check(a)?;
-        self.parameters.plain_ring().from_signed(scalar).ok_or(Error::Value(i128::from(scalar)))?;
+        self.parameters.plain_ring().signed(scalar).ok_or(Error::Value(i128::from(scalar)))?;
         self.scale_assign(a, |q| q.from_signed(scalar));
         Ok(())
     }

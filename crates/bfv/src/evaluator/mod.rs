@@ -8,6 +8,7 @@ mod product;
 mod rotation;
 mod switching;
 
+pub use masking::MAX_FLOOD_BITS;
 pub use rotation::Hoisted;
 
 pub(crate) use product::Multiplier;

@@ -100,7 +100,7 @@ impl RelinearisationKey {
 /// The automorphism that rotates both rows of slots left by `steps` (right if negative).
 pub(crate) fn rotation_exponent(degree: usize, steps: i64) -> usize {
     let steps = steps.rem_euclid(degree as i64 / 2);
-    (0..steps).fold(1, |g, _| g * GENERATOR & (2 * degree - 1))
+    (0..steps).fold(1, |g, _| (g * GENERATOR) & (2 * degree - 1))
 }
 
 /// Keys of automorphisms `X -> X^g`.

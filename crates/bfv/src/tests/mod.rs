@@ -3,7 +3,9 @@
 mod derivation;
 mod noise;
 mod operations;
+mod programs;
 mod samplers;
+mod sizes;
 
 use kernel::seed::Seed;
 

@@ -161,7 +161,7 @@ impl GaloisKeys {
         let mut last = 1;
         for _ in 0..count {
             let exponent = reader.u32()? as usize;
-            if exponent <= last || exponent % 2 == 0 || exponent >= 2 * parameters.degree() {
+            if exponent <= last || exponent.is_multiple_of(2) || exponent >= 2 * parameters.degree() {
                 return Err(reader.error("exponents are not increasing odd numbers"));
             }
             last = exponent;

@@ -285,37 +285,41 @@ pub fn small_add_assign(q: &Modulus, out: &mut [u64], a: &[i8]) {
 /// Vectors of one block of [`dot_pair`]: with two sides and two halves each, sixteen accumulators.
 const DOT_BLOCK: usize = 4;
 
-/// Words walked at a time: one page of each row, so that the hardware's streams stay in step.
-const DOT_PAGE: usize = 512;
-
-/// Terms summed in registers before a reduction: three rows each, as many as the hardware follows.
-const DOT_GROUP: usize = 8;
-
-/// One term of [`dot_pair`].
-type Term<'a> = (&'a [u64], [&'a [u64]; 2]);
-
 /// `out[s] += sum of factor * pair[s]`, with the sums of the low and the high halves kept in registers.
 #[target_feature(enable = "avx512f,avx512ifma")]
-pub fn dot_pair(q: &Modulus, out: [&mut [u64]; 2], terms: &[Term<'_>]) {
-    const STEP: usize = LANES * DOT_BLOCK;
+pub fn dot_pair(q: &Modulus, out: [&mut [u64]; 2], terms: &[(&[u64], [&[u64]; 2])]) {
     let c = Constants::new(q);
     // High halves are below 2^(2 bits - 52) each; their sum and a carry stay below 2^52.
     let limit = (1usize << (104 - 2 * q.bits()).min(11)) - 1;
     let [out0, out1] = out;
-    let whole = out0.len() / STEP * STEP;
-    for page in (0..whole).step_by(DOT_PAGE) {
-        let end = whole.min(page + DOT_PAGE);
-        let mut groups = terms.chunks(limit.min(DOT_GROUP)).peekable();
-        while let Some(group) = groups.next() {
-            // Fetched meanwhile: the next group's page, or the first group's next one.
-            let (next, ahead) = match groups.peek() {
-                Some(next) => (*next, 0),
-                None => (&terms[..terms.len().min(limit.min(DOT_GROUP))], DOT_PAGE),
-            };
-            for start in (page..end).step_by(STEP) {
-                let range = start..start + STEP;
-                prefetch(next, start + ahead);
-                dot_block(&c, &mut out0[range.clone()], &mut out1[range], group, start);
+    let whole = out0.len() / (LANES * DOT_BLOCK) * (LANES * DOT_BLOCK);
+    let zero = _mm512_setzero_si512();
+    for start in (0..whole).step_by(LANES * DOT_BLOCK) {
+        let range = start..start + LANES * DOT_BLOCK;
+        let block0 = out0[range.clone()].as_chunks_mut::<LANES>().0;
+        let block1 = out1[range.clone()].as_chunks_mut::<LANES>().0;
+        for terms in terms.chunks(limit) {
+            let mut low = [zero; 2 * DOT_BLOCK];
+            let mut high = [zero; 2 * DOT_BLOCK];
+            for k in 0..DOT_BLOCK {
+                low[k] = load(&block0[k]);
+                low[DOT_BLOCK + k] = load(&block1[k]);
+            }
+            for (factor, pair) in terms {
+                let factor = factor[range.clone()].as_chunks::<LANES>().0;
+                let side0 = pair[0][range.clone()].as_chunks::<LANES>().0;
+                let side1 = pair[1][range.clone()].as_chunks::<LANES>().0;
+                for k in 0..DOT_BLOCK {
+                    let (x, y0, y1) = (load(&factor[k]), load(&side0[k]), load(&side1[k]));
+                    low[k] = _mm512_madd52lo_epu64(low[k], x, y0);
+                    high[k] = _mm512_madd52hi_epu64(high[k], x, y0);
+                    low[DOT_BLOCK + k] = _mm512_madd52lo_epu64(low[DOT_BLOCK + k], x, y1);
+                    high[DOT_BLOCK + k] = _mm512_madd52hi_epu64(high[DOT_BLOCK + k], x, y1);
+                }
+            }
+            for k in 0..DOT_BLOCK {
+                store(&mut block0[k], c.reduce_sums(high[k], low[k]));
+                store(&mut block1[k], c.reduce_sums(high[DOT_BLOCK + k], low[DOT_BLOCK + k]));
             }
         }
     }
@@ -323,50 +327,6 @@ pub fn dot_pair(q: &Modulus, out: [&mut [u64]; 2], terms: &[Term<'_>]) {
         let rest: Vec<_> =
             terms.iter().map(|(f, p)| (&f[whole..], [&p[0][whole..], &p[1][whole..]])).collect();
         super::portable::dot_pair(q, [&mut out0[whole..], &mut out1[whole..]], &rest);
-    }
-}
-
-/// Asks for a block of each row of the terms.
-#[inline]
-#[target_feature(enable = "avx512f,avx512ifma")]
-fn prefetch(terms: &[Term<'_>], start: usize) {
-    for (factor, [side0, side1]) in terms {
-        for row in [factor, side0, side1] {
-            for line in (start..start + LANES * DOT_BLOCK).step_by(LANES) {
-                // A prefetch of any address is a hint that cannot fault.
-                _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(line).cast());
-            }
-        }
-    }
-}
-
-/// One block of a group of terms.
-#[inline]
-#[target_feature(enable = "avx512f,avx512ifma")]
-fn dot_block(c: &Constants, out0: &mut [u64], out1: &mut [u64], terms: &[Term<'_>], start: usize) {
-    let range = start..start + LANES * DOT_BLOCK;
-    let (out0, out1) = (out0.as_chunks_mut::<LANES>().0, out1.as_chunks_mut::<LANES>().0);
-    let mut low = [_mm512_setzero_si512(); 2 * DOT_BLOCK];
-    let mut high = low;
-    for k in 0..DOT_BLOCK {
-        low[k] = load(&out0[k]);
-        low[DOT_BLOCK + k] = load(&out1[k]);
-    }
-    for (factor, pair) in terms {
-        let factor = factor[range.clone()].as_chunks::<LANES>().0;
-        let side0 = pair[0][range.clone()].as_chunks::<LANES>().0;
-        let side1 = pair[1][range.clone()].as_chunks::<LANES>().0;
-        for k in 0..DOT_BLOCK {
-            let (x, y0, y1) = (load(&factor[k]), load(&side0[k]), load(&side1[k]));
-            low[k] = _mm512_madd52lo_epu64(low[k], x, y0);
-            high[k] = _mm512_madd52hi_epu64(high[k], x, y0);
-            low[DOT_BLOCK + k] = _mm512_madd52lo_epu64(low[DOT_BLOCK + k], x, y1);
-            high[DOT_BLOCK + k] = _mm512_madd52hi_epu64(high[DOT_BLOCK + k], x, y1);
-        }
-    }
-    for k in 0..DOT_BLOCK {
-        store(&mut out0[k], c.reduce_sums(high[k], low[k]));
-        store(&mut out1[k], c.reduce_sums(high[DOT_BLOCK + k], low[DOT_BLOCK + k]));
     }
 }
 

@@ -175,7 +175,11 @@ impl Modulus {
     /// A primitive root of unity of order `order`, a power of two: the one whose generator is smallest, so that
     /// both ends of a connection agree. `None` unless `q` is a prime with `order | q - 1`.
     pub fn root_of_unity(&self, order: u64) -> Option<u64> {
-        if !order.is_power_of_two() || order < 2 || !(self.value - 1).is_multiple_of(order) || !is_prime(self.value) {
+        if !order.is_power_of_two()
+            || order < 2
+            || !(self.value - 1).is_multiple_of(order)
+            || !is_prime(self.value)
+        {
             return None;
         }
         (2..self.value).map(|base| self.pow(base, (self.value - 1) / order)).find(|root| {

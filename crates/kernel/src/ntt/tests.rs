@@ -169,3 +169,52 @@ fn automorphisms_commute_with_the_transform() {
         }
     }
 }
+
+/// A known answer: degree, prime, root, the first four evaluations and the last, and the digest of all.
+type Known = (usize, u64, u64, [u64; 4], u64, u64);
+
+/// Of the polynomial with coefficients `i^3 + 7 i + 1`, by evaluation with Horner's rule in Python's integers. The digest is
+/// `h = 1000003 h + v` modulo 2^61 - 1 over all evaluations.
+const KNOWN: [Known; 4] = [
+    (128, 12289, 8340, [614, 10520, 267, 3119], 11529, 271_870_299_635_744_760),
+    (
+        1024,
+        132_120_577,
+        113_022_246,
+        [108_184_480, 117_744_291, 82_980_845, 45_583_656],
+        44_285_694,
+        533_774_386_839_042_536,
+    ),
+    (
+        1024,
+        1_125_899_906_826_241,
+        512_215_033_098_839,
+        [495_843_473_656_402, 1_089_782_211_298_390, 453_777_162_148_542, 39_889_336_787_983],
+        551_091_919_174_987,
+        1_945_787_968_319_046_738,
+    ),
+    (
+        256,
+        1_152_921_504_606_830_593,
+        722_394_912_237_992_348,
+        [789_534_744_212_909_916, 662_259_047_205_768_280, 957_281_402_464_836_384, 161_670_514_600_569_613],
+        257_982_967_696_552_588,
+        1_294_658_529_177_844_658,
+    ),
+];
+
+#[test]
+fn known_answers() {
+    for (degree, q, root, first, last, digest) in KNOWN {
+        for tier in Tier::available() {
+            let ntt = Ntt::with_tier(degree, q, tier).unwrap();
+            assert_eq!(ntt.root(), root);
+            let cube = |i: u128| ((i * i * i + 7 * i + 1) % u128::from(q)) as u64;
+            let mut values: Vec<u64> = (0..degree as u128).map(cube).collect();
+            ntt.forward(&mut values);
+            assert_eq!((&values[..4], values[degree - 1]), (&first[..], last), "{degree}, {}", tier.name());
+            let fold = values.iter().fold(0u128, |h, v| (h * 1_000_003 + u128::from(*v)) % ((1 << 61) - 1));
+            assert_eq!(fold, u128::from(digest));
+        }
+    }
+}
