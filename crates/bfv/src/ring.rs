@@ -23,6 +23,16 @@ impl Rows {
         Self { words: Words::zeros(count * degree), degree }
     }
 
+    /// Rows of unspecified contents, for a caller that overwrites all of them.
+    pub(crate) fn scratch(count: usize, degree: usize) -> Self {
+        Self { words: Words::scratch(count * degree), degree }
+    }
+
+    /// As many rows as these, of unspecified contents.
+    pub(crate) fn scratch_like(&self) -> Self {
+        Self::scratch(self.count(), self.degree)
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.words.len() / self.degree
     }
@@ -177,6 +187,11 @@ impl Ring {
         Rows::zeros(rows, self.degree)
     }
 
+    /// Rows of unspecified contents, for a caller that overwrites all of them.
+    pub(crate) fn scratch(&self, rows: usize) -> Rows {
+        Rows::scratch(rows, self.degree)
+    }
+
     pub(crate) fn forward(&self, poly: &mut Rows) {
         for (ntt, row) in self.ntts.iter().zip(poly.iter_mut()) {
             ntt.forward(row);
@@ -221,7 +236,7 @@ impl Ring {
 
     /// Small coefficients in evaluation form, on the first `rows` primes.
     pub(crate) fn small(&self, coefficients: &[i8], rows: usize) -> Rows {
-        let mut out = self.zeros(rows);
+        let mut out = self.scratch(rows);
         for (ntt, row) in self.ntts.iter().zip(out.iter_mut()) {
             ntt.modulus().small_into(row, coefficients);
             ntt.forward(row);
@@ -232,7 +247,7 @@ impl Ring {
     /// The uniform polynomial of a seed, on the first `rows` primes: row `j` is the stream of the child "row" `j`, so
     /// that fewer rows are a prefix.
     pub(crate) fn uniform(&self, seed: &Seed, rows: usize) -> Rows {
-        let mut out = self.zeros(rows);
+        let mut out = self.scratch(rows);
         for (index, (ntt, row)) in self.ntts.iter().zip(out.iter_mut()).enumerate() {
             Stream::new(&seed.child("row", index as u64)).uniform(ntt.modulus(), row);
         }
@@ -241,7 +256,7 @@ impl Ring {
 
     /// The automorphism `X -> X^g` of a polynomial in evaluation form.
     pub(crate) fn automorphism(&self, poly: &Rows, g: usize) -> Rows {
-        let mut out = self.zeros(poly.count());
+        let mut out = self.scratch(poly.count());
         for ((ntt, out), row) in self.ntts.iter().zip(out.iter_mut()).zip(poly.iter()) {
             ntt.automorphism_into(out, row, g);
         }
@@ -263,7 +278,7 @@ impl Ring {
     /// `round(poly / q)` where `q` is the prime (number `prime`) of the last row, which goes; all in evaluation form.
     pub(crate) fn divide_round(&self, poly: &mut Rows, prime: usize) {
         let last = poly.count() - 1;
-        let mut scratch = self.zeros(1);
+        let mut scratch = self.scratch(1);
         let (rows, dropped) = poly.split_last_mut();
         self.ntts[prime].inverse(dropped);
         for (j, row) in rows.chunks_exact_mut(self.degree).enumerate() {

@@ -94,7 +94,7 @@ impl Evaluator {
         self.parameters.check(message.id, "plaintext")?;
         check_limbs(&self.parameters, limbs)?;
         let ring = self.parameters.ring();
-        let mut rows = ring.zeros(limbs + usize::from(extended));
+        let mut rows = ring.scratch(limbs + usize::from(extended));
         for (index, row) in rows.iter_mut().enumerate() {
             let ntt = ring.ntt(if index < limbs { index } else { ring.data() });
             self.parameters.plain_ring().lift_into(ntt.modulus(), row, &message.coefficients);

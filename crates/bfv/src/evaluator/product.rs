@@ -93,7 +93,7 @@ impl Multiplier {
         let ring = parameters.ring();
         let mut coefficients = poly.clone();
         ring.inverse(&mut coefficients);
-        let mut out = ring.zeros(self.ntts.len());
+        let mut out = ring.scratch(self.ntts.len());
         convert(&self.extend, &coefficients, &mut out);
         self.ntts.iter().zip(out.iter_mut()).for_each(|(ntt, row)| ntt.forward(row));
         out
@@ -103,7 +103,7 @@ impl Multiplier {
     fn scale(&self, parameters: &Parameters, mut data: Rows, mut auxiliary: Rows) -> Rows {
         let ring = parameters.ring();
         ring.inverse(&mut data);
-        let mut remainder = ring.zeros(self.ntts.len());
+        let mut remainder = ring.scratch(self.ntts.len());
         convert(&self.remainder, &data, &mut remainder);
         for (((ntt, row), remainder), divide) in
             self.ntts.iter().zip(auxiliary.iter_mut()).zip(remainder.iter()).zip(&self.divide)
@@ -122,12 +122,12 @@ fn convert(converter: &Converter, from: &Rows, to: &mut Rows) {
 
 /// `a0 b0`, `a0 b1 + a1 b0`, `a1 b1` on one prime after another.
 fn tensor<'a>(moduli: impl Iterator<Item = &'a Modulus>, a: [&Rows; 2], b: [&Rows; 2]) -> [Rows; 3] {
-    let mut out = [a[0].clone(), a[0].clone(), a[1].clone()];
+    let mut out = [0, 1, 2].map(|_| a[0].scratch_like());
     for (row, q) in moduli.enumerate() {
-        q.mul_assign(out[0].row_mut(row), b[0].row(row));
-        q.mul_assign(out[1].row_mut(row), b[1].row(row));
+        q.mul_into(out[0].row_mut(row), a[0].row(row), b[0].row(row));
+        q.mul_into(out[1].row_mut(row), a[0].row(row), b[1].row(row));
         q.mul_add_assign(out[1].row_mut(row), a[1].row(row), b[0].row(row));
-        q.mul_assign(out[2].row_mut(row), b[1].row(row));
+        q.mul_into(out[2].row_mut(row), a[1].row(row), b[1].row(row));
     }
     out
 }

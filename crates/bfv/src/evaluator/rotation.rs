@@ -124,7 +124,7 @@ impl Evaluator {
             }
         }
         let mut sums = [0, 1].map(|_| ring.zeros(limbs + 1));
-        let mut scratch = ring.zeros(4);
+        let mut scratch = ring.scratch(4);
         for (steps, factor) in terms {
             let g = rotation_exponent(self.parameters.degree(), *steps);
             let key = if g == 1 { None } else { Some(keys.get(g)?) };

@@ -72,7 +72,7 @@ impl Digits {
     pub(crate) fn of(parameters: &Parameters, coefficients: &Rows, evaluations: &Rows) -> Self {
         let reader = Reader::new(parameters, coefficients);
         let (limbs, count) = (coefficients.count(), reader.shape.len());
-        let mut rows = parameters.ring().zeros(extended(parameters, limbs) * count);
+        let mut rows = parameters.ring().scratch(extended(parameters, limbs) * count);
         for (index, out) in rows.iter_mut().enumerate() {
             let (prime, digit) = (prime_of(parameters, limbs, index / count), index % count);
             if reader.is_own(digit, prime) {
@@ -126,7 +126,7 @@ pub(crate) fn dot_digits(
     let (limbs, count) = (coefficients.count(), reader.shape.len());
     let rows = extended(parameters, limbs);
     let [mut out0, mut out1] = [0, 1].map(|_| ring.zeros(rows));
-    let mut scratch = ring.zeros(count);
+    let mut scratch = ring.scratch(count);
     for row in 0..rows {
         let prime = prime_of(parameters, limbs, row);
         let own = |digit| evaluations.filter(|_| reader.is_own(digit, prime));

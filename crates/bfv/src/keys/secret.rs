@@ -125,7 +125,7 @@ pub(crate) fn scaled_message(parameters: &Parameters, plaintext: &Plaintext, lim
     let (ring, plain, level) = (parameters.ring(), parameters.plain_ring(), parameters.level(limbs));
     let mut residue = Zeroizing::new(plaintext.coefficients.clone());
     plain.scale_assign(&mut residue, level.minus_modulus);
-    let mut out = ring.zeros(limbs);
+    let mut out = ring.scratch(limbs);
     for ((q, row), inverse) in ring.moduli(limbs).zip(out.iter_mut()).zip(&level.plain_inverses) {
         plain.lift_into(q, row, &residue);
         q.scale_assign(row, q.shoup(*inverse));

@@ -29,13 +29,11 @@ struct Kept {
 }
 
 impl Kept {
-    /// An empty buffer of exactly this capacity, if one is kept.
+    /// A buffer of exactly this capacity, if one is kept, with what it held.
     fn take(&mut self, lines: usize) -> Option<Vec<Line>> {
         let index = self.buffers.iter().rposition(|buffer| buffer.capacity() == lines)?;
-        let mut buffer = self.buffers.remove(index);
         self.bytes -= lines * size_of::<Line>();
-        buffer.clear();
-        Some(buffer)
+        Some(self.buffers.remove(index))
     }
 
     /// Keeps a buffer, and gives the oldest back to the allocator where that makes too many.
@@ -53,7 +51,7 @@ thread_local! {
     static KEPT: RefCell<Kept> = RefCell::default();
 }
 
-/// An empty buffer with room for this many lines.
+/// A buffer with room for this many lines, and whatever contents.
 fn buffer(lines: usize) -> Vec<Line> {
     let kept = if lines * size_of::<Line>() < SMALLEST_KEPT {
         None
@@ -73,6 +71,16 @@ pub struct Words(Vec<Line>);
 impl Words {
     /// `length` zeros; `length` must be a multiple of eight (it is rounded up otherwise).
     pub fn zeros(length: usize) -> Self {
+        let lines = length.div_ceil(8);
+        let mut words = buffer(lines);
+        words.clear();
+        words.resize(lines, Line([0; 8]));
+        Self(words)
+    }
+
+    /// `length` words (rounded up to a multiple of eight) of unspecified contents, for a caller that overwrites all of
+    /// them: what an earlier buffer of the thread held, or zeros.
+    pub fn scratch(length: usize) -> Self {
         let lines = length.div_ceil(8);
         let mut words = buffer(lines);
         words.resize(lines, Line([0; 8]));
@@ -96,6 +104,7 @@ impl Words {
 impl Clone for Words {
     fn clone(&self) -> Self {
         let mut words = buffer(self.0.len());
+        words.clear();
         words.extend_from_slice(&self.0);
         Self(words)
     }
