@@ -96,7 +96,7 @@ pub fn convolution(x: &[usize], w: &[usize], groups: usize, window: &Window) -> 
     if x.len() != 4 || w.len() != 4 {
         return Err(Error::Shape(format!("a convolution needs 4 axes; input has {x:?}, weights {w:?}")));
     }
-    if groups == 0 || x[1] % groups != 0 || w[0] % groups != 0 || x[1] / groups != w[1] {
+    if groups == 0 || Some(x[1]) != groups.checked_mul(w[1]) || !w[0].is_multiple_of(groups) {
         let (got, want, out) = (x[1], w[1], w[0]);
         return Err(Error::Shape(format!(
             "channel mismatch: input has {got} channels, weights take {want} in each of {groups} groups and make {out}"

@@ -1,5 +1,8 @@
 //! Small networks as real exporters write them, against onnxruntime: import, float reference, integer references.
 
+// Helpers outside of test functions may fail a test as tests do.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use std::path::PathBuf;

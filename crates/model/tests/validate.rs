@@ -1,5 +1,8 @@
 //! Fixed-point graphs from a peer: whatever they hold, `validate` refuses or the reference runs.
 
+// Helpers outside of test functions may fail a test as tests do.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::path::PathBuf;
 
 use model::fixed::{FixedGraph, Limits, NumberFormat, Op, ParamData, Params};

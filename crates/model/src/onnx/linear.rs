@@ -130,22 +130,10 @@ pub(super) fn gemm<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
     let (alpha, beta) = (node.float("alpha", 1.0)?, node.float("beta", 1.0)?);
     let (outputs, out_shape) = (columns, vec![im.shape(&a)?[0], columns]);
     let addend = im.optional(node, 2);
-    let mut bias = None;
-    let mut later = None;
-    match &addend {
-        Some(Value::Constant(c)) => {
-            let mut c = c.tensor().map_err(|e| node.error(e.to_string()))?;
-            c.data_mut().iter_mut().for_each(|v| *v *= beta);
-            let row = c.shape().iter().rev().skip(1).all(|&l| l == 1);
-            if row && broadcast(c.shape(), &[1, outputs]).is_ok_and(|s| s == [1, outputs]) {
-                let shape = [1, outputs];
-                bias = Some(Tensor::vector(Move::Expand.apply(&[(c.shape(), c.data())], &shape, 0.0)));
-            } else {
-                later = Some(c);
-            }
-        }
-        _ => {}
-    }
+    let (bias, mut later) = match &addend {
+        Some(Value::Constant(c)) => split_addend(node, c, beta, outputs)?,
+        _ => (None, None),
+    };
     let mut y = match (&a, &b) {
         (_, Value::Constant(c)) => {
             let mut weight = if exchanged { c.tensor()? } else { transposed(&c.tensor()?)? };
@@ -172,6 +160,23 @@ pub(super) fn gemm<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
         y = im.push(node, Layer::Sum { negative: vec![false, false] }, &[&y, &c], &[])?;
     }
     Ok(vec![y])
+}
+
+/// The constant C of a Gemm: a bias where it is one row, else a tensor to add to the result.
+fn split_addend(
+    node: NodeView<'_>,
+    c: &Constant,
+    beta: f32,
+    outputs: usize,
+) -> Result<(Option<Tensor>, Option<Tensor>), Stop> {
+    let mut c = c.tensor().map_err(|e| node.error(e.to_string()))?;
+    c.data_mut().iter_mut().for_each(|v| *v *= beta);
+    let row = c.shape().iter().rev().skip(1).all(|&l| l == 1);
+    if !row || broadcast(c.shape(), &[1, outputs]).ok().as_deref() != Some(&[1, outputs]) {
+        return Ok((None, Some(c)));
+    }
+    let bias = Move::Expand.apply(&[(c.shape(), c.data())], &[1, outputs], 0.0);
+    Ok((Some(Tensor::vector(bias)), None))
 }
 
 /// A public factor, if it is not 1.
@@ -300,16 +305,19 @@ pub(super) fn batch_norm<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Resul
         columns.push(constant.tensor()?.into_data());
     }
     let epsilon = f64::from(node.float("epsilon", 1e-5)?);
+    let [scale, bias, mean, variance] = &columns[..] else {
+        return Err(node.error("its statistics are missing").into());
+    };
     let mut factor = Vec::with_capacity(channels);
     let mut addend = Vec::with_capacity(channels);
-    for c in 0..channels {
-        let variance = f64::from(columns[3][c]) + epsilon;
-        if variance <= 0.0 {
-            return Err(node.error(format!("variance {} of channel {c}", columns[3][c])).into());
+    for (c, (&variance, &mean)) in variance.iter().zip(mean).enumerate() {
+        let spread = f64::from(variance) + epsilon;
+        if spread <= 0.0 {
+            return Err(node.error(format!("variance {variance} of channel {c}")).into());
         }
-        let f = f64::from(columns[0][c]) / variance.sqrt();
+        let f = f64::from(scale[c]) / spread.sqrt();
         factor.push(f as f32);
-        addend.push((f64::from(columns[1][c]) - f64::from(columns[2][c]) * f) as f32);
+        addend.push((f64::from(bias[c]) - f64::from(mean) * f) as f32);
     }
     let mut column = vec![1; shape.len().saturating_sub(1).max(1)];
     column[0] = channels;

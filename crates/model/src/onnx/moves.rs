@@ -46,7 +46,7 @@ pub(super) fn reshape<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results 
     if let Some(i) = open {
         let rest = target.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).unwrap_or(0);
         let count: usize = shape.iter().product();
-        if rest == 0 || count % rest != 0 {
+        if rest == 0 || !count.is_multiple_of(rest) {
             return Err(node.error(format!("{count} elements do not fill the shape {wanted:?}")).into());
         }
         target[i] = count / rest;
@@ -510,8 +510,8 @@ pub(super) fn range<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
     let number =
         |i: usize| ends[i].scalar().map(f64::from).ok_or_else(|| node.error("an end is not one number"));
     let (start, limit, delta) = (number(0)?, number(1)?, number(2)?);
-    let count = ((limit - start) / delta).ceil().max(0.0);
-    if !(count <= MAX_MADE as f64) {
+    let count = ((limit - start) / delta).ceil();
+    if count.is_nan() || count > MAX_MADE as f64 {
         return Err(too_long().into());
     }
     let values: Vec<f32> = (0..count as usize).map(|i| (start + i as f64 * delta) as f32).collect();

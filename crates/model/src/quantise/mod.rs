@@ -97,7 +97,8 @@ pub fn quantise(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(Fi
     let mut widths: Vec<Width> = weights.iter().map(|&weight| Width { weight, extra: 0 }).collect();
     // Deep networks add up the rounding of every tensor: no width of the weights helps there, finer tensors do.
     widths.extend([2, 4].map(|extra| Width { weight: weights[weights.len() - 1], extra }));
-    let mut best: Option<(f64, (FixedGraph, Params))> = None;
+    // Only the width is kept of an attempt that misses the goal: the weights of two would fill the memory.
+    let mut best: Option<(f64, Width)> = None;
     let mut failure = None;
     for width in widths {
         match with_width(graph, ranges, options.number, width) {
@@ -106,15 +107,15 @@ pub fn quantise(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(Fi
                 if error < GOAL {
                     return Ok(made);
                 }
-                if best.as_ref().is_none_or(|(least, _)| error < *least) {
-                    best = Some((error, made));
+                if best.is_none_or(|(least, _)| error < least) {
+                    best = Some((error, width));
                 }
             }
             Err(error) => failure = Some(error),
         }
     }
     match (best, failure) {
-        (Some((_, made)), _) => Ok(made),
+        (Some((_, width)), _) => with_width(graph, ranges, options.number, width),
         (None, Some(error)) => Err(error),
         (None, None) => Err(Error::Quantise("no width was tried".into())),
     }

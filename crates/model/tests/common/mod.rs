@@ -1,5 +1,5 @@
 //! What the tests share: reading NumPy archives and finding the development data.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::io::Read;
