@@ -78,6 +78,13 @@ impl Client {
         wanted: &Wanted<'_>,
     ) -> Result<Self, Failure> {
         let connection = open(address, fingerprint, wanted.link)?;
+        if wanted.model.is_none() && connection.models().len() > 1 {
+            let names: Vec<&str> = connection.models().iter().map(|model| model.name.as_str()).collect();
+            let several =
+                format!("the server has several models: choose one with --model: {}", names.join(", "));
+            connection.close();
+            return Err(Failure::bad(several));
+        }
         let client = connection.choose(oribi::Wanted {
             model: wanted.model,
             protocol: wanted.protocol.map(Protocol::name),
