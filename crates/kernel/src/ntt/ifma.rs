@@ -146,7 +146,8 @@ impl Lanes {
     #[target_feature(enable = "avx512f,avx512ifma")]
     fn finish<const WIDE: bool>(&self, x: V) -> V {
         let below_twice = if WIDE {
-            self.correct(x, self.q2)
+            // Wide values carry no garbage.
+            _mm512_min_epu64(x, _mm512_sub_epi64(x, self.q2))
         } else {
             let multiple = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, self.one);
             _mm512_and_si512(_mm512_madd52lo_epu64(x, multiple, self.minus_q), self.mask)
@@ -171,10 +172,11 @@ impl Lanes {
         }
     }
 
-    /// Inverse: `(x + y, w (x - y))`, where `above` is a multiple of `q` not below `y`.
+    /// Inverse: `(x + y, w (x - y))`. Narrow values are below `32 q` here, so that adding as much keeps the difference in
+    /// `[0, 64 q)`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn gentleman_sande<const WIDE: bool>(&self, x: &mut V, y: &mut V, w: V, quotient: V, above: V) {
+    fn gentleman_sande<const WIDE: bool>(&self, x: &mut V, y: &mut V, w: V, quotient: V) {
         let (a, b) = (*x, *y);
         let sum = _mm512_add_epi64(a, b);
         if WIDE {
@@ -183,7 +185,7 @@ impl Lanes {
             *y = _mm512_and_si512(self.product(difference, w, quotient), self.mask);
         } else {
             *x = sum;
-            let difference = _mm512_sub_epi64(_mm512_add_epi64(a, above), b);
+            let difference = _mm512_sub_epi64(_mm512_add_epi64(a, self.q32), b);
             *y = self.product(difference, w, quotient);
         }
     }
@@ -218,22 +220,21 @@ impl Lanes {
         w: &[[V; 2]; 7],
         last: &[[V; 2]; 2],
     ) {
-        let (mut half, mut above) = (1, [self.q8, self.q16, self.q32].into_iter());
+        let mut half = 1;
         while half < R {
             let groups = R / 2 / half;
-            let above = above.next().unwrap_or(self.q32);
             for group in 0..groups {
                 let [factor, quotient] = w[groups - 1 + group];
                 for upper in 2 * half * group..2 * half * group + half {
                     let (mut a, mut b) = (x[upper], x[upper + half]);
                     if LAST && groups == 1 {
-                        let above = if WIDE { self.q2 } else { above };
+                        let above = if WIDE { self.q2 } else { self.q32 };
                         let sum = _mm512_add_epi64(a, b);
                         let difference = _mm512_sub_epi64(_mm512_add_epi64(a, above), b);
                         a = self.correct(self.product(sum, last[0][0], last[0][1]), self.q);
                         b = self.correct(self.product(difference, last[1][0], last[1][1]), self.q);
                     } else {
-                        self.gentleman_sande::<WIDE>(&mut a, &mut b, factor, quotient, above);
+                        self.gentleman_sande::<WIDE>(&mut a, &mut b, factor, quotient);
                     }
                     (x[upper], x[upper + half]) = (a, b);
                 }
