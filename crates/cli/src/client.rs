@@ -1,7 +1,5 @@
 //! The client's side of the commands: a connection, a model, predictions as lines.
 
-use std::path::PathBuf;
-
 use oribi::input::{Example, InputSpec};
 use oribi::{ClientConfig, Connection, Fingerprint, Prediction, Trust, Trusted};
 use protocol::handshake::ModelInfo;
@@ -56,7 +54,7 @@ fn open(address: &str, fingerprint: Option<Fingerprint>, link: Option<Link>) -> 
     let config = ClientConfig { link, ..ClientConfig::new(trust) };
     let connection = Connection::open(address, config)?;
     if connection.trusted() == Trusted::FirstUse {
-        let file = known_hosts.unwrap_or_else(PathBuf::new);
+        let file = known_hosts.unwrap_or_default();
         note(&format!(
             "oribi: {address} is new here; its fingerprint is kept in {}\n  {}\n  Compare it with the one that the \
              server printed.",

@@ -170,8 +170,7 @@ impl Tally {
         let right =
             if self.known > 0 { format!("{} of {} right; ", self.right, self.known) } else { String::new() };
         format!(
-            "{right}{} and {} in all, {} and {} a prediction. The server saw none of the inputs, the client none of \
-             the weights.",
+            "{right}{} and {} in all, {} and {} a prediction.\nThe server saw none of the inputs, the client none of the weights.",
             report::bytes(self.bytes),
             report::seconds(self.seconds),
             report::bytes(self.bytes / each),

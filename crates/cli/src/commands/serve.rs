@@ -101,7 +101,7 @@ fn served(source: &Source, arguments: &Arguments) -> Result<ServedModel, Failure
 /// The user's certificate, or the server's own.
 fn identity(arguments: &Arguments) -> Result<Identity, Failure> {
     if let (Some(certificate), Some(key)) = (&arguments.cert, &arguments.key) {
-        return Ok(Identity::from_pem(certificate, key).map_err(Failure::bad)?);
+        return Identity::from_pem(certificate, key).map_err(Failure::bad);
     }
     if arguments.tether {
         return Identity::ephemeral().map_err(Failure::running);
