@@ -13,6 +13,8 @@ use crate::ring::Rows;
 pub struct Hoisted {
     ciphertext: Ciphertext,
     digits: Digits,
+    /// The special prime times the first half.
+    scaled: Rows,
 }
 
 impl Evaluator {
@@ -59,7 +61,17 @@ impl Evaluator {
         let mut coefficients = a.parts[1].clone();
         self.parameters.ring().inverse(&mut coefficients);
         let digits = Digits::of(&self.parameters, &coefficients, &a.parts[1]);
-        Ok(Hoisted { ciphertext: a.clone(), digits })
+        let mut scaled = a.parts[0].clone();
+        self.scale_special(&mut scaled);
+        Ok(Hoisted { ciphertext: a.clone(), digits, scaled })
+    }
+
+    /// Multiplies a polynomial by the special prime.
+    fn scale_special(&self, poly: &mut Rows) {
+        let ring = self.parameters.ring();
+        for (index, row) in poly.iter_mut().enumerate() {
+            ring.modulus(index).scale_assign(row, ring.special_factor(index));
+        }
     }
 
     /// The automorphism `X -> X^g` of a hoisted ciphertext: the same result as [`Self::automorphism`].
@@ -151,16 +163,18 @@ impl Evaluator {
         let (parameters, ring) = (&self.parameters, self.parameters.ring());
         let limbs = hoisted.ciphertext.limbs();
         let prime = prime_of(parameters, limbs, row);
-        let q = ring.modulus(prime);
-        for half in 0..2 {
-            // P c, which is zero modulo the special prime; with a key only c0 remains of the ciphertext.
-            let kept = scratch.row_mut(half);
-            if row == limbs || (half == 1 && key.is_some()) {
-                kept.fill(0);
-            } else {
-                kept.copy_from_slice(hoisted.ciphertext.parts[half].row(row));
-                q.scale_assign(kept, ring.special_factor(prime));
-            }
+        // P c0, which is zero modulo the special prime, and P c1 where there is no key to take its place.
+        let [kept0, kept1] = scratch.pair_mut();
+        if row == limbs {
+            kept0.fill(0);
+        } else {
+            kept0.copy_from_slice(hoisted.scaled.row(row));
+        }
+        if row == limbs || key.is_some() {
+            kept1.fill(0);
+        } else {
+            kept1.copy_from_slice(hoisted.ciphertext.parts[1].row(row));
+            ring.modulus(prime).scale_assign(kept1, ring.special_factor(prime));
         }
         if let Some(key) = key {
             let [out0, out1] = scratch.pair_mut();
