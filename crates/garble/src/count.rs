@@ -1,6 +1,7 @@
 //! The interpreter that only counts: the cost model.
 
 use core::convert::Infallible;
+use core::marker::PhantomData;
 
 use kernel::half_gates::{ROWS_PER_AND, ROWS_PER_KNOWN_AND};
 
@@ -20,23 +21,37 @@ pub struct Counts {
 impl Counts {
     /// Bytes of garbled tables.
     pub fn table_bytes(&self) -> u64 {
-        let rows = self.ands * ROWS_PER_AND as u64 + self.known_ands * ROWS_PER_KNOWN_AND as u64;
-        rows * size_of::<kernel::block::Block>() as u64
+        let ands = self.ands.saturating_mul(ROWS_PER_AND as u64);
+        let rows = ands.saturating_add(self.known_ands.saturating_mul(ROWS_PER_KNOWN_AND as u64));
+        rows.saturating_mul(size_of::<kernel::block::Block>() as u64)
     }
 }
 
-/// Counts gates; a wire is just its number of instances.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Count(Counts);
+/// Counts gates; a wire is just its number of instances. Counting itself cannot fail: E is what a caller's supply of inputs
+/// may end the circuit with.
+#[derive(Clone, Copy, Debug)]
+pub struct Counter<E> {
+    counts: Counts,
+    error: PhantomData<fn() -> E>,
+}
+
+/// A count that always comes to its end.
+pub type Count = Counter<Infallible>;
+
+impl<E> Default for Counter<E> {
+    fn default() -> Self {
+        Self { counts: Counts::default(), error: PhantomData }
+    }
+}
 
 /// One wire of a counted circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountedWires(usize);
 
-impl Count {
-    /// What has been counted.
+impl<E> Counter<E> {
+    /// What has been counted; counters stop at their largest value.
     pub fn counts(&self) -> Counts {
-        self.0
+        self.counts
     }
 
     /// An input wire.
@@ -50,30 +65,30 @@ impl Count {
     }
 }
 
-impl Gates for Count {
+impl<E> Gates for Counter<E> {
     type Wires = CountedWires;
     type Known = CountedWires;
-    type Error = Infallible;
+    type Error = E;
 
     fn lanes(&self, wires: &CountedWires) -> usize {
         wires.0
     }
 
-    fn and(&mut self, a: &CountedWires, b: &CountedWires) -> Result<CountedWires, Infallible> {
+    fn and(&mut self, a: &CountedWires, b: &CountedWires) -> Result<CountedWires, E> {
         debug_assert_eq!(a, b);
-        self.0.ands += a.0 as u64;
+        self.counts.ands = self.counts.ands.saturating_add(a.0 as u64);
         Ok(*a)
     }
 
-    fn and_known(&mut self, a: &CountedWires, b: &CountedWires) -> Result<CountedWires, Infallible> {
+    fn and_known(&mut self, a: &CountedWires, b: &CountedWires) -> Result<CountedWires, E> {
         debug_assert_eq!(a, b);
-        self.0.known_ands += a.0 as u64;
+        self.counts.known_ands = self.counts.known_ands.saturating_add(a.0 as u64);
         Ok(*a)
     }
 
     fn xor(&mut self, a: &CountedWires, b: &CountedWires) -> CountedWires {
         debug_assert_eq!(a, b);
-        self.0.xors += a.0 as u64;
+        self.counts.xors = self.counts.xors.saturating_add(a.0 as u64);
         *a
     }
 

@@ -30,6 +30,21 @@ pub fn public<W: Clone>(value: i64, width: usize, lanes: usize) -> Word<W> {
     Word::public(value, width, lanes)
 }
 
+/// Public numbers, one an instance, in `width` bits. Free; a bit stays public where it is the same in all of them.
+pub fn public_lanes<G: Gates>(g: &mut G, values: &[i64], width: usize) -> Word<G::Wires> {
+    let zero = g.constant(false, 1);
+    let one = g.constant(true, 1);
+    let either = g.concat(&[&zero, &one]);
+    let bits = (0..width).map(|i| {
+        let lanes: Vec<u32> = values.iter().map(|value| (value >> i.min(63) & 1) as u32).collect();
+        match lanes.first() {
+            Some(first) if lanes.iter().any(|lane| lane != first) => Bit::Wire(g.gather(&either, &lanes)),
+            first => Bit::Public(first == Some(&1)),
+        }
+    });
+    Word::new(bits.collect(), values.len())
+}
+
 /// The word in `width` bits: its sign repeated, or its high bits dropped. Free.
 pub fn resize<W: Clone>(x: &Word<W>, width: usize) -> Word<W> {
     Word::new((0..width).map(|i| x.bit(i)).collect(), x.lanes())
