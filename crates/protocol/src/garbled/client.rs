@@ -8,13 +8,14 @@ use kernel::seed::Seed;
 use model::fixed::{FixedGraph, Node, ParamId};
 use ot::base::Suite;
 use ot::softspoken::{ExtendMessage, Sender, SenderSetup, SetupReply, Width, message_len};
+use zeroize::Zeroizing;
 
-use super::schedule::{Price, price};
+use super::schedule::price;
 use super::transfers::{Chunk, Reader, chunks};
 use super::walk::{Observer, walk};
 use super::weights::{Encoding, Weights};
 use super::wire::{self, Start, TableWriter};
-use super::{Progress, inputs};
+use super::{Progress, check, inputs};
 use crate::error::Error;
 use crate::frame::Length;
 use crate::handshake::Reveal;
@@ -24,10 +25,10 @@ use crate::session::{Inbox, Session};
 /// A private prediction: `input` holds the integers of each of the plan's inputs in row-major order; the result has the
 /// integers of each output, or, for [`Reveal::Label`], the index of the largest value of the first output alone.
 ///
-/// The plan has been validated. All secrets derive from `seed`, which must be fresh.
+/// The plan has been validated; [`check`] bounds what it may ask for. All secrets derive from `seed`, which must be fresh.
 ///
 /// # Errors
-/// When the input does not fit the plan, or the session fails.
+/// When the plan is too large, the input does not fit it, or the session fails.
 pub fn predict(
     plan: &FixedGraph,
     input: &[Vec<i64>],
@@ -36,14 +37,17 @@ pub fn predict(
     seed: &Seed,
     progress: &dyn Progress,
 ) -> Result<Vec<Vec<i64>>, Error> {
+    check(plan, reveal)?;
     check_input(plan, input)?;
-    let price = price(plan, reveal);
+    let transfers = price(plan, reveal).transfers;
     let (sender, offset) = set_up(session, seed)?;
-    let meter = session.meter.clone();
-    meter.enter(Phase::Online, "input");
-    let zeros = garble(plan, input, reveal, session, (sender, offset), seed, &price, progress)?;
-    meter.enter(Phase::Online, "result");
-    decode(&zeros, session)
+    session.meter.enter(Phase::Online, "input");
+    let secrets = Secrets { input, offset, seed };
+    let zeros = garble(plan, reveal, session, (sender, transfers), &secrets, progress)?;
+    session.meter.enter(Phase::Online, "result");
+    let outputs = decode(&zeros, session)?;
+    check_label(plan, reveal, &outputs)?;
+    Ok(outputs)
 }
 
 fn check_input(plan: &FixedGraph, input: &[Vec<i64>]) -> Result<(), Error> {
@@ -59,10 +63,30 @@ fn check_input(plan: &FixedGraph, input: &[Vec<i64>]) -> Result<(), Error> {
     }
 }
 
+/// The server's colours can be made to say any index: one that no class has is refused.
+fn check_label(plan: &FixedGraph, reveal: Reveal, outputs: &[Vec<i64>]) -> Result<(), Error> {
+    let classes =
+        plan.outputs.first().map_or(0, |output| plan.nodes[output.node].shape.iter().product::<usize>());
+    let index = outputs.first().and_then(|output| output.first());
+    match (reveal, index) {
+        (Reveal::Label, Some(index)) if !usize::try_from(*index).is_ok_and(|index| index < classes) => {
+            Err(Error::malformed("outputs' colours", format!("class {index} of {classes}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What only the garbler knows.
+struct Secrets<'a> {
+    input: &'a [Vec<i64>],
+    offset: Zeroizing<Block>,
+    seed: &'a Seed,
+}
+
 /// Base transfers: this party chooses by the bits of its offset.
-fn set_up(session: &mut Session, seed: &Seed) -> Result<(Sender, Block), Error> {
-    let offset = seed.block("garbled/offset", 0).with_lsb();
-    let (setup, request) = SenderSetup::new(offset, &seed.child("garbled/transfers", 0));
+fn set_up(session: &mut Session, seed: &Seed) -> Result<(Sender, Zeroizing<Block>), Error> {
+    let offset = Zeroizing::new(seed.block("garbled/offset", 0).with_lsb());
+    let (setup, request) = SenderSetup::new(*offset, &seed.child("garbled/transfers", 0));
     session.outbox.send(wire::REQUEST, &request.encode())?;
     session.outbox.flush()?;
     let reply = session
@@ -72,27 +96,25 @@ fn set_up(session: &mut Session, seed: &Seed) -> Result<(Sender, Block), Error> 
 }
 
 /// Garbles the network and streams it; returns the zero-labels of the outputs.
-#[allow(clippy::too_many_arguments)]
 fn garble(
     plan: &FixedGraph,
-    input: &[Vec<i64>],
     reveal: Reveal,
     session: &mut Session,
-    (sender, offset): (Sender, Block),
-    seed: &Seed,
-    price: &Price,
+    (sender, transfers): (Sender, u64),
+    secrets: &Secrets,
     progress: &dyn Progress,
 ) -> Result<Vec<OutputWord>, Error> {
     let Session { outbox, inbox, meter } = session;
+    let Secrets { input, offset, seed } = secrets;
     let start = Start { hash: seed.block("garbled/start", 0), input: seed.block("garbled/input", 0) };
     outbox.send(wire::START, &start.encode())?;
-    let mut gates = Garbler::new(offset, start.hash, TableWriter::new(outbox));
+    let mut gates = Garbler::new(**offset, start.hash, TableWriter::new(outbox));
     let mut active = ActiveLabels::new(start.input);
     let words = inputs::words(plan, |index, bit, _| {
-        let bits: Vec<bool> = input[index].iter().map(|value| value >> bit & 1 == 1).collect();
-        gates.input(&mut active, &bits)
+        let bits = input[index].iter().map(|value| value >> bit & 1 == 1);
+        gates.input(&mut active, &Zeroizing::new(bits.collect::<Vec<bool>>()))
     });
-    let mut weights = Transfers { reader: Reader::new(extensions(inbox, sender, price.transfers)) };
+    let mut weights = Transfers { reader: Reader::new(extensions(inbox, sender, transfers)) };
     let mut observer = Watch { meter, progress, total: plan.nodes.len() as u64 };
     let outputs = walk(&mut gates, plan, words, &mut weights, reveal, &mut observer)?;
     let zeros = outputs.iter().map(|word| OutputWord::of(word, |wire| gates.colours(wire))).collect();
@@ -128,7 +150,15 @@ impl<F: FnMut() -> Result<Chunk, Error>> Weights<Garbler<TableWriter<'_>>> for T
         indices: &[usize],
         encoding: Encoding,
     ) -> Result<Vec<Labels>, Error> {
-        (0..encoding.wires()).map(|_| Ok(gates.known(&self.reader.take(indices.len())?.labels))).collect()
+        let count = indices.len();
+        let wire = |_| {
+            if self.reader.lacks(count) {
+                // The server may need these tables before it gets to send what this side waits for.
+                gates.sink().flush()?;
+            }
+            Ok(gates.known(&self.reader.take(count)?.labels))
+        };
+        (0..encoding.wires()).map(wire).collect()
     }
 }
 
@@ -195,4 +225,33 @@ fn decode(zeros: &[OutputWord], session: &mut Session) -> Result<Vec<Vec<i64>>, 
     let packed = session.inbox.recv(wire::COLOURS, wire::packed_length(count))?;
     let mut mask = wire::unpack(&packed, count).into_iter();
     Ok(zeros.iter().map(|word| word.values(&mut mask)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use model::fixed::{Format, NumberFormat, Op, Output, Post};
+
+    use super::*;
+
+    #[test]
+    fn a_label_that_no_class_has_is_refused() {
+        let node = Node {
+            name: "x".into(),
+            op: Op::Input,
+            inputs: vec![],
+            shape: vec![1, 10],
+            format: Format { bits: 16, frac: 0 },
+        };
+        let plan = FixedGraph {
+            number: NumberFormat::Word16,
+            nodes: vec![node],
+            params: vec![],
+            inputs: vec![0],
+            outputs: vec![Output { name: "x".into(), node: 0, post: Post::None }],
+        };
+        for (index, fits) in [(0, true), (9, true), (10, false), (15, false), (-1, false)] {
+            assert_eq!(check_label(&plan, Reveal::Label, &[vec![index]]).is_ok(), fits, "{index}");
+            assert!(check_label(&plan, Reveal::Scores, &[vec![index; 10]]).is_ok());
+        }
+    }
 }

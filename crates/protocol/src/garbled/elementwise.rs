@@ -190,7 +190,7 @@ pub fn movement<G: Gates>(
         lanes += elements(plan, *input);
     }
     let mut parts: Vec<Word<G::Wires>> = operands.iter().map(|x| gadgets::resize(x, bits)).collect();
-    parts.extend(constants.iter().map(|value| gadgets::public(*value, bits, 1)));
+    parts.push(gadgets::public_lanes(gates, &constants, bits));
     let joined = gadgets::concat(gates, &parts.iter().collect::<Vec<_>>());
     let places: Vec<u32> = sources
         .iter()

@@ -13,7 +13,7 @@ use model::fixed::ParamId;
 
 use super::dots::Dots;
 use super::elementwise::in_tiles;
-use super::sums::sum_lanes;
+use super::sums::{sum_inputs, sum_lanes};
 use super::tiles::{TileSize, blocks, lanes};
 use super::weights::{Encoding, Weights};
 
@@ -76,25 +76,10 @@ impl Layer<'_> {
     ) -> Result<Word<G::Wires>, G::Error> {
         let dots = self.dots;
         in_tiles(gates, dots.groups() * dots.positions, |gates, tile| {
-            let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-            for term in 0..dots.terms {
-                for (output, lane) in tile.clone().enumerate() {
-                    let row = dots.first_row(lane / dots.positions);
-                    if let Some(input) = dots.input(row, lane % dots.positions, term) {
-                        inputs.push(input as u32);
-                        outputs.push(output as u32);
-                    }
-                }
-            }
-            let lanes = gadgets::gather(gates, input, &inputs);
-            let (sums, places) = sum_lanes(gates, lanes, outputs, tile.len())?;
-            // A position whose whole window lies in the padding has no lane: its sum is zero.
-            let all = gadgets::concat(gates, &[&sums, &gadgets::public(0, 1, 1)]);
-            let mut source = vec![places.len() as u32; tile.len()];
-            for (lane, place) in places.iter().enumerate() {
-                source[*place] = lane as u32;
-            }
-            Ok(gadgets::gather(gates, &all, &source))
+            sum_inputs(gates, input, tile.len(), dots.terms, |output, term| {
+                let lane = tile.start + output;
+                dots.input(dots.first_row(lane / dots.positions), lane % dots.positions, term)
+            })
         })
     }
 

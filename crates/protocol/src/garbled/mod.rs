@@ -8,6 +8,7 @@ pub mod client;
 mod dots;
 mod elementwise;
 mod inputs;
+mod limits;
 mod linear;
 mod pool;
 mod schedule;
@@ -20,6 +21,7 @@ mod weights;
 mod wire;
 
 pub use crate::session::Progress;
+pub use limits::{MAX_LABEL_BYTES, MAX_TABLE_BYTES, check};
 pub use schedule::{Price, price};
 
 #[cfg(test)]

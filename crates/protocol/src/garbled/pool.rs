@@ -7,28 +7,90 @@ use garble::gates::Gates;
 use garble::word::Word;
 use model::fixed::{FixedGraph, Node, Window};
 
-use super::dots::tap_coordinate;
 use super::elementwise::in_tiles;
 use super::linear::inverse;
-use super::sums::sum_lanes;
+use super::sums::sum_inputs;
 
-/// For each output element the input elements under its window.
-fn taps(plan: &FixedGraph, node: &Node, window: &Window) -> Vec<Vec<u32>> {
-    let input = &plan.nodes[node.inputs[0]].shape;
-    let (&[.., h, w], &[.., oh, ow]) = (&input[..], &node.shape[..]) else { return Vec::new() };
-    let planes = node.shape.iter().product::<usize>() / (oh * ow).max(1);
-    let mut taps = Vec::with_capacity(planes * oh * ow);
-    for plane in 0..planes {
-        for pixel in 0..oh * ow {
-            let tap = |tap: usize| {
-                let y = tap_coordinate(window, 0, pixel / ow, tap / window.kernel[1], h)?;
-                let x = tap_coordinate(window, 1, pixel % ow, tap % window.kernel[1], w)?;
-                Some(((plane * h + y) * w + x) as u32)
-            };
-            taps.push((0..window.kernel[0] * window.kernel[1]).filter_map(tap).collect());
+/// The taps of a window that fall on the input along one axis: `first + i * step` for i below `count`.
+#[derive(Clone, Copy)]
+struct Span {
+    first: usize,
+    step: usize,
+    count: usize,
+}
+
+impl Span {
+    /// Of the window at output position `out` along an axis (0 is height) of an input of length `size`. It is found without
+    /// a walk over the taps, of which a window may have many more than the input has elements.
+    fn new(window: &Window, axis: usize, out: usize, size: usize) -> Self {
+        let (start, step) = (out * window.stride[axis], window.dilation[axis].max(1));
+        let pad = window.pads[axis];
+        let begin = pad.saturating_sub(start).div_ceil(step);
+        let end = (pad + size).saturating_sub(start).div_ceil(step).min(window.kernel[axis]);
+        Self { first: (start + begin * step).saturating_sub(pad), step, count: end.saturating_sub(begin) }
+    }
+
+    fn at(&self, index: usize) -> usize {
+        self.first + index * self.step
+    }
+}
+
+/// What one output element sees.
+struct View {
+    /// Index of its plane's first element.
+    plane: usize,
+    /// Width of the plane.
+    width: usize,
+    rows: Span,
+    columns: Span,
+}
+
+impl View {
+    /// Number of input elements under the window.
+    fn len(&self) -> usize {
+        self.rows.count * self.columns.count
+    }
+
+    /// Index of one of them, in row-major order.
+    fn tap(&self, index: usize) -> Option<usize> {
+        let columns = self.columns.count;
+        (index < self.len()).then(|| {
+            self.plane + self.rows.at(index / columns) * self.width + self.columns.at(index % columns)
+        })
+    }
+}
+
+/// The views of a pool's output elements.
+struct Views<'a> {
+    window: &'a Window,
+    input: [usize; 2],
+    output: [usize; 2],
+}
+
+impl<'a> Views<'a> {
+    fn new((plan, node): (&FixedGraph, &Node), window: &'a Window) -> Self {
+        let plane = |shape: &[usize]| match shape {
+            [.., height, width] => [*height, *width],
+            _ => [1, 1],
+        };
+        Self { window, input: plane(&plan.nodes[node.inputs[0]].shape), output: plane(&node.shape) }
+    }
+
+    fn of(&self, lane: usize) -> View {
+        let [height, width] = self.input;
+        let (plane, pixel) = (lane / self.positions(), lane % self.positions());
+        View {
+            plane: plane * height * width,
+            width,
+            rows: Span::new(self.window, 0, pixel / self.output[1], height),
+            columns: Span::new(self.window, 1, pixel % self.output[1], width),
         }
     }
-    taps
+
+    /// Elements of an output plane.
+    fn positions(&self) -> usize {
+        self.output[0] * self.output[1]
+    }
 }
 
 /// Largest value under the window. Windows with fewer taps than others (at the margin) repeat one of theirs.
@@ -38,17 +100,14 @@ pub fn max<G: Gates>(
     window: &Window,
     x: &Word<G::Wires>,
 ) -> Result<Word<G::Wires>, G::Error> {
-    let taps = taps(plan, node, window);
-    let most = taps.iter().map(Vec::len).max().unwrap_or(0);
-    in_tiles(gates, taps.len(), |gates, lanes| {
+    let views = Views::new((plan, node), window);
+    in_tiles(gates, node.shape.iter().product(), |gates, lanes| {
+        let views: Vec<View> = lanes.map(|lane| views.of(lane)).collect();
         let tap = |index: usize| -> Vec<u32> {
-            taps[lanes.clone()]
-                .iter()
-                .map(|taps| taps.get(index).or(taps.first()).copied().unwrap_or(0))
-                .collect()
+            views.iter().map(|view| view.tap(index).or(view.tap(0)).unwrap_or(0) as u32).collect()
         };
         let mut largest = gadgets::gather(gates, x, &tap(0));
-        for index in 1..most {
+        for index in 1..most(&views) {
             let next = gadgets::gather(gates, x, &tap(index));
             largest = gadgets::max(gates, &largest, &next)?;
         }
@@ -65,20 +124,18 @@ pub fn average<G: Gates>(
     shift: u32,
     x: &Word<G::Wires>,
 ) -> Result<Word<G::Wires>, G::Error> {
-    let taps = taps(plan, node, window);
-    let positions = node.shape.iter().rev().take(2).product::<usize>().max(1);
-    let factor = |lane: usize| factors.get(lane % positions).or(factors.first()).copied().unwrap_or(0);
+    let views = Views::new((plan, node), window);
     let mut by_factor: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
-    for lane in 0..taps.len() {
-        let lane_factor = if factors.len() == 1 { factors[0] } else { factor(lane) };
-        by_factor.entry(lane_factor).or_default().push(lane);
+    for lane in 0..node.shape.iter().product() {
+        let factor = factors.get(lane % views.positions()).or(factors.first()).copied().unwrap_or(0);
+        by_factor.entry(factor).or_default().push(lane);
     }
     let mut parts = Vec::new();
     let mut places = Vec::new();
     for (factor, lanes) in by_factor {
         parts.push(in_tiles(gates, lanes.len(), |gates, tile| {
-            let chosen: Vec<&Vec<u32>> = lanes[tile].iter().map(|lane| &taps[*lane]).collect();
-            let sum = sum_taps(gates, x, &chosen)?;
+            let views: Vec<View> = lanes[tile].iter().map(|lane| views.of(*lane)).collect();
+            let sum = sum_inputs(gates, x, views.len(), most(&views), |output, tap| views[output].tap(tap))?;
             gadgets::affine(gates, &sum, factor, half(shift), shift, node.format.bits)
         })?);
         places.extend(lanes);
@@ -87,28 +144,37 @@ pub fn average<G: Gates>(
     Ok(gadgets::gather(gates, &joined, &inverse(&places)))
 }
 
-/// For each lane the sum of its taps.
-fn sum_taps<G: Gates>(
-    gates: &mut G,
-    x: &Word<G::Wires>,
-    taps: &[&Vec<u32>],
-) -> Result<Word<G::Wires>, G::Error> {
-    let most = taps.iter().map(|taps| taps.len()).max().unwrap_or(0);
-    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
-    for index in 0..most {
-        for (output, taps) in taps.iter().enumerate() {
-            if let Some(tap) = taps.get(index) {
-                inputs.push(*tap);
-                outputs.push(output as u32);
-            }
-        }
-    }
-    let lanes = gadgets::gather(gates, x, &inputs);
-    let (sums, places) = sum_lanes(gates, lanes, outputs, taps.len())?;
-    Ok(gadgets::gather(gates, &sums, &inverse(&places)))
+/// The most taps that a view has.
+fn most(views: &[View]) -> usize {
+    views.iter().map(View::len).max().unwrap_or(0)
 }
 
 /// Half of the unit that a right shift leaves: adding it rounds to nearest.
 pub fn half(shift: u32) -> i64 {
     if shift == 0 { 0 } else { 1 << (shift - 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dots::tap_coordinate;
+    use super::*;
+
+    #[test]
+    fn a_span_is_the_taps_that_fall_on_the_input() {
+        for (kernel, stride, dilation, pad) in
+            [(3, 1, 1, 1), (4, 2, 3, 5), (2, 5, 2, 9), (9, 1, 1, 8), (1, 3, 1, 4)]
+        {
+            let window =
+                Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [dilation; 2], pads: [pad; 4] };
+            for size in 1..6 {
+                for out in 0..8 {
+                    let span = Span::new(&window, 1, out, size);
+                    let found: Vec<usize> = (0..span.count).map(|index| span.at(index)).collect();
+                    let expected: Vec<usize> =
+                        (0..kernel).filter_map(|tap| tap_coordinate(&window, 1, out, tap, size)).collect();
+                    assert_eq!(found, expected, "{window:?}, size {size}, output {out}");
+                }
+            }
+        }
+    }
 }

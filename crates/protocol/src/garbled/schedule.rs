@@ -1,10 +1,13 @@
 //! What a plan costs and in which order the server's choice bits go: the circuit's own walk, under the interpreter that
 //! only counts.
 
-use garble::count::Count;
+use std::convert::Infallible;
+
+use garble::count::Counter;
 use garble::gates::Gates;
 use garble::known;
 use model::fixed::{FixedGraph, ParamId, Params};
+use zeroize::Zeroizing;
 
 use super::inputs;
 use super::walk::walk;
@@ -26,14 +29,14 @@ pub struct Price {
     pub table_bytes: u64,
 }
 
-/// Prices a plan without any secret.
+/// Prices a plan without any secret. It takes as many steps as the plan has products: [`super::check`] a peer's plan first.
 pub fn price(plan: &FixedGraph, reveal: Reveal) -> Price {
-    let mut transfers = 0;
+    let mut transfers = 0u64;
     let mut count = |_: ParamId, indices: &[usize], encoding: Encoding| {
-        transfers += (encoding.wires() * indices.len()) as u64;
-        true
+        transfers = transfers.saturating_add(encoding.wires() as u64 * indices.len() as u64);
+        Ok::<(), Infallible>(())
     };
-    let counts = count_gates(plan, reveal, &mut count);
+    let Ok(counts) = count_gates(plan, reveal, &mut count);
     Price {
         ands: counts.ands,
         known_ands: counts.known_ands,
@@ -43,21 +46,27 @@ pub fn price(plan: &FixedGraph, reveal: Reveal) -> Price {
     }
 }
 
-/// Hands out the server's choice bits in the order in which the circuit will read them, until `each` returns false.
-pub fn choices(plan: &FixedGraph, params: &Params, reveal: Reveal, each: &mut dyn FnMut(&[bool]) -> bool) {
-    let mut bits = Vec::new();
+/// Hands out the server's choice bits in the order in which the circuit will read them.
+///
+/// # Errors
+/// What `each` fails with; it is not asked again then.
+pub fn choices<E>(
+    plan: &FixedGraph,
+    params: &Params,
+    reveal: Reveal,
+    each: &mut dyn FnMut(&[bool]) -> Result<(), E>,
+) -> Result<(), E> {
     let mut load = |param: ParamId, indices: &[usize], encoding: Encoding| {
-        encode(params, param, indices, encoding, &mut bits);
-        each(&bits)
+        each(&encode(params, param, indices, encoding))
     };
-    count_gates(plan, reveal, &mut load);
+    count_gates(plan, reveal, &mut load).map(|_| ())
 }
 
-/// The bits of some weights: wire by wire, one bit for each index.
-fn encode(params: &Params, param: ParamId, indices: &[usize], encoding: Encoding, bits: &mut Vec<bool>) {
+/// The bits of some weights: wire by wire, one bit for each index. Erased on drop.
+fn encode(params: &Params, param: ParamId, indices: &[usize], encoding: Encoding) -> Zeroizing<Vec<bool>> {
     let tensor = &params.tensors[param];
     let wires = encoding.wires();
-    let mut rows = Vec::with_capacity(wires * indices.len());
+    let mut rows = Zeroizing::new(Vec::with_capacity(wires * indices.len()));
     for index in indices {
         let value = tensor.get(*index);
         match encoding {
@@ -65,35 +74,35 @@ fn encode(params: &Params, param: ParamId, indices: &[usize], encoding: Encoding
             Encoding::Plain { bits } => rows.extend((0..bits).map(|bit| value >> bit.min(63) & 1 == 1)),
         }
     }
-    bits.clear();
+    let mut bits = Zeroizing::new(Vec::with_capacity(rows.len()));
     bits.extend((0..wires).flat_map(|wire| rows.iter().skip(wire).step_by(wires)));
+    bits
 }
 
-type Load<'a> = dyn FnMut(ParamId, &[usize], Encoding) -> bool + 'a;
+type Load<'a, E> = dyn FnMut(ParamId, &[usize], Encoding) -> Result<(), E> + 'a;
 
-struct Loads<'a> {
-    load: &'a mut Load<'a>,
-    open: bool,
-}
+struct Loads<'a, E>(&'a mut Load<'a, E>);
 
-fn count_gates<'a>(plan: &FixedGraph, reveal: Reveal, load: &'a mut Load<'a>) -> garble::count::Counts {
-    let mut gates = Count::default();
+fn count_gates<'a, E>(
+    plan: &FixedGraph,
+    reveal: Reveal,
+    load: &'a mut Load<'a, E>,
+) -> Result<garble::count::Counts, E> {
+    let mut gates = Counter::default();
     let inputs = inputs::words(plan, |_, _, lanes| gates.input(lanes));
-    let mut loads = Loads { load, open: true };
-    // Counting cannot fail.
-    let Ok(_) = walk(&mut gates, plan, inputs, &mut loads, reveal, &mut ());
-    gates.counts()
+    walk(&mut gates, plan, inputs, &mut Loads(load), reveal, &mut ())?;
+    Ok(gates.counts())
 }
 
-impl Weights<Count> for Loads<'_> {
+impl<E> Weights<Counter<E>> for Loads<'_, E> {
     fn load(
         &mut self,
-        gates: &mut Count,
+        gates: &mut Counter<E>,
         param: ParamId,
         indices: &[usize],
         encoding: Encoding,
-    ) -> Result<Vec<<Count as Gates>::Known>, <Count as Gates>::Error> {
-        self.open = self.open && (self.load)(param, indices, encoding);
+    ) -> Result<Vec<<Counter<E> as Gates>::Known>, E> {
+        (self.0)(param, indices, encoding)?;
         Ok((0..encoding.wires()).map(|_| gates.known(indices.len())).collect())
     }
 }

@@ -8,16 +8,16 @@ use garble::labels::{ActiveLabels, Labels};
 use kernel::seed::Seed;
 use model::fixed::{FixedGraph, Node, ParamId, Params};
 use ot::base::Suite;
-use ot::softspoken::{Receiver, ReceiverSetup, SetupRequest};
-use zeroize::Zeroize;
+use ot::softspoken::{Receiver, ReceiverSetup, SetupRequest, Width};
+use zeroize::Zeroizing;
 
 use super::client::OutputWord;
-use super::inputs;
-use super::schedule::{choices, price};
+use super::schedule::choices;
 use super::transfers::{CHUNK, Chunk, Reader};
 use super::walk::{Observer, walk};
 use super::weights::{Encoding, Weights};
 use super::wire::{self, Start, TableReader};
+use super::{check, inputs};
 use crate::error::Error;
 use crate::frame::Length;
 use crate::handshake::Reveal;
@@ -27,10 +27,11 @@ use crate::session::{Inbox, Outbox, Session};
 /// Chunks of transfers that the feeding thread may be ahead of the evaluation: they bound its memory.
 const AHEAD: usize = 4;
 
-/// Serves one prediction of a validated plan. All secrets derive from `seed`, which must be fresh.
+/// Serves one prediction of a validated plan with the parameters that it describes. All secrets derive from `seed`, which must be
+/// fresh.
 ///
 /// # Errors
-/// When the session fails.
+/// When the plan is too large (see [`check`]), or the session fails.
 pub fn predict(
     plan: &FixedGraph,
     params: &Params,
@@ -38,7 +39,7 @@ pub fn predict(
     session: &mut Session,
     seed: &Seed,
 ) -> Result<(), Error> {
-    let price = price(plan, reveal);
+    check(plan, reveal)?;
     let receiver = set_up(session, seed)?;
     let Session { outbox, inbox, meter } = session;
     meter.enter(Phase::Online, "input");
@@ -48,12 +49,15 @@ pub fn predict(
     let outputs = thread::scope(|scope| {
         let outbox = &mut *outbox;
         let feeder = scope.spawn(move || feed(plan, params, reveal, outbox, receiver, chunks));
-        let outputs = evaluate(plan, reveal, (inbox, meter), queue, price.table_bytes);
-        match feeder.join() {
-            Ok(Ok(())) => outputs,
-            // Where the feeder failed, the evaluation only starved.
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(Error::Refused("a thread of the server failed".into())),
+        let outputs = evaluate(plan, reveal, (inbox, meter), queue);
+        let fed =
+            feeder.join().unwrap_or_else(|_| Err(Error::Refused("a thread of the server failed".into())));
+        match (outputs, fed) {
+            // The evaluation only starved, for a reason that the feeder knows.
+            (Err(Error::Refused(_)), Err(error)) => Err(error),
+            // Otherwise it has read what the peer said last.
+            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+            (Ok(outputs), Ok(())) => Ok(outputs),
         }
     })?;
     outbox.unpin();
@@ -67,10 +71,20 @@ fn set_up(session: &mut Session, seed: &Seed) -> Result<Receiver, Error> {
     let request =
         session.inbox.recv(wire::REQUEST, Length::Exactly(SetupRequest::encoded_len(Suite::Ristretto255)))?;
     let request = SetupRequest::decode(&request)?;
+    if request.width() != Width::DEFAULT {
+        return Err(Error::malformed("transfer request", "another width than the protocol's"));
+    }
     let (receiver, reply) = ReceiverSetup::respond(&request, &seed.child("garbled/transfers", 0));
     session.outbox.send(wire::REPLY, &reply.encode())?;
     session.outbox.flush()?;
     Ok(receiver)
+}
+
+/// Why the feeder stops.
+enum Stop {
+    /// The evaluation is over, and says why itself.
+    Unwanted,
+    Failed(Error),
 }
 
 /// Sends extension messages for the weights in the circuit's order, and hands the labels to the evaluation.
@@ -82,32 +96,37 @@ fn feed(
     mut receiver: Receiver,
     chunks: SyncSender<Chunk>,
 ) -> Result<(), Error> {
-    let mut pending: Vec<bool> = Vec::with_capacity(CHUNK);
-    let mut result = Ok(true);
-    let mut send = |bits: Vec<bool>| -> Result<bool, Error> {
-        let (message, labels) = receiver.extend(&wire::pack(&bits), bits.len())?;
-        outbox.send(wire::EXTENSION, &message.encode())?;
-        outbox.flush()?;
-        // A closed queue means that the evaluation has failed, and says why itself.
-        Ok(chunks.send(Chunk { labels, bits }).is_ok())
+    let mut send = |bits: Vec<bool>| {
+        let mut chunk = Chunk { labels: Vec::new(), bits };
+        extend(&mut receiver, outbox, &mut chunk).map_err(Stop::Failed)?;
+        chunks.send(chunk).map_err(|_| Stop::Unwanted)
     };
-    choices(plan, params, reveal, &mut |mut bits| {
-        while let Ok(true) = result {
+    let mut pending = Zeroizing::new(Vec::with_capacity(CHUNK));
+    let walked = choices(plan, params, reveal, &mut |mut bits| {
+        while !bits.is_empty() {
             let (now, later) = bits.split_at(bits.len().min(CHUNK - pending.len()));
             pending.extend_from_slice(now);
             bits = later;
-            if pending.len() < CHUNK {
-                break;
+            if pending.len() == CHUNK {
+                send(std::mem::replace(&mut pending, Vec::with_capacity(CHUNK)))?;
             }
-            result = send(std::mem::replace(&mut pending, Vec::with_capacity(CHUNK)));
         }
-        matches!(result, Ok(true))
+        Ok(())
     });
-    if matches!(result, Ok(true)) && !pending.is_empty() {
-        result = send(std::mem::take(&mut pending));
+    let rest = std::mem::take(&mut *pending);
+    match walked.and_then(|()| if rest.is_empty() { Ok(()) } else { send(rest) }) {
+        Ok(()) | Err(Stop::Unwanted) => Ok(()),
+        Err(Stop::Failed(error)) => Err(error),
     }
-    pending.zeroize();
-    result.map(|_| ())
+}
+
+/// Runs the transfers of a chunk's bits.
+fn extend(receiver: &mut Receiver, outbox: &mut Outbox, chunk: &mut Chunk) -> Result<(), Error> {
+    let packed = Zeroizing::new(wire::pack(&chunk.bits));
+    let (message, labels) = receiver.extend(&packed, chunk.bits.len())?;
+    chunk.labels = labels;
+    outbox.send(wire::EXTENSION, &message.encode())?;
+    outbox.flush()
 }
 
 /// Evaluates the network; returns the colours of its outputs.
@@ -116,16 +135,16 @@ fn evaluate(
     reveal: Reveal,
     (inbox, meter): (&mut Inbox, &Meter),
     queue: Queue<Chunk>,
-    table_bytes: u64,
 ) -> Result<Vec<OutputWord>, Error> {
     let start = Start::receive(inbox)?;
-    let mut gates = Evaluator::new(start.hash, TableReader::new(inbox, table_bytes));
+    let mut gates = Evaluator::new(start.hash, TableReader::new(inbox));
     let mut active = ActiveLabels::new(start.input);
     let words = inputs::words(plan, |_, _, lanes| gates.input(&mut active, lanes));
     // A closed queue means that the feeding thread has failed; its error is the one that is told.
     let closed = || Error::Refused("the weights' transfers ended early".into());
     let mut weights = Transfers { reader: Reader::new(|| queue.recv().map_err(|_| closed())) };
     let outputs = walk(&mut gates, plan, words, &mut weights, reveal, &mut Watch(meter))?;
+    gates.source().finish()?;
     Ok(outputs.iter().map(|word| OutputWord::of(word, |wire| gates.colours(wire))).collect())
 }
 

@@ -4,7 +4,11 @@ use garble::gadgets::{self, Pending};
 use garble::gates::Gates;
 use garble::word::Word;
 
-use super::tiles::pairwise;
+use super::linear::inverse;
+use super::tiles::{blocks, pairwise};
+
+/// Lanes gathered at a time by [`sum_inputs`]: they bound the memory of a sum of many terms.
+const LANES: usize = 1 << 18;
 
 /// Something with lanes that can be moved and added.
 pub trait Summand<G: Gates>: Sized {
@@ -74,4 +78,58 @@ pub fn sum_lanes<G: Gates, S: Summand<G>>(
         };
     }
     Ok((partial, left.into_iter().map(|output| output as usize).collect()))
+}
+
+/// For each of `count` outputs the sum of the lanes `input(output, term)` of a word over all terms, those without a lane left
+/// out; zero where there is none.
+///
+/// # Errors
+/// When the stream of tables fails.
+pub fn sum_inputs<G: Gates>(
+    gates: &mut G,
+    x: &Word<G::Wires>,
+    count: usize,
+    terms: usize,
+    input: impl Fn(usize, usize) -> Option<usize>,
+) -> Result<Word<G::Wires>, G::Error> {
+    let widest = x.width() + terms.max(1).next_power_of_two().trailing_zeros() as usize;
+    let mut total: Option<Word<G::Wires>> = None;
+    for terms in blocks(terms, LANES / count.max(1)) {
+        let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+        for term in terms {
+            for output in 0..count {
+                if let Some(input) = input(output, term) {
+                    inputs.push(input as u32);
+                    outputs.push(output as u32);
+                }
+            }
+        }
+        if inputs.is_empty() {
+            continue;
+        }
+        let lanes = gadgets::gather(gates, x, &inputs);
+        let (sums, places) = sum_lanes(gates, lanes, outputs, count)?;
+        let sums = spread(gates, &sums, &places, count);
+        total = Some(match total {
+            None => sums,
+            Some(total) => {
+                let sum = gadgets::add_signed(gates, &total, &sums)?;
+                gadgets::resize(&sum, sum.width().min(widest))
+            }
+        });
+    }
+    Ok(total.unwrap_or_else(|| gadgets::public(0, 1, count)))
+}
+
+/// Puts lane i at `places[i]`, and zero at the places below `count` that no lane has.
+fn spread<G: Gates>(gates: &mut G, x: &Word<G::Wires>, places: &[usize], count: usize) -> Word<G::Wires> {
+    if places.len() == count {
+        return gadgets::gather(gates, x, &inverse(places));
+    }
+    let all = gadgets::concat(gates, &[x, &gadgets::public(0, 1, 1)]);
+    let mut source = vec![places.len() as u32; count];
+    for (lane, place) in places.iter().enumerate() {
+        source[*place] = lane as u32;
+    }
+    gadgets::gather(gates, &all, &source)
 }

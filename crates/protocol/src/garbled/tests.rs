@@ -9,6 +9,10 @@ use model::fixed::{
 };
 use model::reference;
 
+mod hostile;
+mod limits;
+mod odd;
+
 use super::{client, price, server};
 use crate::Reveal;
 use crate::error::Error;
@@ -264,34 +268,4 @@ fn inputs_out_of_shape_or_range_are_refused() {
     let mut large = input.clone();
     large[0][3] = 256;
     refused(&large);
-}
-
-#[test]
-fn a_peer_that_vanishes_at_any_message_leaves_an_error() {
-    let (graph, params, _) = network(1);
-    for frames in 0..3 {
-        let (mut near, far) = Session::pair();
-        let error = thread::scope(|scope| {
-            let seed = Seed::from_bytes([9; 32]);
-            let (graph, params) = (&graph, &params);
-            let serving = scope.spawn(move || {
-                let mut far = far;
-                server::predict(graph, params, Reveal::Scores, &mut far, &seed)
-            });
-            if frames > 0 {
-                // A well-formed request, then silence or nonsense.
-                let (_, request) =
-                    ot::softspoken::SenderSetup::new(kernel::block::Block(1), &Seed::from_bytes([1; 32]));
-                near.outbox.send(super::wire::REQUEST, &request.encode()).expect("sent");
-                near.outbox.flush().expect("sent");
-            }
-            if frames > 1 {
-                near.outbox.send(super::wire::TABLES, &[0; 100]).expect("sent");
-                near.outbox.flush().expect("sent");
-            }
-            drop(near);
-            serving.join().expect("no panic").expect_err("an error")
-        });
-        assert!(!error.to_string().is_empty());
-    }
 }

@@ -1,6 +1,7 @@
 //! Labels of the server's weights: correlated transfers in chunks, cut to the pieces that the circuit asks for.
 
 use kernel::block::Block;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::error::Error;
 
@@ -13,8 +14,8 @@ pub fn chunks(total: u64) -> impl Iterator<Item = usize> {
         .map(move |chunk| (total - chunk * CHUNK as u64).min(CHUNK as u64) as usize)
 }
 
-/// A chunk of labels, and the evaluator's bits where it is the evaluator that holds it.
-#[derive(Default)]
+/// A chunk of labels, and the evaluator's bits where it is the evaluator that holds it. Erased on drop.
+#[derive(Default, Zeroize, ZeroizeOnDrop)]
 pub struct Chunk {
     /// Labels.
     pub labels: Vec<Block>,
@@ -33,6 +34,11 @@ impl<F: FnMut() -> Result<Chunk, Error>> Reader<F> {
     /// A reader that asks `next` for chunks.
     pub fn new(next: F) -> Self {
         Self { next, chunk: Chunk::default(), position: 0 }
+    }
+
+    /// Whether the next `count` labels must be waited for.
+    pub fn lacks(&self, count: usize) -> bool {
+        self.chunk.labels.len() - self.position < count
     }
 
     /// The next `count` labels with their bits.
@@ -80,6 +86,7 @@ mod tests {
             Ok(Chunk { bits: vec![true; labels.len()], labels })
         });
         for (count, first) in [(2, 0), (5, 2), (1, 7)] {
+            assert_eq!(reader.lacks(count), first < 7);
             let taken = reader.take(count).unwrap();
             assert_eq!(taken.bits.len(), count);
             assert!(taken.labels.iter().zip(first..).all(|(label, expected)| label.0 == expected));

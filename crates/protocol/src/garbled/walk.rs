@@ -34,24 +34,22 @@ pub fn walk<G: Gates, W: Weights<G>>(
     reveal: Reveal,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Word<G::Wires>>, G::Error> {
-    let mut inputs = inputs.into_iter();
-    let mut tensors: Vec<Option<Word<G::Wires>>> = Vec::with_capacity(plan.nodes.len());
+    let mut tensors: Vec<Option<Word<G::Wires>>> = vec![None; plan.nodes.len()];
+    // The graph's inputs need not stand in the order of its nodes.
+    for (node, word) in plan.inputs.iter().zip(inputs) {
+        tensors[*node] = Some(word);
+    }
     let last_use = last_uses(plan);
     for (index, node) in plan.nodes.iter().enumerate() {
         observer.node(index, node);
-        let result = match node.op {
-            Op::Input => inputs.next().unwrap_or_default(),
-            _ => {
-                let operands: Vec<Word<G::Wires>> =
-                    node.inputs.iter().map(|input| tensors[*input].clone().unwrap_or_default()).collect();
-                compute(gates, plan, node, &operands, weights)?
-            }
-        };
-        tensors.push(Some(result));
-        for input in &node.inputs {
-            if last_use[*input] == index {
-                tensors[*input] = None;
-            }
+        if !matches!(node.op, Op::Input) {
+            let operands: Vec<Word<G::Wires>> =
+                node.inputs.iter().map(|input| tensors[*input].clone().unwrap_or_default()).collect();
+            tensors[index] = Some(compute(gates, plan, node, &operands, weights)?);
+        }
+        // The node itself is among them if nothing reads it.
+        for dead in node.inputs.iter().chain([&index]).filter(|node| last_use[**node] == index) {
+            tensors[*dead] = None;
         }
     }
     let outputs = plan.outputs.iter().map(|output| tensors[output.node].clone().unwrap_or_default());
@@ -64,8 +62,8 @@ pub fn walk<G: Gates, W: Weights<G>>(
     }
 }
 
-/// For each node the last one that reads it; outputs are never dropped.
-fn last_uses(plan: &FixedGraph) -> Vec<NodeId> {
+/// For each node the last one that reads it, itself if there is none; outputs are never dropped.
+pub fn last_uses(plan: &FixedGraph) -> Vec<NodeId> {
     let mut last: Vec<NodeId> = (0..plan.nodes.len()).collect();
     for (index, node) in plan.nodes.iter().enumerate() {
         for input in &node.inputs {

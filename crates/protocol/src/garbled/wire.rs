@@ -37,7 +37,8 @@ impl From<ot::Error> for Error {
 /// Payload of a full frame of tables: large enough that a frame's cost vanishes.
 const FRAME: usize = 256 << 10;
 
-/// Sends tables in frames of [`FRAME`] bytes; the last one is shorter.
+/// Sends tables in frames of [`FRAME`] bytes, or shorter ones where this side must wait for the peer: what it waits for may
+/// need the tables so far.
 pub struct TableWriter<'a> {
     outbox: &'a mut Outbox,
     buffer: Vec<u8>,
@@ -83,30 +84,36 @@ impl TableSink for TableWriter<'_> {
     }
 }
 
-/// Receives the frames that a [`TableWriter`] sends; the plan tells how many bytes come in all.
+/// Receives the frames that a [`TableWriter`] sends.
 pub struct TableReader<'a> {
     inbox: &'a mut Inbox,
-    buffer: Vec<u8>,
+    /// The last frame is `frame[position..end]`.
+    frame: Vec<u8>,
     position: usize,
-    left: u64,
+    end: usize,
 }
 
 impl<'a> TableReader<'a> {
-    /// A reader of `total` bytes.
-    pub fn new(inbox: &'a mut Inbox, total: u64) -> Self {
-        Self { inbox, buffer: Vec::new(), position: 0, left: total }
+    /// A reader before the first frame.
+    pub fn new(inbox: &'a mut Inbox) -> Self {
+        Self { inbox, frame: vec![0; FRAME], position: 0, end: 0 }
+    }
+
+    /// Ends the stream.
+    ///
+    /// # Errors
+    /// When the peer has sent more than the circuit wanted.
+    pub fn finish(&self) -> Result<(), Error> {
+        match self.end - self.position {
+            0 => Ok(()),
+            spare => Err(Error::malformed("garbled tables", format!("{spare} bytes too many"))),
+        }
     }
 
     fn receive(&mut self) -> Result<(), Error> {
-        let length = self.left.min(FRAME as u64) as usize;
-        if length == 0 {
-            return Err(Error::malformed("garbled tables", "the circuit wants more than the plan's count"));
-        }
-        self.buffer.resize(length, 0);
-        self.inbox.recv_into(TABLES, &mut self.buffer)?;
         self.position = 0;
-        self.left -= length as u64;
-        Ok(())
+        self.end = self.inbox.recv_up_to(TABLES, &mut self.frame)?;
+        if self.end == 0 { Err(Error::malformed("garbled tables", "an empty frame")) } else { Ok(()) }
     }
 }
 
@@ -115,13 +122,13 @@ impl TableSource for TableReader<'_> {
 
     fn read(&mut self, mut tables: &mut [u8]) -> Result<(), Error> {
         while !tables.is_empty() {
-            if self.position == self.buffer.len() {
+            if self.position == self.end {
                 self.receive()?;
             }
-            let count = tables.len().min(self.buffer.len() - self.position);
-            let (now, later) = tables.split_at_mut(count);
-            now.copy_from_slice(&self.buffer[self.position..self.position + count]);
-            self.position += count;
+            let ready = &self.frame[self.position..self.end];
+            let (now, later) = tables.split_at_mut(tables.len().min(ready.len()));
+            now.copy_from_slice(&ready[..now.len()]);
+            self.position += now.len();
             tables = later;
         }
         Ok(())

@@ -95,6 +95,19 @@ impl Inbox {
         Ok(())
     }
 
+    /// Reads the payload of the frame that is due, which is at most as long as `buffer`, in place; gives its length.
+    ///
+    /// # Errors
+    /// As [`Inbox::recv`].
+    pub fn recv_up_to(&mut self, tag: Tag, buffer: &mut [u8]) -> Result<usize, Error> {
+        let (header, due) = self.header()?;
+        self.judge(header, &[(tag, Length::AtMost(buffer.len()))], due)?;
+        let length = header.length as usize;
+        self.fill(&mut buffer[..length], due)?;
+        self.account(header);
+        Ok(length)
+    }
+
     /// A frame where one of several kinds is due, with its tag and payload.
     ///
     /// # Errors

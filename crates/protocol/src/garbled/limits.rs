@@ -1,0 +1,179 @@
+//! What a plan may ask of the two parties. The bounds follow from its shapes alone and are checked before anything is
+//! computed or sent: a valid plan of a few hundred bytes can describe a computation of centuries.
+
+use model::fixed::{FixedGraph, Node, NumberFormat, Op, Window};
+
+use super::dots::Dots;
+use super::walk::last_uses;
+use crate::error::Error;
+use crate::handshake::Reveal;
+
+/// Most bytes of garbled tables: hours of computation.
+pub const MAX_TABLE_BYTES: u64 = 1 << 42;
+
+/// Most bytes of labels that are alive at one time.
+pub const MAX_LABEL_BYTES: u64 = 1 << 33;
+
+/// Bytes of a label, and of a row of a table.
+const BLOCK: u64 = 16;
+
+/// Whether this engine can run a plan, and at a sensible size. Cheap: a few operations a node.
+///
+/// # Errors
+/// [`Error::Refused`], with the reason.
+pub fn check(plan: &FixedGraph, reveal: Reveal) -> Result<(), Error> {
+    if plan.number != NumberFormat::Word16 {
+        return Err(Error::Refused(
+            "garbled circuits compute on saturating words; the plan is for another protocol".into(),
+        ));
+    }
+    let tables = ("garbled tables", table_bytes(plan), MAX_TABLE_BYTES);
+    let labels = ("memory for labels", label_bytes(plan, reveal), MAX_LABEL_BYTES);
+    for (what, needed, most) in [tables, labels] {
+        if needed > most {
+            return Err(Error::Refused(format!(
+                "as one garbled circuit this network needs about {} of {what}; at most {} are allowed: a smaller \
+                 network or another protocol is needed",
+                size(needed),
+                size(most)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// About how many bytes of garbled tables a plan takes.
+pub fn table_bytes(plan: &FixedGraph) -> u64 {
+    sum(plan.nodes.iter().map(|node| rows(plan, node))).saturating_mul(BLOCK)
+}
+
+/// About the most bytes of labels that are alive at one time.
+pub fn label_bytes(plan: &FixedGraph, reveal: Reveal) -> u64 {
+    peak(plan, reveal).saturating_mul(BLOCK)
+}
+
+fn size(bytes: u64) -> String {
+    if bytes == u64::MAX {
+        return "more than 10^19 bytes".into();
+    }
+    format!("{:.1} GB", bytes as f64 / 1e9)
+}
+
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
+}
+
+fn product(numbers: &[u64]) -> u64 {
+    numbers.iter().fold(1, |product, number| product.saturating_mul(*number))
+}
+
+fn elements(node: &Node) -> u64 {
+    node.shape.iter().product::<usize>() as u64
+}
+
+/// Labels of a node's tensor.
+fn labels(node: &Node) -> u64 {
+    product(&[elements(node), u64::from(node.format.bits)])
+}
+
+/// About how many rows of tables a node takes, from the gates that the gadgets state.
+fn rows(plan: &FixedGraph, node: &Node) -> u64 {
+    let operand = |index: usize| node.inputs.get(index).and_then(|input| plan.nodes.get(*input));
+    let Some(first) = operand(0) else { return 0 };
+    let (x, y) = (u64::from(first.format.bits), u64::from(node.format.bits));
+    let param = |id: &usize| plan.params.get(*id).map_or(0, |info| u64::from(info.bits));
+    // A product by a secret number of w bits, with its addition.
+    let by_known = |w: u64| 3 * (x + 1) * w / 2 + 2 * (x + w + 2);
+    // Half of a public number's digits, each an addition.
+    let by_public =
+        |factor: i64| (u64::from(64 - factor.unsigned_abs().leading_zeros()) / 2 + 1) * 2 * (x + 32);
+    let each = match &node.op {
+        Op::Conv { weight, .. } | Op::Dense { weight, .. } => {
+            let Some(dots) = Dots::of(plan, node) else { return 0 };
+            let (terms, positions) = (dots.terms as u64, dots.positions as u64);
+            let products = product(&[dots.rows as u64, terms, positions, by_known(param(weight))]);
+            let input_sums = product(&[dots.groups() as u64, terms, positions, 2 * (x + 8)]);
+            return products.saturating_add(input_sums).saturating_add(product(&[elements(first), 2 * x]));
+        }
+        Op::Affine { weight, bias, .. } => {
+            weight.as_ref().map_or(0, |w| by_known(param(w))) + 2 * (x + param(bias))
+        }
+        Op::PublicAffine { factor, .. } | Op::LeakyRelu { factor, .. } => by_public(*factor) + 2 * (x + y),
+        Op::PRelu { slope, .. } => by_known(param(slope)) + 2 * (x + y),
+        Op::Sum { terms, .. } => product(&[terms.len() as u64, 2 * (x + 8)]) + 2 * y,
+        Op::Product { .. } => {
+            2 * (x + 2) * operand(1).map_or(x, |other| u64::from(other.format.bits)) + 2 * y
+        }
+        Op::AveragePool { window, factor, .. } => {
+            let most = factor.iter().map(|factor| by_public(*factor)).max().unwrap_or(0);
+            product(&[taps(first, window), 2 * (x + 8)]).saturating_add(most)
+        }
+        Op::MaxPool { window } => product(&[taps(first, window), 4 * x]),
+        Op::Relu => 2 * x,
+        Op::Clamp { .. } => 8 * x,
+        Op::Sigmoid | Op::Tanh => 6 * (y + 5) * (y + 5),
+        Op::ArgMax { .. } => return product(&[elements(first), 4 * x]),
+        _ => 0,
+    };
+    product(&[elements(node), each])
+}
+
+/// The most elements of the input that a window sees.
+fn taps(input: &Node, window: &Window) -> u64 {
+    let mut plane = input.shape.iter().rev();
+    let [width, height] = [(); 2].map(|()| plane.next().copied().unwrap_or(1));
+    product(&[window.kernel[0].min(height) as u64, window.kernel[1].min(width) as u64])
+}
+
+/// In labels: the tensors that are still to be read, and what a node works with.
+fn peak(plan: &FixedGraph, reveal: Reveal) -> u64 {
+    let last = last_uses(plan);
+    let mut dying: Vec<Vec<usize>> = vec![Vec::new(); plan.nodes.len()];
+    for (node, last) in last.iter().enumerate() {
+        if let Some(dying) = dying.get_mut(*last) {
+            dying.push(node);
+        }
+    }
+    let (mut alive, mut most) = (0u64, 0u64);
+    for (index, node) in plan.nodes.iter().enumerate() {
+        alive = alive.saturating_add(labels(node));
+        most = most.max(alive.saturating_add(work(plan, node)));
+        for dead in &dying[index] {
+            alive = alive.saturating_sub(labels(&plan.nodes[*dead]));
+        }
+    }
+    let outputs = plan.outputs.iter().map(|output| &plan.nodes[output.node]);
+    let ends = match reveal {
+        Reveal::Scores => sum(outputs.map(labels)),
+        Reveal::Label => outputs.take(1).map(candidates).max().unwrap_or(0),
+    };
+    most.max(alive.saturating_add(ends))
+}
+
+/// Labels that a node works with beside its operands and its result.
+fn work(plan: &FixedGraph, node: &Node) -> u64 {
+    let inputs = || node.inputs.iter().map(|input| &plan.nodes[*input]);
+    let own = match &node.op {
+        // Three times the inputs, the sums of inputs, and a block of rows of accumulators.
+        Op::Conv { .. } | Op::Dense { .. } => {
+            let Some(dots) = Dots::of(plan, node) else { return 0 };
+            let columns = dots.positions as u64;
+            let accumulators = product(&[columns.max(64), 64]);
+            sum(inputs().map(|input| 2 * (labels(input) + 2 * elements(input))))
+                .saturating_add(product(&[dots.groups() as u64, columns, 64]))
+                .saturating_add(accumulators)
+        }
+        Op::ArgMax { .. } => sum(inputs().map(candidates)),
+        // Operands joined, and an index of places for each element.
+        op if op.movement().is_some() => sum(inputs().map(|input| labels(input) + 4 * elements(input))),
+        _ => 0,
+    };
+    // A result is first made in parts.
+    own.saturating_add(2 * labels(node)).saturating_add(4 * elements(node))
+}
+
+/// Labels of a tensor cut into single elements, each wire in a buffer of its own.
+fn candidates(node: &Node) -> u64 {
+    const SMALLEST_BUFFER: u64 = 24;
+    labels(node).saturating_mul(SMALLEST_BUFFER)
+}

@@ -1,0 +1,104 @@
+//! Peers that leave, or say what they should not.
+
+use super::*;
+use crate::garbled::wire::{self, TableReader};
+use garble::evaluator::TableSource;
+
+#[test]
+fn a_peer_that_vanishes_at_any_message_leaves_an_error() {
+    let (graph, params, _) = network(1);
+    for frames in 0..3 {
+        let (mut near, far) = Session::pair();
+        let error = thread::scope(|scope| {
+            let seed = Seed::from_bytes([9; 32]);
+            let (graph, params) = (&graph, &params);
+            let serving = scope.spawn(move || {
+                let mut far = far;
+                server::predict(graph, params, Reveal::Scores, &mut far, &seed)
+            });
+            if frames > 0 {
+                // A well-formed request, then silence or nonsense.
+                let (_, request) =
+                    ot::softspoken::SenderSetup::new(kernel::block::Block(1), &Seed::from_bytes([1; 32]));
+                near.outbox.send(wire::REQUEST, &request.encode()).expect("sent");
+                near.outbox.flush().expect("sent");
+            }
+            if frames > 1 {
+                near.outbox.send(wire::TABLES, &[0; 100]).expect("sent");
+                near.outbox.flush().expect("sent");
+            }
+            drop(near);
+            serving.join().expect("no panic").expect_err("an error")
+        });
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+/// What the server makes of a client that says `words` after a well-formed request.
+fn served(words: impl FnOnce(&mut Session)) -> Error {
+    let (graph, params, _) = network(1);
+    let (mut near, mut far) = Session::pair();
+    thread::scope(|scope| {
+        let serving = scope.spawn(move || {
+            server::predict(&graph, &params, Reveal::Scores, &mut far, &Seed::from_bytes([9; 32]))
+        });
+        let (_, request) =
+            ot::softspoken::SenderSetup::new(kernel::block::Block(1), &Seed::from_bytes([1; 32]));
+        near.outbox.send(wire::REQUEST, &request.encode()).expect("sent");
+        near.outbox.flush().expect("sent");
+        near.inbox.recv(wire::REPLY, crate::frame::Length::AtMost(1 << 20)).expect("the reply");
+        words(&mut near);
+        // From here on the server cannot send its transfers either: that must not hide the reason.
+        drop(near);
+        serving.join().expect("no panic").expect_err("an error")
+    })
+}
+
+#[test]
+fn a_client_that_gives_up_is_heard() {
+    let error = served(|session| session.give_up("no more memory"));
+    assert!(matches!(&error, Error::Peer(reason) if reason == "no more memory"), "{error}");
+}
+
+#[test]
+fn an_empty_frame_of_tables_is_refused() {
+    let error = served(|session| {
+        session.outbox.send(wire::START, &[0; 32]).expect("sent");
+        session.outbox.send(wire::TABLES, &[]).expect("sent");
+        session.outbox.flush().expect("sent");
+    });
+    assert!(matches!(error, Error::Malformed { .. }), "{error}");
+}
+
+#[test]
+fn another_width_of_transfers_is_refused() {
+    let (graph, params, _) = network(1);
+    let (mut near, mut far) = Session::pair();
+    let width = ot::softspoken::Width::new(8).expect("a width");
+    let (_, request) = ot::softspoken::SenderSetup::with(
+        ot::base::Suite::Ristretto255,
+        width,
+        kernel::block::Block(1),
+        &Seed::from_bytes([1; 32]),
+    );
+    near.outbox.send(wire::REQUEST, &request.encode()).expect("sent");
+    near.outbox.flush().expect("sent");
+    let error = server::predict(&graph, &params, Reveal::Scores, &mut far, &Seed::from_bytes([9; 32]));
+    assert!(matches!(error, Err(Error::Malformed { .. })));
+}
+
+#[test]
+fn tables_in_any_frames_are_one_stream_and_spare_bytes_are_noticed() {
+    let (mut near, mut far) = Session::pair();
+    for length in [16, 1, 40, 7] {
+        near.outbox.send(wire::TABLES, &vec![length; usize::from(length)]).expect("sent");
+    }
+    near.outbox.flush().expect("sent");
+    let mut reader = TableReader::new(&mut far.inbox);
+    let mut tables = [0; 48];
+    reader.read(&mut tables).expect("tables");
+    assert_eq!((tables[15], tables[16], tables[17], tables[47]), (16, 1, 40, 40));
+    assert!(reader.finish().is_err());
+    reader.read(&mut tables[..16]).expect("tables");
+    reader.finish().expect("all was read");
+}
