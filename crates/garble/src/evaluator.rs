@@ -58,6 +58,7 @@ impl<S: TableSource> Evaluator<S> {
     /// A wire whose bits the evaluator knows, from its outputs `q ^ bit * offset` of correlated OTs and the bits; see
     /// [`crate::garbler::Garbler::known`].
     pub fn known(&self, t: &[Block], bits: &[bool]) -> Labels {
+        debug_assert_eq!(t.len(), bits.len());
         let mut out = self.pool.take(t.len());
         for (out, (t, bit)) in out.iter_mut().zip(t.iter().zip(bits)) {
             *out = Block(t.0 & !1 | u128::from(*bit));
@@ -76,6 +77,33 @@ impl<S: TableSource> Evaluator<S> {
     }
 }
 
+/// [`HalfGates::evaluate_and`] or [`HalfGates::evaluate_known`].
+type EvaluateSlices = fn(&HalfGates, u64, &[Block], &[Block], &[Block], &mut [Block]);
+
+impl<S: TableSource> Evaluator<S> {
+    /// Evaluates gates that take so many tweaks and rows each, piece by piece.
+    fn evaluate(
+        &mut self,
+        a: &Labels,
+        b: &Labels,
+        (tweaks, rows): (u64, usize),
+        evaluate: EvaluateSlices,
+    ) -> Result<Labels, S::Error> {
+        let (a, b) = (a.blocks(), b.blocks());
+        debug_assert_eq!(a.len(), b.len());
+        let mut tweak = self.tweaks.reserve(a.len(), tweaks)?;
+        let mut out = self.pool.take(a.len());
+        let operands = a.chunks(GATES_PER_CALL).zip(b.chunks(GATES_PER_CALL));
+        for ((a, b), out) in operands.zip(out.chunks_mut(GATES_PER_CALL)) {
+            let rows = &mut self.rows[..rows * out.len()];
+            self.source.read(as_bytes_mut(rows))?;
+            evaluate(&self.hash, tweak, a, b, rows, out);
+            tweak = tweak.wrapping_add(tweaks * GATES_PER_CALL as u64);
+        }
+        Ok(out.freeze())
+    }
+}
+
 impl<S: TableSource> Gates for Evaluator<S> {
     type Wires = Labels;
     type Known = Labels;
@@ -86,31 +114,11 @@ impl<S: TableSource> Gates for Evaluator<S> {
     }
 
     fn and(&mut self, a: &Labels, b: &Labels) -> Result<Labels, S::Error> {
-        let (a, b) = (a.blocks(), b.blocks());
-        let mut tweak = self.tweaks.reserve(a.len(), TWEAKS_PER_AND)?;
-        let mut out = self.pool.take(a.len());
-        let operands = a.chunks(GATES_PER_CALL).zip(b.chunks(GATES_PER_CALL));
-        for ((a, b), out) in operands.zip(out.chunks_mut(GATES_PER_CALL)) {
-            let rows = &mut self.rows[..ROWS_PER_AND * out.len()];
-            self.source.read(as_bytes_mut(rows))?;
-            self.hash.evaluate_and(tweak, a, b, rows, out);
-            tweak = tweak.wrapping_add(TWEAKS_PER_AND * GATES_PER_CALL as u64);
-        }
-        Ok(out.freeze())
+        self.evaluate(a, b, (TWEAKS_PER_AND, ROWS_PER_AND), HalfGates::evaluate_and)
     }
 
     fn and_known(&mut self, a: &Labels, b: &Labels) -> Result<Labels, S::Error> {
-        let (a, b) = (a.blocks(), b.blocks());
-        let mut tweak = self.tweaks.reserve(a.len(), TWEAKS_PER_KNOWN_AND)?;
-        let mut out = self.pool.take(a.len());
-        let operands = a.chunks(GATES_PER_CALL).zip(b.chunks(GATES_PER_CALL));
-        for ((a, b), out) in operands.zip(out.chunks_mut(GATES_PER_CALL)) {
-            let rows = &mut self.rows[..ROWS_PER_KNOWN_AND * out.len()];
-            self.source.read(as_bytes_mut(rows))?;
-            self.hash.evaluate_known(tweak, a, b, rows, out);
-            tweak = tweak.wrapping_add(TWEAKS_PER_KNOWN_AND * GATES_PER_CALL as u64);
-        }
-        Ok(out.freeze())
+        self.evaluate(a, b, (TWEAKS_PER_KNOWN_AND, ROWS_PER_KNOWN_AND), HalfGates::evaluate_known)
     }
 
     fn xor(&mut self, a: &Labels, b: &Labels) -> Labels {

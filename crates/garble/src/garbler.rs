@@ -88,6 +88,33 @@ impl<S: TableSink> Garbler<S> {
     }
 }
 
+/// [`HalfGates::garble_and`] or [`HalfGates::garble_known`].
+type GarbleSlices = fn(&HalfGates, Block, u64, &[Block], &[Block], &mut [Block], &mut [Block]);
+
+impl<S: TableSink> Garbler<S> {
+    /// Garbles gates that take so many tweaks and rows each, piece by piece.
+    fn garble(
+        &mut self,
+        a: &Labels,
+        b: &Labels,
+        (tweaks, rows): (u64, usize),
+        garble: GarbleSlices,
+    ) -> Result<Labels, S::Error> {
+        let (a, b) = (a.blocks(), b.blocks());
+        debug_assert_eq!(a.len(), b.len());
+        let mut tweak = self.tweaks.reserve(a.len(), tweaks)?;
+        let mut out = self.pool.take(a.len());
+        let operands = a.chunks(GATES_PER_CALL).zip(b.chunks(GATES_PER_CALL));
+        for ((a, b), out) in operands.zip(out.chunks_mut(GATES_PER_CALL)) {
+            let rows = &mut self.rows[..rows * out.len()];
+            garble(&self.hash, self.offset, tweak, a, b, out, rows);
+            self.sink.write(as_bytes(rows))?;
+            tweak = tweak.wrapping_add(tweaks * GATES_PER_CALL as u64);
+        }
+        Ok(out.freeze())
+    }
+}
+
 impl<S> Drop for Garbler<S> {
     fn drop(&mut self) {
         self.offset.zeroize();
@@ -104,31 +131,11 @@ impl<S: TableSink> Gates for Garbler<S> {
     }
 
     fn and(&mut self, a: &Labels, b: &Labels) -> Result<Labels, S::Error> {
-        let (a, b) = (a.blocks(), b.blocks());
-        let mut tweak = self.tweaks.reserve(a.len(), TWEAKS_PER_AND)?;
-        let mut out = self.pool.take(a.len());
-        let operands = a.chunks(GATES_PER_CALL).zip(b.chunks(GATES_PER_CALL));
-        for ((a, b), out) in operands.zip(out.chunks_mut(GATES_PER_CALL)) {
-            let rows = &mut self.rows[..ROWS_PER_AND * out.len()];
-            self.hash.garble_and(self.offset, tweak, a, b, out, rows);
-            self.sink.write(as_bytes(rows))?;
-            tweak = tweak.wrapping_add(TWEAKS_PER_AND * GATES_PER_CALL as u64);
-        }
-        Ok(out.freeze())
+        self.garble(a, b, (TWEAKS_PER_AND, ROWS_PER_AND), HalfGates::garble_and)
     }
 
     fn and_known(&mut self, a: &Labels, b: &Labels) -> Result<Labels, S::Error> {
-        let (a, b) = (a.blocks(), b.blocks());
-        let mut tweak = self.tweaks.reserve(a.len(), TWEAKS_PER_KNOWN_AND)?;
-        let mut out = self.pool.take(a.len());
-        let operands = a.chunks(GATES_PER_CALL).zip(b.chunks(GATES_PER_CALL));
-        for ((a, b), out) in operands.zip(out.chunks_mut(GATES_PER_CALL)) {
-            let rows = &mut self.rows[..ROWS_PER_KNOWN_AND * out.len()];
-            self.hash.garble_known(self.offset, tweak, a, b, out, rows);
-            self.sink.write(as_bytes(rows))?;
-            tweak = tweak.wrapping_add(TWEAKS_PER_KNOWN_AND * GATES_PER_CALL as u64);
-        }
-        Ok(out.freeze())
+        self.garble(a, b, (TWEAKS_PER_KNOWN_AND, ROWS_PER_KNOWN_AND), HalfGates::garble_known)
     }
 
     fn xor(&mut self, a: &Labels, b: &Labels) -> Labels {

@@ -45,23 +45,20 @@ pub(super) fn grow(pads: &[[Block; 2]]) -> (Zeroizing<Vec<Block>>, Vec<Correctio
     (nodes, corrections)
 }
 
-/// Recovers the tree punctured at `alpha`, whose bits are the choice bits of `pads`, the top bit first. Place `y` of the
+/// Recovers the tree punctured at `alpha`, whose bits (0 or 1 each) are the choice bits of `pads`, the top bit first. Place `y` of the
 /// result is leaf `y ^ alpha`, and place 0 is zero. There must be one correction fewer than pads.
-pub(super) fn puncture(
-    alpha: &[Choice],
-    pads: &[Block],
-    corrections: &[Correction],
-) -> Zeroizing<Vec<Block>> {
+pub(super) fn puncture(alpha: &[u8], pads: &[Block], corrections: &[Correction]) -> Zeroizing<Vec<Block>> {
     debug_assert!(alpha.len() == pads.len() && corrections.len() + 1 == pads.len());
     let Some((sibling, deeper)) = pads.split_first() else { return Zeroizing::new(vec![]) };
     let mut nodes = Zeroizing::new(vec![Block::ZERO, *sibling]);
     for ((bit, pad), correction) in alpha[1..].iter().zip(deeper).zip(corrections) {
+        let bit = Choice::from(*bit);
         let mut next = Zeroizing::new(vec![Block::ZERO; 2 * nodes.len()]);
         // The sum of the children on the side away from alpha, less those that are known, is the sibling.
-        let mut sibling = Block::conditional_select(&correction[0], &correction[1], *bit) ^ *pad;
+        let mut sibling = Block::conditional_select(&correction[0], &correction[1], bit) ^ *pad;
         for (node, places) in nodes.iter().zip(next.as_chunks_mut::<2>().0).skip(1) {
             let [mut left, mut right] = children(*node);
-            Block::conditional_swap(&mut left, &mut right, *bit);
+            Block::conditional_swap(&mut left, &mut right, bit);
             *places = [left, right];
             sibling ^= right;
         }
@@ -86,7 +83,7 @@ mod tests {
                 let bits: Vec<bool> = (0..depth).rev().map(|i| alpha >> i & 1 == 1).collect();
                 let chosen: Vec<Block> =
                     pads.iter().zip(&bits).map(|(pair, bit)| pair[usize::from(*bit)]).collect();
-                let choices: Vec<Choice> = bits.iter().map(|bit| Choice::from(u8::from(*bit))).collect();
+                let choices: Vec<u8> = bits.iter().map(|bit| u8::from(*bit)).collect();
                 let punctured = puncture(&choices, &chosen, &corrections);
                 assert_eq!(punctured.len(), leaves.len());
                 assert!(punctured[0] == Block::ZERO);

@@ -3,7 +3,6 @@
 use kernel::aes::Aes128;
 use kernel::block::Block;
 use kernel::seed::Seed;
-use subtle::Choice;
 use zeroize::Zeroizing;
 
 use super::extend::{Receiver, Sender};
@@ -139,8 +138,8 @@ impl SenderSetup {
         let mut keys = Vec::with_capacity(self.width.groups() << self.width.bits());
         for range in self.width.ranges() {
             // The top bit of a leaf's number is decided first.
-            let alpha: Vec<Choice> =
-                range.clone().rev().map(|bit| Choice::from((self.delta.0 >> bit & 1) as u8)).collect();
+            let alpha = range.clone().rev().map(|bit| (self.delta.0 >> bit & 1) as u8);
+            let alpha = Zeroizing::new(alpha.collect::<Vec<_>>());
             let path = Zeroizing::new(range.clone().rev().map(|bit| pads[bit]).collect::<Vec<_>>());
             let (mine, rest) = corrections.split_at(range.len() - 1);
             corrections = rest;
