@@ -35,10 +35,6 @@ impl Gates for Clear {
     type Known = ClearWires;
     type Error = Infallible;
 
-    fn lanes(&self, wires: &ClearWires) -> usize {
-        wires.0.len()
-    }
-
     fn and(&mut self, a: &ClearWires, b: &ClearWires) -> Result<ClearWires, Infallible> {
         Ok(pairwise(a, b, |a, b| a & b))
     }

@@ -70,10 +70,6 @@ impl<E> Gates for Counter<E> {
     type Known = CountedWires;
     type Error = E;
 
-    fn lanes(&self, wires: &CountedWires) -> usize {
-        wires.0
-    }
-
     fn and(&mut self, a: &CountedWires, b: &CountedWires) -> Result<CountedWires, E> {
         debug_assert_eq!(a, b);
         self.counts.ands = self.counts.ands.saturating_add(a.0 as u64);

@@ -109,10 +109,6 @@ impl<S: TableSource> Gates for Evaluator<S> {
     type Known = Labels;
     type Error = S::Error;
 
-    fn lanes(&self, wires: &Labels) -> usize {
-        wires.blocks().len()
-    }
-
     fn and(&mut self, a: &Labels, b: &Labels) -> Result<Labels, S::Error> {
         self.evaluate(a, b, (TWEAKS_PER_AND, ROWS_PER_AND), HalfGates::evaluate_and)
     }

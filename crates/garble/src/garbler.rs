@@ -126,10 +126,6 @@ impl<S: TableSink> Gates for Garbler<S> {
     type Known = Labels;
     type Error = S::Error;
 
-    fn lanes(&self, wires: &Labels) -> usize {
-        wires.blocks().len()
-    }
-
     fn and(&mut self, a: &Labels, b: &Labels) -> Result<Labels, S::Error> {
         self.garble(a, b, (TWEAKS_PER_AND, ROWS_PER_AND), HalfGates::garble_and)
     }

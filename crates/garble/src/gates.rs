@@ -13,9 +13,6 @@ pub trait Gates {
     /// What reading or writing garbled tables may fail with.
     type Error;
 
-    /// Number of instances.
-    fn lanes(&self, wires: &Self::Wires) -> usize;
-
     /// `a & b`, 32 bytes an instance. Both operands have the same number of lanes.
     ///
     /// # Errors

@@ -61,11 +61,6 @@ impl<W: Clone> Multiples<W> {
         Ok(Self { one: x.clone(), three: add_wrapping(g, x, &shift_left(x, 1), width)? })
     }
 
-    /// The number.
-    pub fn number(&self) -> &Word<W> {
-        &self.one
-    }
-
     /// The multiples whose instance i is instance `lanes[i]` of these. Free.
     pub fn gather<G: Gates<Wires = W>>(&self, g: &G, lanes: &[u32]) -> Self {
         Self { one: super::gather(g, &self.one, lanes), three: super::gather(g, &self.three, lanes) }
