@@ -5,9 +5,9 @@
 
 pub mod aes;
 pub mod block;
+pub mod half_gates;
 pub mod modular;
 pub mod ntt;
-pub mod half_gates;
 pub mod prg;
 pub mod prg_fold;
 pub mod seed;

@@ -122,12 +122,16 @@ impl Identity {
     }
 
     /// Reads certificates and key; each comes with the file to name in an error.
-    fn parse((certificates, chain): (&Path, &[u8]), (key, key_pem): (&Path, &[u8])) -> Result<Self, IdentityError> {
+    fn parse(
+        (certificates, chain): (&Path, &[u8]),
+        (key, key_pem): (&Path, &[u8]),
+    ) -> Result<Self, IdentityError> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
         let chain = chain.map_err(|e| fail(certificates, format!("no readable certificate: {e}")))?;
         let key_der = PrivateKeyDer::from_pem_slice(key_pem)
             .map_err(|e| fail(key, format!("no readable private key: {e}")))?;
-        let first = chain.first().ok_or_else(|| fail(certificates, "there is no certificate in it".into()))?;
+        let first =
+            chain.first().ok_or_else(|| fail(certificates, "there is no certificate in it".into()))?;
         let fingerprint = Fingerprint::of(first);
         Ok(Self { certificates: chain, key: key_der, fingerprint })
     }

@@ -1,0 +1,124 @@
+//! One suite of models for every preset: `tests/matrix.toml` says what runs whole, what as a small twin, and what is refused;
+//! whatever runs gives the integer reference's numbers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use kernel::seed::Seed;
+use model::fixed::{FixedGraph, Params};
+use model::quantise::{Options, quantise};
+use model::ranges::Ranges;
+use model::{Side, onnx, reference};
+use protocol::{Reveal, Session, garbled};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Matrix {
+    entry: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    preset: String,
+    model: PathBuf,
+    run: Run,
+    /// For a small twin, the network that it stands for.
+    of: Option<String>,
+    /// For a refusal, words of it.
+    says: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Run {
+    Full,
+    /// Whole, but only among the ignored tests.
+    Long,
+    Small,
+    Refused,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn matrix() -> Vec<Entry> {
+    let text = std::fs::read_to_string(root().join("tests/matrix.toml")).expect("the matrix");
+    toml::from_str::<Matrix>(&text).expect("a well-formed matrix").entry
+}
+
+/// The model on words, and an input that spans its input's range.
+fn prepare(path: &Path) -> (FixedGraph, Params, Vec<Vec<i64>>) {
+    let graph = onnx::load(path).expect("the model");
+    let ranges = Ranges::measure(&graph, &Side::load(path).expect("the side file"), &[]).expect("ranges");
+    let (plan, params) = quantise(&graph, &ranges, &Options::word16()).expect("integers");
+    let input = plan
+        .inputs
+        .iter()
+        .zip(ranges.inputs(&graph))
+        .enumerate()
+        .map(|(index, (input, [low, high]))| {
+            let count = plan.nodes[*input].shape.iter().product::<usize>();
+            let values: Vec<f32> =
+                (0..count).map(|i| low + (high - low) * ((i * 7919 % 1009) as f32 / 1008.0)).collect();
+            plan.quantise_input(index, &values).expect("an input")
+        })
+        .collect();
+    (plan, params, input)
+}
+
+fn deepsecure(
+    plan: &FixedGraph,
+    params: &Params,
+    input: &[Vec<i64>],
+) -> Result<Vec<Vec<i64>>, protocol::Error> {
+    let (mut near, mut far) = Session::pair();
+    thread::scope(|scope| {
+        let serving = scope.spawn(move || {
+            garbled::server::predict(plan, params, Reveal::Scores, &mut far, &Seed::from_bytes([1; 32]))
+        });
+        let result =
+            garbled::client::predict(plan, input, Reveal::Scores, &mut near, &Seed::from_bytes([2; 32]), &());
+        drop(near);
+        let served = serving.join().expect("no panic");
+        result.and_then(|result| served.map(|()| result))
+    })
+}
+
+fn check(entry: &Entry) {
+    let path = root().join(&entry.model);
+    if entry.model.starts_with("..") && !path.exists() {
+        println!("{}: not present here", entry.model.display());
+        return;
+    }
+    assert_eq!(entry.of.is_some(), entry.run == Run::Small, "a twin names its original");
+    let (plan, params, input) = prepare(&path);
+    let result = match entry.preset.as_str() {
+        "deepsecure" => deepsecure(&plan, &params, &input),
+        other => panic!("no preset {other}"),
+    };
+    match (&entry.says, result) {
+        (None, result) => {
+            let expected = reference::run(&plan, &params, &input).expect("the reference");
+            assert_eq!(result.expect("a prediction"), expected, "{}", entry.model.display());
+        }
+        (Some(words), result) => {
+            let error = result.expect_err("a refusal").to_string();
+            assert!(error.contains(words), "{}: {error}", entry.model.display());
+        }
+    }
+    println!("{} {}: ok", entry.preset, entry.model.display());
+}
+
+#[test]
+fn every_entry_equals_the_reference_or_is_refused() {
+    matrix().iter().filter(|entry| entry.run != Run::Long).for_each(check);
+}
+
+#[test]
+#[ignore = "seconds to minutes for each model"]
+fn every_long_entry_equals_the_reference() {
+    matrix().iter().filter(|entry| entry.run == Run::Long).for_each(check);
+}
