@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use protocol::Reveal;
+use model::fixed::FixedGraph;
+use protocol::{Reveal, garbled};
 
 /// `--protocol`: a preset of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,17 @@ impl Protocol {
         match self {
             Self::DeepSecure => "deepsecure",
         }
+    }
+
+    /// Whether it runs a network, and at a sensible size.
+    ///
+    /// # Errors
+    /// The reason, and what to use instead.
+    pub fn check(self, graph: &FixedGraph, reveal: Reveal) -> Result<(), String> {
+        let checked = match self {
+            Self::DeepSecure => garbled::check(graph, reveal),
+        };
+        checked.map_err(|error| format!("{}: {error}", self.name()))
     }
 }
 

@@ -6,12 +6,15 @@ use model::fixed::{FixedGraph, NumberFormat, Op, Params};
 use model::quantise::{Options, quantise};
 use model::ranges::Ranges;
 use model::side::{Channels, InputMeta};
-use model::{Graph, Meta, Side, onnx};
-use oribi::input::{InputSpec, Pixels};
+use model::{Graph, Meta, Side, Tensor, onnx};
+use oribi::input::{Example, InputSpec, Pixels};
 
 use crate::builtin;
 use crate::choice::Protocol;
 use crate::failure::Failure;
+
+/// Most inputs that ranges are measured on.
+const CALIBRATION: usize = 256;
 
 /// A model that was read and measured.
 pub struct Source {
@@ -26,19 +29,41 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads an ONNX file with its side file, or the built-in model, and measures ranges without any client's input.
+    /// Reads an ONNX file with its side file, or the built-in model, and measures ranges: on the inputs of the file
+    /// `calibrate`, or on generated ones, never on a client's.
     ///
     /// # Errors
     /// If a file cannot be used; the message names it.
-    pub fn load(path: &str) -> Result<Self, Failure> {
-        Self::read(path).map_err(|error| match error {
+    pub fn load(path: &str, calibrate: Option<&str>) -> Result<Self, Failure> {
+        let named = |error| match error {
             // These name their file already.
             model::Error::Read { .. } | model::Error::In { .. } => Failure::bad(error),
             other => Failure::bad(format!("{path}: {other}")),
-        })
+        };
+        let (mut source, side) = Self::read(path).map_err(named)?;
+        if let Some(file) = calibrate {
+            let samples = source.samples(file)?;
+            source.ranges = Ranges::measure(&source.graph, &side, &samples).map_err(named)?;
+            let inputs = source.ranges.inputs(&source.graph);
+            source.meta = side.meta(&source.graph, &source.meta.name, &inputs).map_err(named)?;
+        }
+        Ok(source)
     }
 
-    fn read(path: &str) -> Result<Self, model::Error> {
+    /// The first inputs of a file, as tensors.
+    fn samples(&self, file: &str) -> Result<Vec<Vec<Tensor>>, Failure> {
+        let shapes: Vec<&[usize]> = self.meta.inputs.iter().map(|input| input.shape.as_slice()).collect();
+        let tensors = |example: Example| {
+            let pairs = shapes.iter().zip(example.tensors);
+            pairs.map(|(shape, data)| Tensor::new(shape.to_vec(), data)).collect::<Result<Vec<_>, _>>()
+        };
+        oribi::input::open(file, &self.inputs())?
+            .take(CALIBRATION)
+            .map(|example| tensors(example?).map_err(|error| Failure::bad(format!("{file}: {error}"))))
+            .collect()
+    }
+
+    fn read(path: &str) -> Result<(Self, Side), model::Error> {
         let (name, graph, side) = if path == builtin::MODEL && !Path::new(path).exists() {
             let graph = onnx::from_bytes(builtin::MODEL_ONNX, None)?;
             ("digits".to_owned(), graph, Side::parse(builtin::MODEL_SIDE_FILE)?)
@@ -52,7 +77,7 @@ impl Source {
         };
         let ranges = Ranges::measure(&graph, &side, &[])?;
         let meta = side.meta(&graph, &name, &ranges.inputs(&graph))?;
-        Ok(Self { path: path.to_owned(), graph, ranges, meta })
+        Ok((Self { path: path.to_owned(), graph, ranges, meta }, side))
     }
 
     /// The network on integers.

@@ -28,6 +28,9 @@ pub struct Arguments {
     /// How to compute: deepsecure.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
+    /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.
+    #[arg(long, value_name = "DATA")]
+    calibrate: Option<String>,
     /// Slow the connection down: lan, wan, or RATE,RTT such as 100mbit,40ms.
     #[arg(long, value_name = "LINK")]
     link: Option<Link>,
@@ -91,6 +94,9 @@ fn server_arguments(arguments: &Arguments) -> Vec<String> {
     }
     if let Some(link) = arguments.link {
         list.extend(["--link".to_owned(), link.to_string()]);
+    }
+    if let Some(data) = &arguments.calibrate {
+        list.extend(["--calibrate".to_owned(), data.clone()]);
     }
     list.push("--".to_owned());
     list.push(arguments.model.clone());

@@ -20,6 +20,9 @@ pub struct Arguments {
     /// For which protocol: deepsecure.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
+    /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.
+    #[arg(long, value_name = "DATA")]
+    calibrate: Option<String>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -36,10 +39,14 @@ struct Report {
     parameters: u64,
     /// Multiplications of one prediction.
     products: u64,
+    /// Why the protocol cannot run it, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
     #[serde(flatten)]
-    price: Price,
+    price: Option<Price>,
     /// AND gates of either kind: what a garbled circuit costs.
-    non_xor_gates: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    non_xor_gates: Option<u64>,
     layers: Vec<LayerRow>,
 }
 
@@ -69,7 +76,7 @@ struct LayerRow {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let source = Source::load(&arguments.model)?;
+    let source = Source::load(&arguments.model, arguments.calibrate.as_deref())?;
     let protocol = arguments.protocol.unwrap_or(Protocol::DeepSecure);
     let report = Report::new(&source, protocol)?;
     if arguments.json {
@@ -81,8 +88,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 impl Report {
     fn new(source: &Source, protocol: Protocol) -> Result<Self, Failure> {
         let (fixed, _) = source.quantise(Number::Of(protocol))?;
+        let refused = protocol.check(&fixed, Reveal::Scores).err();
         let price = match protocol {
-            Protocol::DeepSecure => price(&fixed, Reveal::Scores),
+            Protocol::DeepSecure => refused.is_none().then(|| price(&fixed, Reveal::Scores)),
         };
         let graph = &source.graph;
         let inputs = source.meta.inputs.iter();
@@ -100,8 +108,9 @@ impl Report {
             outputs: graph.outputs.iter().map(|output| output.name.clone()).collect(),
             parameters: graph.parameters(),
             products: graph.products(),
+            refused,
             price,
-            non_xor_gates: price.ands + price.known_ands,
+            non_xor_gates: price.map(|price| price.ands + price.known_ands),
             layers: (0..graph.nodes.len()).map(|id| LayerRow::new(source, &fixed, id)).collect(),
         })
     }
@@ -143,12 +152,18 @@ impl Report {
         }
         out("")?;
         out(&format!("protocol    {}", self.protocol))?;
+        if let Some(reason) = &self.refused {
+            out(&format!("refused     {reason}"))?;
+        }
+        let Some(price) = &self.price else { return Ok(()) };
         out(&format!(
             "gates       {} AND, of which {} at half price; {} XOR, free",
-            self.non_xor_gates, self.price.known_ands, self.price.xors
+            price.ands + price.known_ands,
+            price.known_ands,
+            price.xors
         ))?;
-        out(&format!("traffic     {} of garbled tables a prediction", bytes(self.price.table_bytes)))?;
-        out(&format!("transfers   {} oblivious transfers a prediction", self.price.transfers))
+        out(&format!("traffic     {} of garbled tables a prediction", bytes(price.table_bytes)))?;
+        out(&format!("transfers   {} oblivious transfers a prediction", price.transfers))
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Arguments {
     /// Which protocol's integers: deepsecure. Implies --fixed.
     #[arg(long, value_name = "PROTOCOL", conflicts_with = "float")]
     protocol: Option<Protocol>,
+    /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.
+    #[arg(long, value_name = "DATA")]
+    calibrate: Option<String>,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -38,7 +41,7 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let source = Source::load(&arguments.model)?;
+    let source = Source::load(&arguments.model, arguments.calibrate.as_deref())?;
     let reference = match (arguments.fixed, arguments.protocol) {
         (false, None) => Reference::Float,
         (_, protocol) => Reference::fixed(&source, protocol.map_or(Number::Ring, Number::Of))?,

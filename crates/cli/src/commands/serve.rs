@@ -35,6 +35,9 @@ pub struct Arguments {
     /// Offer this output alone: scores or label. Both by default.
     #[arg(long, value_name = "WHAT")]
     output: Option<Output>,
+    /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.
+    #[arg(long, value_name = "DATA")]
+    calibrate: Option<String>,
     /// Most clients at a time; others are told to come back.
     #[arg(long, value_name = "COUNT", default_value_t = 32)]
     sessions: usize,
@@ -57,7 +60,8 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let sources = arguments.models.iter().map(|model| Source::load(model)).collect::<Result<Vec<_>, _>>()?;
+    let load = |model: &String| Source::load(model, arguments.calibrate.as_deref());
+    let sources = arguments.models.iter().map(load).collect::<Result<Vec<_>, _>>()?;
     let models = sources.iter().map(|source| served(source, arguments)).collect::<Result<Vec<_>, _>>()?;
     let config = ServerConfig {
         max_sessions: arguments.sessions,
@@ -87,6 +91,9 @@ fn served(source: &Source, arguments: &Arguments) -> Result<ServedModel, Failure
     let protocols = arguments.protocol.map_or_else(|| Protocol::ALL.to_vec(), |only| vec![only]);
     let variants = protocols.into_iter().map(|protocol| {
         let (graph, params) = source.quantise(Number::Of(protocol))?;
+        for reveal in &reveals {
+            protocol.check(&graph, *reveal).map_err(|why| Failure::bad(format!("{}: {why}", source.path)))?;
+        }
         let (protocol, reveals) = (protocol.name().to_owned(), reveals.clone());
         Ok(Variant { protocol, reveals, graph, payload: serde_json::Value::Null, params })
     });
