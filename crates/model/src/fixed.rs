@@ -24,7 +24,7 @@ pub enum NumberFormat {
         /// The ring's width k, 24 to 64.
         bits: u32,
     },
-    /// Integers without truncation or wrap: every shift is zero.
+    /// Integers without truncation or wrap: every right shift is zero, and formats may have up to 126 bits.
     Exact,
 }
 
@@ -329,10 +329,10 @@ pub struct Params {
 }
 
 impl Format {
-    /// Smallest and largest value.
+    /// Smallest and largest value, as far as 64 bits hold them.
     pub fn limits(&self) -> (i64, i64) {
         let half = 1i64 << (self.bits.clamp(1, 63) - 1);
-        (-half, half - 1)
+        if self.bits > 63 { (i64::MIN, i64::MAX) } else { (-half, half - 1) }
     }
 
     /// What one unit stands for.
@@ -348,6 +348,8 @@ pub enum ParamData {
     I32(Vec<i32>),
     /// Up to 64 bits (biases at an accumulator's scale).
     I64(Vec<i64>),
+    /// More (biases of networks without truncation).
+    I128(Vec<i128>),
 }
 
 impl ParamData {
@@ -356,6 +358,7 @@ impl ParamData {
         match self {
             Self::I32(values) => values.len(),
             Self::I64(values) => values.len(),
+            Self::I128(values) => values.len(),
         }
     }
 
@@ -364,11 +367,20 @@ impl ParamData {
         self.len() == 0
     }
 
-    /// One value.
+    /// One value as it stands in any network.
+    pub fn get_wide(&self, index: usize) -> i128 {
+        match self {
+            Self::I128(values) => values[index],
+            _ => i128::from(self.get(index)),
+        }
+    }
+
+    /// One value; a wide one is clamped to 64 bits, which no network that truncates has.
     pub fn get(&self, index: usize) -> i64 {
         match self {
             Self::I32(values) => i64::from(values[index]),
             Self::I64(values) => values[index],
+            Self::I128(values) => values[index].clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64,
         }
     }
 }

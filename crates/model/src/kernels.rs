@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::fixed::Window;
 
 /// A number the kernels can multiply and add.
-pub(crate) trait Num: Copy + Send + Sync + 'static {
+pub(crate) trait Num: Copy + Default + Send + Sync + 'static {
     /// The additive identity, and the value of padding.
     const ZERO: Self;
     /// `self + a * b`.
@@ -43,6 +43,18 @@ impl Num for f64 {
 }
 
 impl Num for i64 {
+    const ZERO: Self = 0;
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        self.wrapping_add(a.wrapping_mul(b))
+    }
+    #[inline(always)]
+    fn plus(self, a: Self) -> Self {
+        self.wrapping_add(a)
+    }
+}
+
+impl Num for i128 {
     const ZERO: Self = 0;
     #[inline(always)]
     fn mul_add(self, a: Self, b: Self) -> Self {

@@ -47,7 +47,7 @@ impl FixedGraph {
         let mut total = 0usize;
         for (id, info) in self.params.iter().enumerate() {
             let count = elements(&info.shape).map_err(|e| format!("parameter {id}: {e}"))?;
-            if !(1..=63).contains(&info.bits) {
+            if !(1..=127).contains(&info.bits) || self.number != NumberFormat::Exact && info.bits > 63 {
                 return Err(format!("parameter {id} has {} bits", info.bits));
             }
             total = total.saturating_add(count);
@@ -107,7 +107,11 @@ impl Check<'_> {
         ensure(node.inputs.iter().all(|&i| i < self.id), || "an operand does not stand before it".into())?;
         let count = elements(&node.shape).map_err(|e| e.to_string())?;
         ensure(count <= limits.elements, || format!("{count} values; {} are allowed", limits.elements))?;
-        let widest = if self.words() { 48 } else { 63 };
+        let widest = match self.graph.number {
+            NumberFormat::Word16 => 48,
+            NumberFormat::Ring { .. } => 63,
+            NumberFormat::Exact => 126,
+        };
         let Format { bits, frac } = node.format;
         ensure((1..=widest).contains(&bits) && (-64..=128).contains(&frac), || {
             format!("format {bits} bits, {frac}")
@@ -300,10 +304,6 @@ impl Check<'_> {
 
     fn shift(&self, shift: u32) -> Checked {
         ensure(shift <= MAX_SHIFT, || format!("a shift by {shift}"))?;
-        if self.graph.number == NumberFormat::Exact {
-            // Left shifts align sums; they pass here as well, and only right shifts are told apart by their callers.
-            return Ok(());
-        }
         if let NumberFormat::Ring { bits } = self.graph.number {
             ensure(shift < bits, || format!("a shift by {shift} in a ring of {bits} bits"))?;
         }

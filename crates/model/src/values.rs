@@ -54,6 +54,34 @@ impl FixedGraph {
     /// # Errors
     /// As [`FixedGraph::dequantise`].
     pub fn dequantise_raw(&self, output: usize, values: &[i64]) -> Result<Vec<f32>, Error> {
+        self.real(output, values, |v| v as f64)
+    }
+
+    /// As [`FixedGraph::dequantise`] for the integers of [`crate::reference::run_wide`].
+    ///
+    /// # Errors
+    /// As [`FixedGraph::dequantise`].
+    pub fn dequantise_wide(&self, output: usize, values: &[i128]) -> Result<Vec<f32>, Error> {
+        let mut real = self.dequantise_wide_raw(output, values)?;
+        let output = &self.outputs[output];
+        apply_post(output.post, &self.nodes[output.node].shape, &mut real);
+        Ok(real)
+    }
+
+    /// As [`FixedGraph::dequantise_raw`] for the integers of [`crate::reference::run_wide`].
+    ///
+    /// # Errors
+    /// As [`FixedGraph::dequantise`].
+    pub fn dequantise_wide_raw(&self, output: usize, values: &[i128]) -> Result<Vec<f32>, Error> {
+        self.real(output, values, |v| v as f64)
+    }
+
+    fn real<T: Copy>(
+        &self,
+        output: usize,
+        values: &[T],
+        double: impl Fn(T) -> f64,
+    ) -> Result<Vec<f32>, Error> {
         let unknown = || Error::Shape(format!("there is no output {output}"));
         let node = self.outputs.get(output).and_then(|o| self.nodes.get(o.node)).ok_or_else(unknown)?;
         let wanted: usize = node.shape.iter().product();
@@ -61,6 +89,6 @@ impl FixedGraph {
             return Err(Error::Shape(format!("output {output} has {} values, not {wanted}", values.len())));
         }
         let unit = node.format.unit();
-        Ok(values.iter().map(|&v| (v as f64 * unit) as f32).collect())
+        Ok(values.iter().map(|&v| (double(v) * unit) as f32).collect())
     }
 }

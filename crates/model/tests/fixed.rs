@@ -8,7 +8,7 @@ mod common;
 use std::path::Path;
 
 use common::{Array, data, error, mnist, npz};
-use model::fixed::{FixedGraph, Params};
+use model::fixed::{FixedGraph, NumberFormat, Params};
 use model::quantise::{Options, quantise};
 use model::ranges::Ranges;
 use model::{Error, Graph, Side, Tensor, onnx, reference};
@@ -20,6 +20,9 @@ fn build(graph: &Graph, options: &Options, data: &[Vec<Tensor>]) -> Result<(Fixe
 
 fn scores(made: &(FixedGraph, Params), input: &Tensor) -> Vec<f32> {
     let x = made.0.quantise_input(0, input.data()).unwrap();
+    if made.0.number == NumberFormat::Exact {
+        return made.0.dequantise_wide(0, &reference::run_wide(&made.0, &made.1, &[x]).unwrap()[0]).unwrap();
+    }
     made.0.dequantise(0, &reference::run(&made.0, &made.1, &[x]).unwrap()[0]).unwrap()
 }
 
@@ -99,13 +102,18 @@ fn rings_stay_within_two_percent() {
 }
 
 #[test]
-fn exact_integers_stay_within_two_percent() {
+fn exact_integers_stay_within_a_few_percent() {
     let Some(data) = data() else { return };
-    for name in ["lola_small"] {
+    for name in ["gazelle_a", "cryptonets", "lola_small", "lola_cifar"] {
         let (inputs, y) = stored(&data, name);
-        let e =
-            worst(&data.join(format!("models/{name}.onnx")), &Options::exact(), &inputs, &y, true).unwrap();
-        assert!(e < 0.02, "{name}: {e}");
+        // Ranges from noise waste bits that the two squares of these double.
+        let ways: &[bool] = if matches!(name, "gazelle_a" | "lola_cifar") { &[true] } else { &[true, false] };
+        for &calibrate in ways {
+            let path = data.join(format!("models/{name}.onnx"));
+            let e = worst(&path, &Options::exact(), &inputs, &y, calibrate).unwrap();
+            // 124 bits are not enough for lola_cifar: its sums of thousands of terms are squared twice.
+            assert!(e < if name == "lola_cifar" { 0.05 } else { 0.02 }, "{name}: {e}");
+        }
     }
 }
 

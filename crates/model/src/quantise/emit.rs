@@ -11,7 +11,7 @@ use crate::ranges::Ranges;
 use crate::tensor::Tensor;
 
 use super::Width;
-use super::scale::{bits_of, ceil_log2, dyadic, fraction_for, half, integer_bits, scaled};
+use super::scale::{bits_of, ceil_log2, dyadic, fraction_for, half, integer_bits, scaled, scaled_wide};
 
 /// The widest accumulator of the integer reference.
 const ACCUMULATOR: u32 = 62;
@@ -94,13 +94,13 @@ impl Emitter<'_> {
         self.nodes.len() - 1
     }
 
-    fn param(&mut self, name: String, shape: Vec<usize>, values: Vec<i64>) -> ParamId {
+    fn param(&mut self, name: String, shape: Vec<usize>, values: Vec<i128>) -> ParamId {
         let bits = bits_of(&values);
         self.params.push(ParamInfo { name, shape, bits });
-        self.tensors.push(if bits <= 32 {
-            ParamData::I32(values.into_iter().map(|v| v as i32).collect())
-        } else {
-            ParamData::I64(values)
+        self.tensors.push(match bits {
+            0..=32 => ParamData::I32(values.into_iter().map(|v| v as i32).collect()),
+            33..=64 => ParamData::I64(values.into_iter().map(|v| v as i64).collect()),
+            _ => ParamData::I128(values),
         });
         self.params.len() - 1
     }
@@ -176,7 +176,7 @@ impl Emitter<'_> {
             Layer::PRelu { slope } => {
                 let top = slope.data().iter().fold(0f32, |a, v| a.max(v.abs()));
                 let frac = fraction_for(f64::from(top), self.width.weight.max(12)).clamp(0, 20);
-                let values = slope.data().iter().map(|&v| scaled(f64::from(v), frac)).collect();
+                let values = slope.data().iter().map(|&v| scaled_wide(f64::from(v), frac)).collect();
                 let slope = self.param(format!("{}.slope", node.name), slope.shape().to_vec(), values);
                 self.sum(id, format.frac + frac);
                 Op::PRelu { slope, shift: frac as u32 }
@@ -263,10 +263,10 @@ impl Emitter<'_> {
         for (&frac, &b) in fractions.iter().zip(bias.data()) {
             let shift = (fx + frac - fy) as u32;
             let b = f64::from(b) * 2f64.powi(fx + frac);
-            if b.abs() >= 2f64.powi(58) {
+            if b.abs() >= self.largest_addend() {
                 return Err(self.refuse(id, "its bias is too large beside its weights"));
             }
-            biases.push(b.round() as i64 + half(shift));
+            biases.push(b.round() as i128 + i128::from(half(shift)));
             shifts.push(shift);
             self.sum(id, fx + frac);
         }
@@ -289,6 +289,11 @@ impl Emitter<'_> {
         Ok((weight, bias, shifts))
     }
 
+    /// What a bias at its accumulator's scale stays below.
+    fn largest_addend(&self) -> f64 {
+        2f64.powi(if self.number == NumberFormat::Exact { 124 } else { 58 })
+    }
+
     /// A parameter of small numbers.
     fn narrow(&mut self, name: String, shape: Vec<usize>, values: Vec<i32>) -> ParamId {
         let (low, high) = values
@@ -296,7 +301,7 @@ impl Emitter<'_> {
             .with_min_len(4096)
             .fold(|| (0, 0), |(a, b), &v| (v.min(a), v.max(b)))
             .reduce(|| (0, 0), |a, b| (a.0.min(b.0), a.1.max(b.1)));
-        let bits = bits_of(&[i64::from(low), i64::from(high)]);
+        let bits = bits_of(&[i128::from(low), i128::from(high)]);
         self.params.push(ParamInfo { name, shape, bits });
         self.tensors.push(ParamData::I32(values));
         self.params.len() - 1
@@ -337,7 +342,7 @@ impl Emitter<'_> {
                     NumberFormat::Exact => fy - fx,
                     _ => fraction_for(f64::from(top), self.width.weight.max(12)).min(24).max(fy - fx),
                 };
-                let values = factor.data().iter().map(|&v| scaled(f64::from(v), frac)).collect();
+                let values = factor.data().iter().map(|&v| scaled_wide(f64::from(v), frac)).collect();
                 (Some(self.param(format!("{name}.factor"), factor.shape().to_vec(), values)), 0, fx + frac)
             }
             None => {
@@ -348,11 +353,12 @@ impl Emitter<'_> {
         let shift = (fs - fy) as u32;
         let zero = Tensor::filled(vec![1], 0.0)?;
         let addend = addend.unwrap_or(&zero);
-        let values: Vec<i64> =
-            addend.data().iter().map(|&v| scaled(f64::from(v), fs).saturating_add(half(shift))).collect();
+        let at_scale = |&v: &f32| scaled_wide(f64::from(v), fs).saturating_add(i128::from(half(shift)));
+        let values = addend.data().iter().map(at_scale).collect();
         let bias = self.param(format!("{name}.addend"), addend.shape().to_vec(), values);
         self.sum(id, fs);
-        if self.params[bias].bits > ACCUMULATOR - 2 || shift > 40 {
+        let most = if self.number == NumberFormat::Exact { 124 } else { ACCUMULATOR - 2 };
+        if self.params[bias].bits > most || shift > 40 {
             return Err(self.refuse(id, "its addend is too large beside its factor"));
         }
         Ok(Op::Affine { weight, left, bias, shift })

@@ -20,6 +20,7 @@ use crate::float;
 use crate::graph::Graph;
 use crate::ranges::Ranges;
 use crate::reference;
+use crate::tensor::Tensor;
 
 /// The width of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +62,15 @@ impl Options {
     }
 }
 
-/// The error of outputs, relative to `max(1, largest output)`, that automatic widths aim at.
+/// The error of outputs on samples, relative to `max(1, largest output)`, that words aim at: each bit costs gates.
 const GOAL: f64 = 0.01;
+/// The same for the other formats, where accuracy is cheaper and inputs unlike the samples should find it too.
+const FINE_GOAL: f64 = 0.004;
 /// Multiplications that trying widths may cost, for each width.
 const BUDGET: u64 = 4_000_000_000;
+
+/// Samples on which widths are compared.
+const SAMPLES: usize = 16;
 
 /// What a quantisation can choose.
 #[derive(Clone, Copy, Debug)]
@@ -86,14 +92,14 @@ pub fn quantise(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(Fi
     if options.number == NumberFormat::Exact {
         return exact::quantise(graph, ranges, options.weight_bits);
     }
-    let weights: &[u32] = match options.number {
-        NumberFormat::Ring { .. } => &[12, 14, 16, 20],
-        _ => &[8, 10, 12, 16],
+    let (weights, goal): (&[u32], f64) = match options.number {
+        NumberFormat::Ring { .. } => (&[12, 14, 16, 20], FINE_GOAL),
+        _ => (&[8, 10, 12, 16], GOAL),
     };
     if let WeightBits::Fixed(weight) = options.weight_bits {
         return with_width(graph, ranges, options.number, Width { weight, extra: 0 });
     }
-    let trial = Trial::new(graph, ranges)?;
+    let trial = Trial::new(graph, ranges, SAMPLES)?;
     let mut widths: Vec<Width> = weights.iter().map(|&weight| Width { weight, extra: 0 }).collect();
     // Deep networks add up the rounding of every tensor: no width of the weights helps there, finer tensors do.
     widths.extend([2, 4].map(|extra| Width { weight: weights[weights.len() - 1], extra }));
@@ -104,7 +110,7 @@ pub fn quantise(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(Fi
         match with_width(graph, ranges, options.number, width) {
             Ok(made) => {
                 let error = trial.error(&made)?;
-                if error < GOAL {
+                if error < goal {
                     return Ok(made);
                 }
                 if best.is_none_or(|(least, _)| error < least) {
@@ -136,45 +142,31 @@ fn with_width(
 
 /// Samples on which widths are compared, with the float outputs.
 pub(crate) struct Trial<'a> {
-    samples: Vec<(&'a [crate::Tensor], Vec<crate::Tensor>)>,
+    samples: Vec<(&'a [Tensor], Vec<Tensor>)>,
 }
 
 impl<'a> Trial<'a> {
-    /// Takes as many of the samples as the budget allows.
-    pub(crate) fn new(graph: &Graph, ranges: &'a Ranges) -> Result<Self, Error> {
-        let count = (BUDGET / graph.products().max(1)).clamp(1, 8) as usize;
-        let samples = ranges
+    /// Takes `most` of the samples that the budget allows: the first ones, and those with the smallest outputs. Generated
+    /// samples may give far larger outputs than real inputs do, and hide an error that those would show.
+    pub(crate) fn new(graph: &Graph, ranges: &'a Ranges, most: usize) -> Result<Self, Error> {
+        let count = (BUDGET / graph.products().max(1)).clamp(1, 64) as usize;
+        let most = most.min((BUDGET / 16 / graph.products().max(1)).max(4) as usize);
+        let mut samples = ranges
             .samples
             .iter()
             .take(count)
             .map(|sample| Ok((sample.as_slice(), float::trace(graph, sample, |_, _| {})?)))
-            .collect::<Result<_, Error>>()?;
+            .collect::<Result<Vec<_>, Error>>()?;
+        let largest =
+            |outputs: &[Tensor]| outputs.iter().flat_map(Tensor::data).fold(0f32, |a, v| a.max(v.abs()));
+        let kept = most.div_ceil(2).min(samples.len());
+        samples[kept..].sort_by(|a, b| largest(&a.1).total_cmp(&largest(&b.1)));
+        samples.truncate(most);
         Ok(Self { samples })
     }
 
     /// The largest error of any output over `max(1, its largest value)`.
-    pub(crate) fn error(&self, made: &(FixedGraph, Params)) -> Result<f64, Error> {
-        self.worst(made, |_, got, wanted| relative_error(got, wanted))
-    }
-
-    /// The largest error of any output over `max(1, the largest value of the sample with the smallest outputs)`: generated
-    /// samples may give far larger outputs than real inputs do, and hide an error that those would show.
-    pub(crate) fn strict_error(&self, made: &(FixedGraph, Params)) -> Result<f64, Error> {
-        let largest =
-            |tensor: &crate::Tensor| tensor.data().iter().fold(0f64, |a, &v| a.max(f64::from(v.abs())));
-        let outputs = made.0.outputs.len();
-        let mut least = vec![f64::INFINITY; outputs];
-        for (_, wanted) in &self.samples {
-            least.iter_mut().zip(wanted).for_each(|(l, t)| *l = l.min(largest(t)));
-        }
-        self.worst(made, |i, got, wanted| largest_difference(got, wanted) / least[i].max(1.0))
-    }
-
-    fn worst(
-        &self,
-        (fixed, params): &(FixedGraph, Params),
-        error: impl Fn(usize, &[f32], &[f32]) -> f64,
-    ) -> Result<f64, Error> {
+    pub(crate) fn error(&self, (fixed, params): &(FixedGraph, Params)) -> Result<f64, Error> {
         let mut worst = 0f64;
         for (inputs, wanted) in &self.samples {
             let integers: Vec<Vec<i64>> = inputs
@@ -182,9 +174,18 @@ impl<'a> Trial<'a> {
                 .enumerate()
                 .map(|(i, tensor)| fixed.quantise_input(i, tensor.data()))
                 .collect::<Result<_, Error>>()?;
-            for (i, values) in reference::run(fixed, params, &integers)?.iter().enumerate() {
-                let got = fixed.dequantise_raw(i, values)?;
-                worst = worst.max(error(i, &got, wanted[i].data()));
+            let results: Vec<Vec<f32>> = if fixed.number == NumberFormat::Exact {
+                let wide = reference::run_wide(fixed, params, &integers)?;
+                wide.iter()
+                    .enumerate()
+                    .map(|(i, v)| fixed.dequantise_wide_raw(i, v))
+                    .collect::<Result<_, _>>()?
+            } else {
+                let words = reference::run(fixed, params, &integers)?;
+                words.iter().enumerate().map(|(i, v)| fixed.dequantise_raw(i, v)).collect::<Result<_, _>>()?
+            };
+            for (i, got) in results.into_iter().enumerate() {
+                worst = worst.max(relative_error(&got, wanted[i].data()));
             }
         }
         Ok(worst)

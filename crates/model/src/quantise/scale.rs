@@ -11,13 +11,13 @@ pub(super) fn integer_bits(low: f64, high: f64) -> i32 {
 }
 
 /// Smallest number of bits (at least 2) of a two's complement word that holds the value.
-pub(super) fn signed_bits(value: i64) -> u32 {
+pub(super) fn signed_bits(value: i128) -> u32 {
     let magnitude = if value < 0 { !value } else { value };
-    (65 - magnitude.leading_zeros()).max(2)
+    (129 - magnitude.leading_zeros()).max(2)
 }
 
 /// Smallest word that holds all values.
-pub(super) fn bits_of(values: &[i64]) -> u32 {
+pub(super) fn bits_of(values: &[i128]) -> u32 {
     values.iter().map(|&v| signed_bits(v)).max().unwrap_or(2)
 }
 
@@ -34,6 +34,11 @@ pub(super) fn fraction_for(value: f64, bits: u32) -> i32 {
 /// `value 2^frac`, rounded.
 pub(super) fn scaled(value: f64, frac: i32) -> i64 {
     (value * 2f64.powi(frac)).round() as i64
+}
+
+/// As [`scaled`] for the accumulators of networks without truncation.
+pub(super) fn scaled_wide(value: f64, frac: i32) -> i128 {
+    (value * 2f64.powi(frac)).round() as i128
 }
 
 /// A number as `integer / 2^shift` with as few bits as an error of one part in 2^`precision` allows.
