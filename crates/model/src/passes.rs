@@ -9,10 +9,13 @@ use crate::graph::{Graph, Layer};
 use crate::movement::Move;
 use crate::tensor::Tensor;
 
+/// The largest number of values of all tensors of a network.
+const MAX_TOTAL: usize = 1 << 29;
+
 /// Applies all passes.
 ///
 /// # Errors
-/// If a softmax stands where the client cannot apply it.
+/// If a softmax stands where the client cannot apply it, or the network is absurdly large.
 pub fn simplify(mut graph: Graph) -> Result<Graph, Error> {
     // Each round may expose work for the next; the number of rounds is bounded by what can still be absorbed.
     for _ in 0..64 {
@@ -26,7 +29,14 @@ pub fn simplify(mut graph: Graph) -> Result<Graph, Error> {
         }
     }
     finish_softmax(&mut graph)?;
-    Ok(prune(graph))
+    let graph = prune(graph);
+    let total = graph.nodes.iter().map(|n| n.shape.iter().product::<usize>()).fold(0, usize::saturating_add);
+    if total > MAX_TOTAL {
+        return Err(Error::Shape(format!(
+            "the network's tensors hold {total} values in all, more than 2^29"
+        )));
+    }
+    Ok(graph)
 }
 
 /// Drops nodes that no output needs; inputs stay.

@@ -156,7 +156,7 @@ fn usual_range(shape: &[usize], bytes: bool) -> [f32; 2] {
     let few = |c: usize| c == 1 || c == 3;
     match *shape {
         _ if bytes => [0.0, 255.0],
-        [_, c, h, w] if few(c) || few(w) || h == 1 => [0.0, 1.0],
+        [_, c, _, w] if few(c) || few(w) => [0.0, 1.0],
         [_, n] | [n] if n == 784 => [0.0, 1.0],
         _ => [-8.0, 8.0],
     }

@@ -167,7 +167,7 @@ impl Side {
     /// If it is not TOML, has an unknown key, or a value makes no sense.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let side: Self = toml::from_str(text).map_err(|e| {
-            let line = e.span().map_or(0, |s| text[..s.start.min(text.len())].matches('\n').count() + 1);
+            let line = e.span().map_or(0, |s| text.get(..s.start).map_or(0, |t| t.matches('\n').count()) + 1);
             Error::Side(format!("line {line}: {}", e.message().replace('\n', " ")))
         })?;
         let bad = |what: String| Err(Error::Side(what));

@@ -55,12 +55,7 @@ fn integers(
         .enumerate()
         .map(|(i, t)| fixed.quantise_input(i, t.data()))
         .collect::<Result<_, _>>()?;
-    if fixed.number == NumberFormat::Exact {
-        let y = reference::run_wide(&fixed, &params, &x)?;
-        return y.iter().enumerate().map(|(i, v)| fixed.dequantise_wide(i, v)).collect();
-    }
-    let y = reference::run(&fixed, &params, &x)?;
-    y.iter().enumerate().map(|(i, v)| fixed.dequantise(i, v)).collect()
+    reference::predict(&fixed, &params, &x)
 }
 
 #[test]

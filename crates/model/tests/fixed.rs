@@ -8,7 +8,7 @@ mod common;
 use std::path::Path;
 
 use common::{Array, data, error, mnist, npz};
-use model::fixed::{FixedGraph, NumberFormat, Params};
+use model::fixed::{FixedGraph, Params};
 use model::quantise::{Options, quantise};
 use model::ranges::Ranges;
 use model::{Error, Graph, Side, Tensor, onnx, reference};
@@ -20,10 +20,7 @@ fn build(graph: &Graph, options: &Options, data: &[Vec<Tensor>]) -> Result<(Fixe
 
 fn scores(made: &(FixedGraph, Params), input: &Tensor) -> Vec<f32> {
     let x = made.0.quantise_input(0, input.data()).unwrap();
-    if made.0.number == NumberFormat::Exact {
-        return made.0.dequantise_wide(0, &reference::run_wide(&made.0, &made.1, &[x]).unwrap()[0]).unwrap();
-    }
-    made.0.dequantise(0, &reference::run(&made.0, &made.1, &[x]).unwrap()[0]).unwrap()
+    reference::predict(&made.0, &made.1, &[x]).unwrap().swap_remove(0)
 }
 
 /// Quantises a model and returns the largest error over its stored inputs.

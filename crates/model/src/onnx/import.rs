@@ -15,7 +15,7 @@ use crate::tensor::elements;
 use super::attributes::NodeView;
 use super::constant::{Constant, Data};
 use super::proto::{GraphProto, ModelProto, ValueInfoProto, element};
-use super::{Options, activations, arithmetic, linear, moves, pools};
+use super::{Options, activations, arithmetic, linear, moves, padding, pools};
 
 /// What a name of the file stands for.
 #[derive(Clone, Debug)]
@@ -45,6 +45,11 @@ impl From<Error> for Stop {
 /// Results of a node, in order.
 pub(super) type Results = Result<Vec<Value>, Stop>;
 
+/// The largest number of elements of all constants that are computed from the file's.
+const MAX_FOLDED: usize = 1 << 28;
+/// The most multiplications that one of them may take.
+const MAX_FOLDING: u64 = 1 << 30;
+
 /// How an operator is taken over.
 type Handler<'a> = fn(&mut Importer<'a>, NodeView<'a>) -> Results;
 
@@ -54,6 +59,8 @@ pub(super) struct Importer<'a> {
     pub opset: i64,
     pub folder: Option<&'a Path>,
     values: HashMap<&'a str, Value>,
+    /// Elements of all constants that were computed.
+    folded: usize,
     unsupported: BTreeMap<(String, String), Unsupported>,
 }
 
@@ -76,7 +83,7 @@ pub(super) fn import(
     let order = order(proto, &constants)?;
     let graph = Graph { name: proto.name.clone(), ..Graph::default() };
     let values = constants.iter().map(|(name, c)| (name.as_str(), Value::Constant(c.clone()))).collect();
-    let mut import = Importer { graph, opset, folder, values, unsupported: BTreeMap::new() };
+    let mut import = Importer { graph, opset, folder, values, folded: 0, unsupported: BTreeMap::new() };
     for input in &proto.input {
         if !import.values.contains_key(input.name.as_str()) {
             import.input(input, options)?;
@@ -292,6 +299,12 @@ impl<'a> Importer<'a> {
         let mut results = results.into_iter();
         for name in &node.proto.output {
             let value = results.next().unwrap_or(Value::Unknown);
+            if let Value::Constant(c) = &value {
+                self.folded = self.folded.saturating_add(c.len());
+                if self.folded > MAX_FOLDED {
+                    return Err(node.error("the constants that follow from the file are too large"));
+                }
+            }
             self.values.insert(name, value);
         }
         Ok(())
@@ -336,7 +349,7 @@ impl<'a> Importer<'a> {
             "Split" => |im, node| moves::split(im, node),
             "Slice" => |im, node| moves::slice(im, node),
             "Gather" => |im, node| moves::gather(im, node),
-            "Pad" => |im, node| moves::pad(im, node),
+            "Pad" => |im, node| padding::pad(im, node),
             "Expand" => |im, node| moves::expand(im, node),
             "Identity" => |im, node| moves::identity(im, node),
             "Dropout" => |im, node| moves::dropout(im, node),
@@ -429,6 +442,9 @@ impl<'a> Importer<'a> {
         let known: Option<Vec<_>> = ids.iter().map(|&id| constant(id)).collect();
         let id = self.graph.push(node.name(), layer, ids, target).map_err(|e| with_op(node, e))?;
         let Some(known) = known.filter(|k| !k.is_empty()) else { return Ok(Value::Node(id)) };
+        if self.graph.node_products(id) > MAX_FOLDING {
+            return Err(node.error("a constant that takes too long to compute"));
+        }
         let operands: Vec<(&[usize], &[f32])> = known.iter().map(|t| (t.shape(), t.data())).collect();
         let made = &self.graph.nodes[id];
         let data = Data::floats(crate::float::layer(made, &operands)?);

@@ -15,6 +15,7 @@ mod guard;
 mod import;
 mod linear;
 mod moves;
+mod padding;
 mod pools;
 mod proto;
 #[cfg(test)]

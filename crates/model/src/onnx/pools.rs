@@ -40,10 +40,12 @@ impl Axis {
     fn counts(&self, padding: bool) -> Vec<usize> {
         let low = if padding { 0 } else { self.before };
         let high = self.before + self.length + if padding { self.stated_after } else { 0 };
+        let (stride, dilation) = (self.stride, self.dilation);
         (0..self.out)
             .map(|o| {
-                let at = |t: usize| o * self.stride + t * self.dilation;
-                (0..self.kernel).filter(|&t| at(t) >= low && at(t) < high).count()
+                let begin = low.saturating_sub(o * stride).div_ceil(dilation);
+                let end = high.saturating_sub(o * stride).div_ceil(dilation).min(self.kernel);
+                end.saturating_sub(begin)
             })
             .collect()
     }
@@ -194,6 +196,7 @@ fn plane<'a>(
         }
         Mode::Average { padding } => padding,
     };
+    crate::tensor::elements(&[axes[0].out, axes[1].out]).map_err(|e| node.error(e.to_string()))?;
     let (rows, columns) = (axes[0].counts(padding), axes[1].counts(padding));
     let mut factor = Vec::with_capacity(rows.len() * columns.len());
     for r in &rows {

@@ -293,3 +293,18 @@ fn damaged_files_never_panic() {
         }
     }
 }
+
+#[test]
+fn absurd_windows_are_refused_at_once() {
+    let pool = |op: &str, attributes: Vec<AttributeProto>| {
+        let node = NodeProto { attribute: attributes, ..node(op, &["x"], "y") };
+        model(&[1, 1, 1 << 13, 1 << 13], vec![node], vec![])
+    };
+    let kernel = |k: i64| ints("kernel_shape", &[k, k]);
+    refused(&pool("AveragePool", vec![kernel(1 << 40)]), &["kernel_shape"]);
+    refused(&pool("MaxPool", vec![]), &["kernel_shape"]);
+    refused(&pool("MaxPool", vec![kernel(0)]), &["kernel_shape"]);
+    refused(&pool("MaxPool", vec![kernel(2), ints("pads", &[65536, 65536, 65536, 65536])]), &["y"]);
+    refused(&pool("AveragePool", vec![kernel(2), ints("pads", &[9000, 9000, 9000, 9000])]), &["y"]);
+    assert!(import(&pool("AveragePool", vec![kernel(8000), int("count_include_pad", 1)])).is_ok());
+}

@@ -187,7 +187,16 @@ impl Emitter<'_> {
             Layer::Softmax { .. } => {
                 return Err(self.refuse(id, "a softmax inside the network has no integer form"));
             }
-            Layer::Reshape => Op::Reshape,
+            moving => self.moving(id, moving, &mut inputs),
+        };
+        Ok(self.push(&node.name, op, inputs, &node.shape, format))
+    }
+
+    /// Writes a data movement.
+    fn moving(&mut self, id: usize, layer: &Layer, inputs: &mut [NodeId]) -> Op {
+        let node = &self.graph.nodes[id];
+        let format = self.formats[id];
+        match layer {
             Layer::Transpose { perm } => Op::Transpose { perm: perm.clone() },
             Layer::Slice { start, step } => Op::Slice { start: start.clone(), step: step.clone() },
             Layer::Concat { axis } => {
@@ -206,8 +215,8 @@ impl Emitter<'_> {
                 let each = |&v: &f32| scaled(f64::from(v), format.frac).clamp(low, high);
                 Op::Constant { values: tensor.data().iter().map(each).collect() }
             }
-        };
-        Ok(self.push(&node.name, op, inputs, &node.shape, format))
+            _ => Op::Reshape,
+        }
     }
 
     /// Brings a tensor to another format.

@@ -174,17 +174,7 @@ impl<'a> Trial<'a> {
                 .enumerate()
                 .map(|(i, tensor)| fixed.quantise_input(i, tensor.data()))
                 .collect::<Result<_, Error>>()?;
-            let results: Vec<Vec<f32>> = if fixed.number == NumberFormat::Exact {
-                let wide = reference::run_wide(fixed, params, &integers)?;
-                wide.iter()
-                    .enumerate()
-                    .map(|(i, v)| fixed.dequantise_wide_raw(i, v))
-                    .collect::<Result<_, _>>()?
-            } else {
-                let words = reference::run(fixed, params, &integers)?;
-                words.iter().enumerate().map(|(i, v)| fixed.dequantise_raw(i, v)).collect::<Result<_, _>>()?
-            };
-            for (i, got) in results.into_iter().enumerate() {
+            for (i, got) in reference::scores(fixed, params, &integers)?.into_iter().enumerate() {
                 worst = worst.max(relative_error(&got, wanted[i].data()));
             }
         }

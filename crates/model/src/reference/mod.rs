@@ -39,6 +39,31 @@ pub fn run_wide(graph: &FixedGraph, params: &Params, inputs: &[Vec<i64>]) -> Res
     walk(graph, params, inputs, |_, _: &[i128]| {})
 }
 
+/// Runs a network of any number format and returns its outputs as real numbers, their last step in the clear applied.
+///
+/// # Errors
+/// As [`run`].
+pub fn predict(graph: &FixedGraph, params: &Params, inputs: &[Vec<i64>]) -> Result<Vec<Vec<f32>>, Error> {
+    let mut outputs = scores(graph, params, inputs)?;
+    for (values, output) in outputs.iter_mut().zip(&graph.outputs) {
+        crate::float::apply_post(output.post, &graph.nodes[output.node].shape, values);
+    }
+    Ok(outputs)
+}
+
+/// As [`predict`], without the last step: scores instead of probabilities.
+///
+/// # Errors
+/// As [`run`].
+pub fn scores(graph: &FixedGraph, params: &Params, inputs: &[Vec<i64>]) -> Result<Vec<Vec<f32>>, Error> {
+    if graph.number == NumberFormat::Exact {
+        let wide = run_wide(graph, params, inputs)?;
+        return wide.iter().enumerate().map(|(i, v)| graph.dequantise_wide_raw(i, v)).collect();
+    }
+    let words = run(graph, params, inputs)?;
+    words.iter().enumerate().map(|(i, v)| graph.dequantise_raw(i, v)).collect()
+}
+
 /// Runs a checked graph and shows each node's integers to `observe`.
 ///
 /// # Errors
