@@ -13,7 +13,8 @@ use crate::source::{Number, Source};
 
 /// Compute predictions in the clear, on this machine.
 ///
-/// With --float as any ONNX runtime does; with --fixed in the integers that a private prediction gives exactly.
+/// With --float as any ONNX runtime does; with --fixed in integers; with --protocol in the integers that a private
+/// prediction by that protocol gives exactly.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The network, an ONNX file.
