@@ -110,3 +110,17 @@ fn a_reader_that_goes_away_is_no_failure() {
     let output = child.wait_with_output().unwrap();
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn calibration_narrows_the_ranges() {
+    let (path, digit) = (model("deepsecure_b1.onnx"), model("digits/7.png"));
+    let widest = |options: &[&str]| {
+        let report = Oribi::new().json(&[&["inspect", &path, "--json"], options].concat());
+        let layers = report[0]["layers"].as_array().unwrap().clone();
+        let highs = layers.iter().map(|layer| layer["high"].as_f64().unwrap());
+        highs.fold(f64::NEG_INFINITY, f64::max)
+    };
+    assert_ne!(widest(&[]), widest(&["--calibrate", &digit]));
+    let refusal = Oribi::new().refusal(2, &["inspect", &path, "--calibrate", "missing.npz"]);
+    assert!(refusal.contains("missing.npz"), "{refusal}");
+}

@@ -132,3 +132,15 @@ fn wrong_choices_of_a_client() {
     assert!(text.contains("fingerprint"), "{text}");
     server.finish();
 }
+
+#[test]
+fn a_network_too_large_for_a_protocol_is_refused_before_it_is_served() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/real/open-nsfw.onnx");
+    if !std::path::Path::new(path).exists() {
+        return;
+    }
+    let refusal = Oribi::new().refusal(2, &["serve", path, "--listen", "127.0.0.1:0"]);
+    assert!(refusal.contains("open-nsfw") && refusal.contains("another protocol"), "{refusal}");
+    let shown = Oribi::new().stdout(&["inspect", path]);
+    assert!(shown.contains("refused") && shown.contains("products"), "{shown}");
+}
