@@ -114,8 +114,7 @@ impl Reference {
                     inputs
                         .map(|(index, data)| graph.quantise_input(index, data))
                         .collect::<Result<Vec<_>, _>>()?;
-                let outputs = reference::run(graph, params, &inputs)?;
-                outputs.iter().enumerate().map(|(index, values)| graph.dequantise(index, values)).collect()
+                reference::predict(graph, params, &inputs)
             }
         }
     }
