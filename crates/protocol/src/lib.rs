@@ -4,6 +4,7 @@
 //! [`handshake`] agrees on a model and a protocol by name and knows nothing of how the protocol works.
 
 pub mod channel;
+pub mod encrypted;
 pub mod error;
 pub mod frame;
 pub mod garbled;
