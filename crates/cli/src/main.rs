@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod console;
 mod failure;
+mod networks;
 mod report;
 mod screen;
 mod source;
@@ -38,6 +39,7 @@ enum Command {
     Models(commands::models::Arguments),
     Inspect(commands::inspect::Arguments),
     Run(commands::run::Arguments),
+    Bench(commands::bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -82,5 +84,6 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Models(arguments) => commands::models::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Run(arguments) => commands::run::run(&arguments),
+        Command::Bench(arguments) => commands::bench::run(&arguments),
     }
 }

@@ -12,6 +12,7 @@ use oribi::input::{Example, InputSpec, Pixels};
 use crate::builtin;
 use crate::choice::Protocol;
 use crate::failure::Failure;
+use crate::networks;
 
 /// Most inputs that ranges are measured on.
 const CALIBRATION: usize = 256;
@@ -67,6 +68,8 @@ impl Source {
         let (name, graph, side) = if path == builtin::MODEL && !Path::new(path).exists() {
             let graph = onnx::from_bytes(builtin::MODEL_ONNX, None)?;
             ("digits".to_owned(), graph, Side::parse(builtin::MODEL_SIDE_FILE)?)
+        } else if let Some(generated) = networks::generate(path).filter(|_| !Path::new(path).exists()) {
+            generated?
         } else {
             let file = Path::new(path);
             let side = Side::load(file)?;

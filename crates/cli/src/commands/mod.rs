@@ -1,5 +1,6 @@
 //! One file for each command: its arguments and what it does.
 
+pub mod bench;
 pub mod demo;
 pub mod inspect;
 pub mod models;

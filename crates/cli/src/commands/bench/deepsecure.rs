@@ -1,0 +1,137 @@
+//! DeepSecure (DAC '18), Table 3: four networks, each as one garbled circuit.
+
+use protocol::Reveal;
+use protocol::garbled::price;
+
+use super::Arguments;
+use super::private::{Run, measure};
+use super::table::{Figures, Row, Table, heading};
+use crate::choice::Protocol;
+use crate::console::note;
+use crate::failure::Failure;
+use crate::source::{Number, Source};
+
+/// The table `deepsecure`.
+pub struct DeepSecure;
+
+/// A row of Table 3.
+struct Benchmark {
+    number: usize,
+    network: &'static str,
+    /// Whether it takes more than a minute on two cores.
+    long: bool,
+    xors: u64,
+    non_xors: u64,
+    bytes: u64,
+    computation: f64,
+    execution: f64,
+}
+
+const BENCHMARKS: [Benchmark; 4] = [
+    Benchmark {
+        number: 1,
+        network: "28x28-5C2-ReLU-100FC-ReLU-10FC",
+        long: false,
+        xors: 43_100_000,
+        non_xors: 24_700_000,
+        bytes: 791_000_000,
+        computation: 1.98,
+        execution: 9.67,
+    },
+    Benchmark {
+        number: 2,
+        network: "28x28-300FC-Sigmoid-100FC-Sigmoid-10FC",
+        long: false,
+        xors: 109_000_000,
+        non_xors: 62_300_000,
+        bytes: 1_990_000_000,
+        computation: 4.99,
+        execution: 24.37,
+    },
+    Benchmark {
+        number: 3,
+        network: "617-50FC-Tanh-26FC",
+        long: false,
+        xors: 13_200_000,
+        non_xors: 7_540_000,
+        bytes: 241_000_000,
+        computation: 0.60,
+        execution: 2.95,
+    },
+    Benchmark {
+        number: 4,
+        network: "5625-2000FC-Tanh-500FC-Tanh-19FC",
+        long: true,
+        xors: 4_890_000_000,
+        non_xors: 2_810_000_000,
+        bytes: 89_800_000_000,
+        computation: 224.5,
+        execution: 1098.3,
+    },
+];
+
+impl Table for DeepSecure {
+    fn name(&self) -> &'static str {
+        "deepsecure"
+    }
+
+    fn run(&self, arguments: &Arguments) -> Result<usize, Failure> {
+        heading(
+            arguments,
+            &[
+                "DeepSecure (Rouhani, Riazi, Koushanfar, DAC 2018), Table 3: a network as one garbled circuit.",
+                "Here: two processes over TLS on loopback, the scores checked against the integer reference.",
+            ],
+        )?;
+        let wanted = BENCHMARKS.iter().filter(|benchmark| arguments.wants(&benchmark.row()));
+        wanted.map(|benchmark| benchmark.run(arguments)).sum()
+    }
+}
+
+impl Benchmark {
+    fn row(&self) -> String {
+        format!("benchmark {}", self.number)
+    }
+
+    fn run(&self, arguments: &Arguments) -> Result<usize, Failure> {
+        let row = self.row();
+        let (path, origin) = self.network(arguments);
+        let source = Source::load(&path, None)?;
+        let (graph, _) = source.quantise(Number::Of(Protocol::DeepSecure))?;
+        let gates = price(&graph, Reveal::Scores);
+        let measured = Figures::default()
+            .whole("xor_gates", gates.xors)
+            .whole("non_xor_gates", gates.ands + gates.known_ands);
+        let (measured, extent) = if self.long && !arguments.wants_long(&row) {
+            (measured, "counted, not run: it takes minutes, and --full runs it")
+        } else {
+            if self.long {
+                note(&format!("{row} takes a few minutes."));
+            }
+            let run = Run { source: &source, protocol: Protocol::DeepSecure, server: &[], client: &[] };
+            (measure(&run)?.figures(measured), "run")
+        };
+        let note = format!("{}, {origin}, {extent}", self.network);
+        Row { table: "deepsecure-3", row, measured, paper: self.paper(), note }.print(arguments.json)?;
+        Ok(1)
+    }
+
+    /// The network to be measured, and what it is.
+    fn network(&self, arguments: &Arguments) -> (String, &'static str) {
+        let file = format!("deepsecure_b{}.onnx", self.number);
+        let real = arguments.data.iter().flat_map(|data| [data.join(&file), data.join("models").join(&file)]);
+        match real.into_iter().find(|path| path.is_file()) {
+            Some(path) => (path.to_string_lossy().into_owned(), "the given network"),
+            None => (format!("builtin:deepsecure-{}", self.number), "weights from a seed"),
+        }
+    }
+
+    fn paper(&self) -> Figures {
+        Figures::default()
+            .whole("xor_gates", self.xors)
+            .whole("non_xor_gates", self.non_xors)
+            .whole("communication_bytes", self.bytes)
+            .real("computation_seconds", self.computation)
+            .real("execution_seconds", self.execution)
+    }
+}

@@ -1,0 +1,219 @@
+//! One private prediction between two fresh processes over TLS on loopback, measured and held against the reference.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use model::reference;
+use serde::Deserialize;
+
+use super::table::Figures;
+use crate::child::ServerProcess;
+use crate::choice::Protocol;
+use crate::failure::Failure;
+use crate::source::{Number, Source};
+
+/// A prediction to be measured.
+pub struct Run<'a> {
+    /// The network.
+    pub source: &'a Source,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// More arguments for the server.
+    pub server: &'a [&'a str],
+    /// More arguments for the client.
+    pub client: &'a [&'a str],
+}
+
+/// What it cost. Seconds are wall-clock as the client sees them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    /// From the first message to the prediction, all phases.
+    pub seconds: f64,
+    /// From the input to the prediction.
+    pub online_seconds: f64,
+    /// Both ways, all phases.
+    pub bytes: u64,
+    /// Processor time of both processes, set-up of the program and of the model left out; unknown on some systems.
+    pub cpu_seconds: Option<f64>,
+    /// Largest resident sets.
+    pub client_rss: u64,
+    /// The server's.
+    pub server_rss: u64,
+}
+
+impl Cost {
+    /// The figures of a private prediction, after others.
+    pub fn figures(&self, figures: Figures) -> Figures {
+        let figures = figures
+            .whole("communication_bytes", self.bytes)
+            .real("execution_seconds", self.seconds)
+            .real("online_seconds", self.online_seconds);
+        let figures = match self.cpu_seconds {
+            Some(seconds) => figures.real("processor_seconds", seconds),
+            None => figures,
+        };
+        figures
+            .whole("client_peak_rss_bytes", self.client_rss)
+            .whole("server_peak_rss_bytes", self.server_rss)
+    }
+}
+
+/// The part of the client's line that is read here.
+#[derive(Deserialize)]
+struct Line {
+    output: Vec<f32>,
+    setup: Phase,
+    offline: Phase,
+    online: Phase,
+    peak_rss_bytes: Peaks,
+}
+
+#[derive(Deserialize)]
+struct Phase {
+    seconds: f64,
+    client_bytes: u64,
+    server_bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct Peaks {
+    client: u64,
+    server: u64,
+}
+
+/// Runs it on the network's first sample input.
+///
+/// # Errors
+/// If a process fails, or the scores are not exactly the reference's.
+pub fn measure(run: &Run<'_>) -> Result<Cost, Failure> {
+    let input = InputFile::new(run.source)?;
+    let listen = ["--listen", "127.0.0.1:0", "--protocol", run.protocol.name()];
+    let arguments = [&listen, run.server, &["--", &run.source.path]].concat();
+    let server = ServerProcess::start(&arguments.into_iter().map(str::to_owned).collect::<Vec<_>>())?;
+    let before = (cpu_of(server.id()), cpu_of_children());
+    let line = predict(run, &server, &input)?;
+    let after = (cpu_of(server.id()), cpu_of_children());
+    check(run, &input, &line)?;
+    let cpu = |before: Option<f64>, after: Option<f64>| Some(after? - before?);
+    let phases = [&line.setup, &line.offline, &line.online];
+    Ok(Cost {
+        seconds: phases.iter().map(|phase| phase.seconds).sum(),
+        online_seconds: line.online.seconds,
+        bytes: phases.iter().map(|phase| phase.client_bytes + phase.server_bytes).sum(),
+        cpu_seconds: cpu(before.0, after.0)
+            .zip(cpu(before.1, after.1))
+            .map(|(server, client)| server + client),
+        client_rss: line.peak_rss_bytes.client,
+        server_rss: line.peak_rss_bytes.server,
+    })
+}
+
+/// The client as a process of its own.
+fn predict(run: &Run<'_>, server: &ServerProcess, input: &InputFile) -> Result<Line, Failure> {
+    let cannot =
+        |error: std::io::Error| Failure::running(format!("the client process cannot be started: {error}"));
+    let announced = &server.announcement;
+    let mut client = Command::new(std::env::current_exe().map_err(cannot)?);
+    client.arg("predict").arg(&input.path);
+    client.args(["--server", &announced.listen, "--fingerprint", &announced.fingerprint, "--json"]);
+    client.args(["--protocol", run.protocol.name()]).args(run.client);
+    let output = client.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(cannot)?;
+    if !output.status.success() {
+        return Err(Failure::silent(crate::failure::FAILED));
+    }
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| Failure::running(format!("the client process speaks otherwise: {error}")))
+}
+
+/// Every engine gives exactly the reference's integers.
+fn check(run: &Run<'_>, input: &InputFile, line: &Line) -> Result<(), Failure> {
+    let (graph, params) = run.source.quantise(Number::Of(run.protocol))?;
+    let wrong = |error: model::Error| Failure::running(format!("{}: {error}", run.source.path));
+    let integers = graph.quantise_input(0, &input.values).map_err(wrong)?;
+    let expected = reference::predict(&graph, &params, &[integers]).map_err(wrong)?;
+    if expected.first() == Some(&line.output) {
+        return Ok(());
+    }
+    Err(Failure::running(format!("{}: the scores are not those of the integer reference", run.source.path)))
+}
+
+/// An input in a file that goes when this does.
+struct InputFile {
+    path: PathBuf,
+    values: Vec<f32>,
+}
+
+impl InputFile {
+    fn new(source: &Source) -> Result<Self, Failure> {
+        let values = source.ranges.samples.first().and_then(|sample| sample.first());
+        let Some(values) = values.map(|tensor| tensor.data().to_vec()) else {
+            return Err(Failure::running(format!("{}: there is no sample input", source.path)));
+        };
+        let shape = source.meta.inputs.first().map(|input| input.shape.clone()).unwrap_or_default();
+        let name = format!("oribi-bench-{}-{}.npy", std::process::id(), source.meta.name);
+        let path = std::env::temp_dir().join(name);
+        let failed = |error| Failure::running(format!("{}: cannot be written: {error}", path.display()));
+        std::fs::write(&path, npy(&shape, &values)).map_err(failed)?;
+        Ok(Self { path, values })
+    }
+}
+
+impl Drop for InputFile {
+    fn drop(&mut self) {
+        // A file that is left in the temporary folder harms nobody.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// NumPy's format, version 1.
+fn npy(shape: &[usize], values: &[f32]) -> Vec<u8> {
+    let lengths: String = shape.iter().map(|length| format!("{length}, ")).collect();
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({lengths}), }}");
+    let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    header.push_str(&" ".repeat(length - 1 - header.len()));
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend_from_slice(&(length as u16).to_le_bytes());
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    bytes
+}
+
+/// Processor seconds of a process so far; only Linux tells.
+fn cpu_of(process: u32) -> Option<f64> {
+    ticks(&std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?, 14)
+}
+
+/// Processor seconds of this process's children that have ended.
+fn cpu_of_children() -> Option<f64> {
+    ticks(&std::fs::read_to_string("/proc/self/stat").ok()?, 16)
+}
+
+/// The sum of two neighbouring fields of `proc_pid_stat(5)`, whose times are in hundredths of a second.
+fn ticks(stat: &str, field: usize) -> Option<f64> {
+    // The second field is a name in parentheses, which may hold spaces.
+    let rest = stat.rsplit_once(") ")?.1;
+    let mut fields = rest.split(' ').skip(field - 3);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    Some((next()? + next()?) as f64 / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_times_are_read_from_the_right_fields() {
+        let stat = "7 (a ) b) S 1 2 3 4 5 6 7 8 9 10 250 50 400 0 20 0";
+        assert_eq!(ticks(stat, 14), Some(3.0));
+        assert_eq!(ticks(stat, 16), Some(4.0));
+        assert_eq!(ticks("7 (x) S 1", 14), None);
+    }
+
+    #[test]
+    fn arrays_have_a_header_of_whole_lines() {
+        let bytes = npy(&[1, 3], &[1.0, 2.0, 3.0]);
+        assert_eq!(bytes.len() % 64, 12);
+        assert!(bytes.windows(6).any(|window| window == b"(1, 3,"));
+    }
+}
