@@ -91,7 +91,7 @@ pub fn derive(request: &Request) -> Result<Vec<Parameters>, Error> {
     let mut bits = 0;
     for degree in security::degrees().filter(|degree| *degree >= request.min_degree) {
         let Some(moduli) = plain_moduli(&request.plain, degree) else { continue };
-        let largest = moduli.iter().max_by(|a, b| a.log2().total_cmp(&b.log2()));
+        let largest = moduli.iter().max_by(|a, b| a.log2_norm().total_cmp(&b.log2_norm()));
         let Some(largest) = largest.copied() else { return Err(Error::Plain("of an empty product".into())) };
         bits = largest.bits();
         if let Some(found) = at_degree(request, degree, &moduli, largest) {
@@ -134,8 +134,13 @@ fn at_degree(
                     break;
                 }
                 let sizes = vec![f64::from(size); limbs];
-                let model =
-                    NoiseModel::of_sizes(degree, largest.log2(), &sizes, special.map(f64::from), digit_bits);
+                let model = NoiseModel::of_sizes(
+                    degree,
+                    largest.log2_norm(),
+                    &sizes,
+                    special.map(f64::from),
+                    digit_bits,
+                );
                 if !model.decrypts(noise_after(&model, request, limbs), limbs) {
                     continue;
                 }

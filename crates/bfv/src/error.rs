@@ -30,7 +30,10 @@ pub enum Error {
     #[error("key-switching digits of {0} bits: from 4 to 50 are possible")]
     DigitBits(u32),
     /// The plaintext modulus is unusable.
-    #[error("plaintext modulus {0} is no prime of 2 to 60 bits and no power of two up to 2^64, or is a limb")]
+    #[error(
+        "plaintext modulus {0} is no prime of 2 to 60 bits, no power of two up to 2^64 and no X^k - b of at least 64 slots \
+         whose b^(N/k) + 1 is a prime of at most 120 bits and 1 modulo 2 N; or it is a limb"
+    )]
     Plain(String),
     /// The modulus leaves no room for the plaintext and the noise of an encryption.
     #[error("a ciphertext modulus of {modulus_bits} bits has no room for a plaintext of {plain_bits} bits")]
@@ -63,6 +66,18 @@ pub enum Error {
     /// The plaintext modulus has no slots at this degree.
     #[error("the plaintext modulus has no slots: it is no prime that is 1 modulo twice the ring degree")]
     NoSlots,
+    /// The plaintext space is a generalised one, whose messages are slots.
+    #[error("a generalised plaintext space has slots alone, no coefficients modulo a number")]
+    NoCoefficients,
+    /// There is only one row of slots.
+    #[error("the slots of a generalised plaintext space form one cycle: there are no rows to swap")]
+    OneRow,
+    /// The slots do not fit the type asked for.
+    #[error("slots of {0} bits do not fit a word: use the wide functions")]
+    WideSlots(u32),
+    /// The automorphism does not act on the plaintext space.
+    #[error("the automorphism X -> X^{0} does not map this plaintext space to itself")]
+    Automorphism(usize),
     /// The automorphism's key is missing.
     #[error("no key for the automorphism X -> X^{0}")]
     MissingKey(usize),

@@ -1,7 +1,8 @@
 //! RNS rings and the BFV homomorphic encryption scheme.
 //!
 //! The scheme of Brakerski, Fan and Vercauteren (eprint 2012/144) in residue form: messages are polynomials
-//! modulo `X^N + 1` and a plaintext modulus t, a prime of up to 60 bits or a power of two up to 2^64; a ciphertext is a
+//! modulo `X^N + 1` and a plaintext modulus t, a prime of up to 60 bits, a power of two up to 2^64 or the polynomial `X^k - b` of
+//! generalised BFV (eprint 2024/1587: slots of up to 120 bits, noise as of b); a ciphertext is a
 //! pair `(c0, c1)` with `c0 + c1 s = round(Q m / t) + e` modulo a product Q of primes. Security is that of the Homomorphic
 //! Encryption Standard's 128-bit table; nothing outside it can be constructed.
 //!
@@ -37,7 +38,8 @@
 //! | module | content |
 //! |---|---|
 //! | [`Parameters`], [`Literal`], [`security`], [`mod@derive`] | parameter sets: checked, or derived from a request |
-//! | [`Encoder`], [`Plaintext`] | coefficients and slots |
+//! | [`PlainModulus`] | plaintext spaces, generalised ones among them |
+//! | [`Encoder`], [`Plaintext`], [`Compact`] | coefficients and slots |
 //! | [`SecretKey`], [`PublicKey`], [`RelinearisationKey`], [`GaloisKeys`] | keys, encryption, decryption |
 //! | [`Evaluator`] | everything that needs no secret |
 //! | [`NoiseModel`], [`MeasuredNoise`] | the noise bound and failure probability; measurement |
@@ -67,10 +69,12 @@
 //! | Galois key, one | 82994 | 111666 | 892978 | 6848562 | 51511346 |
 
 mod ciphertext;
+mod compact;
 pub mod derive;
 mod encoder;
 mod error;
 mod evaluator;
+mod generalised;
 mod keys;
 mod noise;
 mod parameters;
@@ -84,7 +88,8 @@ mod tests;
 mod wire;
 
 pub use ciphertext::{Ciphertext, Multiplicand, Product};
-pub use encoder::{Encoder, Plaintext, compose};
+pub use compact::Compact;
+pub use encoder::{Encoder, Plaintext, SlotShape, compose};
 pub use error::Error;
 pub use evaluator::{Evaluator, Hoisted, MAX_FLOOD_BITS};
 pub use keys::{GaloisKeys, PublicKey, RelinearisationKey, SecretKey};

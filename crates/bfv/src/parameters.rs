@@ -4,9 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use kernel::modular::{Converter, Modulus, VECTOR_BITS, is_prime, next_ntt_prime};
 
-use crate::encoder::Slots;
+use crate::encoder::{GENERATOR, SlotShape, Slots};
 use crate::error::Error;
 use crate::evaluator::Multiplier;
+use crate::generalised::{Generalised, PolynomialScaling, rotation_generator};
 use crate::noise::NoiseModel;
 use crate::plain::{PlainModulus, PlainRing};
 use crate::ring::Ring;
@@ -43,10 +44,7 @@ impl Literal {
         data_bits: &[u32],
         special_bits: Option<u32>,
     ) -> Result<Self, Error> {
-        let mut taken: Vec<u64> = match plain {
-            PlainModulus::Prime(t) => vec![t],
-            PlainModulus::PowerOfTwo(_) => Vec::new(),
-        };
+        let mut taken: Vec<u64> = plain.slot_modulus().and_then(|t| t.try_into().ok()).into_iter().collect();
         let mut take = |bits: u32| {
             if !(20..=VECTOR_BITS).contains(&bits) {
                 return Err(Error::Limb(u64::from(bits)));
@@ -81,12 +79,27 @@ struct Inner {
     ring: Arc<Ring>,
     plain: PlainRing,
     slots: Option<Slots>,
+    generalised: Option<Arc<Generalised>>,
     levels: Vec<Level>,
 }
 
 /// What depends on the number of limbs.
 #[derive(Debug)]
 pub(crate) struct Level {
+    pub(crate) scaling: Scaling,
+    multiplier: OnceLock<Option<Multiplier>>,
+}
+
+/// Between messages and phases.
+#[derive(Debug)]
+pub(crate) enum Scaling {
+    Integer(IntegerScaling),
+    Polynomial(PolynomialScaling),
+}
+
+/// For a plaintext modulus t that is a number.
+#[derive(Debug)]
+pub(crate) struct IntegerScaling {
     /// `-Q mod t`.
     pub(crate) minus_modulus: u64,
     /// `1/t mod q_j` for each limb.
@@ -97,7 +110,6 @@ pub(crate) struct Level {
     pub(crate) quotient_row: Vec<u64>,
     /// The rounded quotient `t x / Q mod t`, where the vector kernels take `t`.
     pub(crate) quotient: Option<Converter>,
-    multiplier: OnceLock<Option<Multiplier>>,
 }
 
 impl Parameters {
@@ -148,12 +160,22 @@ impl Parameters {
 
     fn over(literal: Literal, ring: Arc<Ring>, ring_id: u64) -> Result<Self, Error> {
         let plain = PlainRing::new(literal.plain)?;
+        let generalised = Generalised::new(literal.plain, literal.degree)?.map(Arc::new);
         let levels = (1..=literal.data.len())
-            .map(|limbs| Level::new(&ring, limbs, plain, literal.plain))
-            .collect::<Result<_, _>>()?;
+            .map(|limbs| {
+                let scaling = match &generalised {
+                    Some(space) => PolynomialScaling::new(space, &ring, limbs)
+                        .map(Scaling::Polynomial)
+                        .ok_or_else(|| Error::Plain(literal.plain.describe()))?,
+                    None => Scaling::Integer(IntegerScaling::new(&ring, limbs, plain, literal.plain)?),
+                };
+                Ok(Level { scaling, multiplier: OnceLock::new() })
+            })
+            .collect::<Result<_, Error>>()?;
         let slots = Slots::new(&literal);
         let id = identifier(ring_id, literal.plain);
-        let parameters = Self(Arc::new(Inner { literal, id, ring_id, ring, plain, slots, levels }));
+        let parameters =
+            Self(Arc::new(Inner { literal, id, ring_id, ring, plain, slots, generalised, levels }));
         let model = NoiseModel::new(&parameters);
         if !model.decrypts(model.fresh_public(), parameters.limbs()) {
             return Err(Error::NoRoom {
@@ -169,7 +191,7 @@ impl Parameters {
         &self.0.literal
     }
 
-    /// Ring degree N: coefficients of a plaintext, and slots where it has slots (two rows of N/2).
+    /// Ring degree N: coefficients of a plaintext.
     pub fn degree(&self) -> usize {
         self.0.literal.degree
     }
@@ -186,7 +208,40 @@ impl Parameters {
 
     /// Whether values can be encoded in slots.
     pub fn has_slots(&self) -> bool {
-        self.0.slots.is_some()
+        self.0.slots.is_some() || self.0.generalised.is_some()
+    }
+
+    /// How the slots are laid out: two rows of N/2 for a prime plaintext modulus, one row of k for a generalised one. `None`
+    /// without slots.
+    pub fn slot_shape(&self) -> Option<SlotShape> {
+        match &self.0.generalised {
+            Some(space) => Some(SlotShape { rows: 1, columns: space.slots() }),
+            None => self.0.slots.is_some().then(|| SlotShape { rows: 2, columns: self.degree() / 2 }),
+        }
+    }
+
+    /// What slots count modulo. `None` without slots.
+    pub fn slot_modulus(&self) -> Option<u128> {
+        if self.has_slots() { self.plain().slot_modulus() } else { None }
+    }
+
+    /// The exponent g of the automorphism `X -> X^g` that rotates each row of slots left by `steps` (right if
+    /// negative), modulo the row's length.
+    pub fn rotation_exponent(&self, steps: i64) -> usize {
+        let (generator, columns) = match &self.0.generalised {
+            Some(space) => (rotation_generator(self.degree(), space.slots()), space.slots()),
+            None => (GENERATOR, self.degree() / 2),
+        };
+        let mask = 2 * self.degree() - 1;
+        let (mut left, mut power, mut out) = (steps.rem_euclid(columns as i64), generator, 1);
+        while left > 0 {
+            if left & 1 == 1 {
+                out = (out * power) & mask;
+            }
+            power = (power * power) & mask;
+            left >>= 1;
+        }
+        out
     }
 
     /// The base-2 logarithm of the modulus of `limbs` limbs.
@@ -210,6 +265,15 @@ impl Parameters {
 
     pub(crate) fn plain_ring(&self) -> &PlainRing {
         &self.0.plain
+    }
+
+    pub(crate) fn generalised(&self) -> Option<&Generalised> {
+        self.0.generalised.as_deref()
+    }
+
+    /// Refuses what has no meaning on the coefficients of a generalised plaintext.
+    pub(crate) fn check_integer(&self) -> Result<(), Error> {
+        if self.0.generalised.is_none() { Ok(()) } else { Err(Error::NoCoefficients) }
     }
 
     pub(crate) fn slots(&self) -> Result<&Slots, Error> {
@@ -244,14 +308,14 @@ impl PartialEq for Parameters {
 
 impl Eq for Parameters {}
 
-impl Level {
+impl IntegerScaling {
     fn new(ring: &Ring, limbs: usize, plain: PlainRing, modulus: PlainModulus) -> Result<Self, Error> {
         let refused = || Error::Plain(modulus.describe());
         let moduli: Vec<Modulus> = ring.moduli(limbs).copied().collect();
         let product = moduli.iter().fold(plain.reduce(1), |p, q| plain.mul(p, plain.reduce(q.value())));
         let residue = |q: &Modulus| match modulus {
-            PlainModulus::Prime(t) => q.reduce(t),
             PlainModulus::PowerOfTwo(k) => q.pow(2, u64::from(k)),
+            _ => modulus.slot_modulus().map_or(0, |t| q.reduce_wide(t)),
         };
         let plain_inverses = moduli
             .iter()
@@ -275,7 +339,6 @@ impl Level {
             quotient_factors,
             quotient_row,
             quotient,
-            multiplier: OnceLock::new(),
         })
     }
 }
@@ -322,10 +385,11 @@ fn check_primes(literal: &Literal) -> Result<(), Error> {
     if literal.digit_bits.is_some_and(|bits| !(4..=VECTOR_BITS).contains(&bits)) {
         return Err(Error::DigitBits(literal.digit_bits.unwrap_or(0)));
     }
-    match literal.plain {
-        PlainModulus::Prime(t) if primes.contains(&t) => Err(Error::Plain(t.to_string())),
-        _ => Ok(()),
+    let plain = literal.plain.slot_modulus();
+    if primes.iter().any(|q| plain == Some(u128::from(*q))) {
+        return Err(Error::Plain(literal.plain.describe()));
     }
+    Ok(())
 }
 
 /// The first eight bytes of a digest of everything but the plaintext modulus.
@@ -344,13 +408,18 @@ fn ring_identifier(literal: &Literal) -> u64 {
 
 fn identifier(ring_id: u64, plain: PlainModulus) -> u64 {
     let mut hasher = blake3::Hasher::new_derive_key("oribi bfv parameters, version 1");
-    let (kind, value) = match plain {
-        PlainModulus::Prime(t) => (0u64, t),
-        PlainModulus::PowerOfTwo(k) => (1, u64::from(k)),
-    };
-    for word in [ring_id, kind, value] {
+    let mut absorb = |word: u64| {
         hasher.update(&word.to_le_bytes());
-    }
+    };
+    absorb(ring_id);
+    match plain {
+        PlainModulus::Prime(t) => [0, t].map(&mut absorb),
+        PlainModulus::PowerOfTwo(k) => [1, u64::from(k)].map(&mut absorb),
+        PlainModulus::Generalised { base, power } => {
+            absorb(2);
+            [base, u64::from(power)].map(&mut absorb)
+        }
+    };
     first_word(&hasher)
 }
 

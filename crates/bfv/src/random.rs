@@ -96,6 +96,21 @@ impl Stream {
         });
     }
 
+    /// Uniform residues of a modulus of at most 127 bits: candidates are accepted or thrown away, in order.
+    pub(crate) fn uniform_wide(&mut self, modulus: u128, out: &mut [u128]) {
+        let mask = u128::MAX >> modulus.leading_zeros();
+        let mut filled = 0;
+        self.each(|words| {
+            for pair in words.as_chunks::<2>().0 {
+                let Some(slot) = out.get_mut(filled) else { break };
+                *slot = (u128::from(pair[0]) | u128::from(pair[1]) << 64) & mask;
+                filled += usize::from(*slot < modulus);
+            }
+            // A rejected candidate may stand in the next slot; it is overwritten by the next words.
+            filled < out.len()
+        });
+    }
+
     /// Uniform words.
     pub(crate) fn words(&mut self, out: &mut [u64]) {
         let mut filled = 0;

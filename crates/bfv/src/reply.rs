@@ -99,8 +99,8 @@ impl Evaluator {
     /// only these are decrypted.
     ///
     /// # Errors
-    /// If the ciphertext is of other parameters or has fewer limbs than the shape, or the shape or the positions
-    /// are impossible.
+    /// If the ciphertext is of other parameters or has fewer limbs than the shape, the shape or the positions
+    /// are impossible, or there are positions for a generalised plaintext, whose slots need all coefficients.
     pub fn reply(
         &self,
         a: &Ciphertext,
@@ -109,7 +109,10 @@ impl Evaluator {
     ) -> Result<Reply, Error> {
         let parameters = self.parameters();
         shape.check(parameters)?;
-        positions.map_or(Ok(()), |positions| check_positions(parameters, positions))?;
+        if let Some(positions) = positions {
+            check_positions(parameters, positions)?;
+            parameters.check_integer()?;
+        }
         let mut low = self.switch_down(a, shape.limbs)?;
         let ring = parameters.ring();
         low.parts.iter_mut().for_each(|part| ring.inverse(part));

@@ -166,13 +166,20 @@ impl Evaluator {
         Ok(Ciphertext { id: first.id, parts: [sum0, sum1], seed: None })
     }
 
-    /// `a *= scalar`, a number in `[-t/2, t/2)` taken as it is: the noise grows by its magnitude.
+    /// `a *= scalar`, a number taken as it is: the noise grows by its magnitude.
     ///
     /// # Errors
-    /// If the ciphertext is of other parameters, or the scalar's magnitude is not below t.
+    /// If the ciphertext is of other parameters, or the scalar's magnitude is not below the modulus of a coefficient or
+    /// slot.
     pub fn mul_scalar_assign(&self, a: &mut Ciphertext, scalar: i64) -> Result<(), Error> {
         self.check(a)?;
-        self.parameters.plain_ring().signed(scalar).ok_or(Error::Value(i128::from(scalar)))?;
+        let fits = match self.parameters.generalised() {
+            Some(space) => space.signed(i128::from(scalar)).is_some(),
+            None => self.parameters.plain_ring().signed(scalar).is_some(),
+        };
+        if !fits {
+            return Err(Error::Value(i128::from(scalar)));
+        }
         self.scale_assign(a, |q| q.from_signed(scalar));
         Ok(())
     }

@@ -41,7 +41,7 @@ impl Evaluator {
     }
 
     /// Two ciphertexts that can meet.
-    fn check_pair(&self, a: &Ciphertext, b: &Ciphertext) -> Result<(), Error> {
+    pub(crate) fn check_pair(&self, a: &Ciphertext, b: &Ciphertext) -> Result<(), Error> {
         self.check(a)?;
         self.check(b)?;
         if a.limbs() == b.limbs() { Ok(()) } else { Err(Error::Level(b.limbs(), a.limbs())) }

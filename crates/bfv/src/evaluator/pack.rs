@@ -17,9 +17,10 @@ impl Evaluator {
     /// automorphisms; keys are those of [`GaloisKeys::of_packing`].
     ///
     /// # Errors
-    /// If something is of other parameters, limbs differ, a position is not below N, or there are no ciphertexts
+    /// If the plaintext space is a generalised one, something is of other parameters, limbs differ, a position is not below N, or there are no ciphertexts
     /// or more than N.
     pub fn pack(&self, inputs: &[(&Ciphertext, usize)], keys: &GaloisKeys) -> Result<Ciphertext, Error> {
+        self.parameters.check_integer()?;
         let degree = self.parameters.degree();
         let (first, _) = inputs.first().ok_or(Error::TooMany(0, degree))?;
         if inputs.len() > degree {

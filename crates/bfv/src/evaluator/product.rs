@@ -15,6 +15,7 @@ use crate::ciphertext::{Ciphertext, Product};
 use crate::error::Error;
 use crate::evaluator::Evaluator;
 use crate::evaluator::switching::switch;
+use crate::generalised::Values;
 use crate::keys::RelinearisationKey;
 use crate::parameters::{Parameters, cofactor, cofactor_inverses};
 use crate::plain::PlainModulus;
@@ -33,6 +34,9 @@ pub(crate) struct Multiplier {
     remainder: Converter,
     /// `t / Q` modulo each auxiliary prime.
     divide: Vec<Shoup>,
+    /// For a generalised plaintext modulus, its values on the data primes and the auxiliary ones. The tensor is
+    /// then multiplied by t beforehand, and t is 1 in the conversions.
+    factors: Option<[Vec<Values>; 2]>,
     /// Centred representatives, back to the data primes.
     back: Converter,
 }
@@ -42,11 +46,16 @@ impl Multiplier {
         let ring = parameters.ring();
         let data: Vec<Modulus> = ring.moduli(limbs).copied().collect();
         let log2_degree = f64::from(parameters.degree().trailing_zeros());
-        let needed = parameters.plain().log2() + log2_degree + parameters.log2_modulus(limbs) + 1.0;
+        let growth = match parameters.plain() {
+            // The sum of the magnitudes of t's coefficients.
+            PlainModulus::Generalised { base, .. } => (base as f64 + 1.0).log2(),
+            plain => plain.log2(),
+        };
+        let needed = growth + log2_degree + parameters.log2_modulus(limbs) + 1.0;
         let (mut ntts, mut bits, mut bound) = (Vec::new(), 0.0, 1 << AUXILIARY_BITS);
         while bits < needed {
             bound = next_ntt_prime(bound, 2 * parameters.degree() as u64)?;
-            let used = parameters.plain() == PlainModulus::Prime(bound)
+            let used = parameters.plain().slot_modulus() == Some(u128::from(bound))
                 || (0..ring.all()).any(|row| ring.modulus(row).value() == bound);
             if !used {
                 ntts.push(Ntt::new(parameters.degree(), bound).ok()?);
@@ -57,6 +66,7 @@ impl Multiplier {
         let residue = |b: &Modulus| match parameters.plain() {
             PlainModulus::Prime(t) => b.reduce(t),
             PlainModulus::PowerOfTwo(k) => b.pow(2, u64::from(k)),
+            PlainModulus::Generalised { .. } => 1,
         };
         let product = |moduli: &[Modulus], m: &Modulus| cofactor(moduli, 0, m);
         let rows = |from: &[Modulus], to: &[Modulus], scale: &dyn Fn(&Modulus) -> Option<u64>| {
@@ -74,7 +84,10 @@ impl Multiplier {
         let extend =
             Converter::new(&zip(&data, &cofactor_inverses(&data)?), &rows(&data, &auxiliary, &|_| Some(1))?)?;
         let remainder = Converter::new(
-            &zip(&data, &parameters.level(limbs).quotient_factors),
+            &zip(&data, &cofactor_inverses(&data)?)
+                .into_iter()
+                .map(|(q, inverse)| (q, q.mul(inverse, residue(&q))))
+                .collect::<Vec<_>>(),
             &rows(&data, &auxiliary, &|b| b.inverse(residue(b)))?,
         )?;
         let back = Converter::new(
@@ -85,7 +98,11 @@ impl Multiplier {
             .iter()
             .map(|b| Some(b.shoup(b.mul(residue(b), b.inverse(product(&data, b))?))))
             .collect::<Option<_>>()?;
-        Some(Self { ntts, extend, remainder, divide, back })
+        let factors = parameters.generalised().map(|space| {
+            let data = (0..limbs).map(|row| Values::new(space, ring.ntt(row))).collect();
+            [data, ntts.iter().map(|ntt| Values::new(space, ntt)).collect()]
+        });
+        Some(Self { ntts, extend, remainder, divide, back, factors })
     }
 
     /// A polynomial (evaluation form on the data primes) on the auxiliary primes, in evaluation form.
@@ -121,7 +138,7 @@ fn convert(converter: &Converter, from: &Rows, to: &mut Rows) {
 }
 
 /// `a0 b0`, `a0 b1 + a1 b0`, `a1 b1` on one prime after another.
-fn tensor<'a>(moduli: impl Iterator<Item = &'a Modulus>, a: [&Rows; 2], b: [&Rows; 2]) -> [Rows; 3] {
+fn tensor<'a>(moduli: impl Iterator<Item = &'a Modulus>, a: &[Rows; 2], b: &[Rows; 2]) -> [Rows; 3] {
     let mut out = [0, 1, 2].map(|_| a[0].scratch_like());
     for (row, q) in moduli.enumerate() {
         q.mul_into(out[0].row_mut(row), a[0].row(row), b[0].row(row));
@@ -146,12 +163,19 @@ impl Evaluator {
         let wide_a = extended(a);
         let other = if core::ptr::eq(a, b) { None } else { Some(extended(b)) };
         let wide_b = other.as_ref().unwrap_or(&wide_a);
-        let data = tensor(ring.moduli(limbs), [&a.parts[0], &a.parts[1]], [&b.parts[0], &b.parts[1]]);
-        let auxiliary = tensor(
-            multiplier.ntts.iter().map(Ntt::modulus),
-            [&wide_a[0], &wide_a[1]],
-            [&wide_b[0], &wide_b[1]],
-        );
+        let scaled = multiplier.factors.as_ref().map(|[data, auxiliary]| {
+            let times = |values: &[Values], parts: &[Rows; 2]| {
+                let mut parts = parts.clone();
+                for (row, values) in parts.iter_mut().flat_map(|part| part.iter_mut().zip(values)) {
+                    values.multiply(row);
+                }
+                parts
+            };
+            [times(data, &a.parts), times(auxiliary, &wide_a)]
+        });
+        let [narrow_a, wide_a] = scaled.as_ref().map_or([&a.parts, &wide_a], |[data, wide]| [data, wide]);
+        let data = tensor(ring.moduli(limbs), narrow_a, &b.parts);
+        let auxiliary = tensor(multiplier.ntts.iter().map(Ntt::modulus), wide_a, wide_b);
         let mut scaled = data.into_iter().zip(auxiliary).map(|(d, x)| multiplier.scale(parameters, d, x));
         let mut next = || scaled.next().ok_or(Error::Limbs(limbs));
         let (mut c0, mut c1, square) = (next()?, next()?, next()?);

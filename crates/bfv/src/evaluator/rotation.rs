@@ -4,7 +4,8 @@ use crate::ciphertext::{Ciphertext, Multiplicand};
 use crate::error::Error;
 use crate::evaluator::Evaluator;
 use crate::evaluator::switching::{Digits, divide_special, prime_of, switch};
-use crate::keys::{GaloisKeys, SwitchingKey, rotation_exponent};
+use crate::generalised::Generalised;
+use crate::keys::{GaloisKeys, SwitchingKey};
 use crate::parameters::Parameters;
 use crate::ring::Rows;
 
@@ -21,9 +22,11 @@ impl Evaluator {
     /// The automorphism `X -> X^g`: one key switch. It maps coefficients by `X^i -> X^(g i)`.
     ///
     /// # Errors
-    /// If something is of other parameters, or the key is missing.
+    /// If something is of other parameters, the key is missing, or the plaintext space is a generalised one and g is not 1
+    /// modulo twice its power.
     pub fn automorphism(&self, a: &Ciphertext, g: usize, keys: &GaloisKeys) -> Result<Ciphertext, Error> {
         self.check_rotation(a, keys)?;
+        self.check_automorphism(g)?;
         if g == 1 {
             return Ok(a.clone());
         }
@@ -36,19 +39,20 @@ impl Evaluator {
         Ok(self.permuted(a.id, &parts, g))
     }
 
-    /// Rotates both rows of slots left by `steps` (right if negative).
+    /// Rotates each row of slots (see [`Parameters::slot_shape`]) left by `steps` (right if negative).
     ///
     /// # Errors
     /// As [`Self::automorphism`].
     pub fn rotate_rows(&self, a: &Ciphertext, steps: i64, keys: &GaloisKeys) -> Result<Ciphertext, Error> {
-        self.automorphism(a, rotation_exponent(self.parameters.degree(), steps), keys)
+        self.automorphism(a, self.parameters.rotation_exponent(steps), keys)
     }
 
     /// Swaps the two rows of slots.
     ///
     /// # Errors
-    /// As [`Self::automorphism`].
+    /// As [`Self::automorphism`], or if there is one row.
     pub fn rotate_columns(&self, a: &Ciphertext, keys: &GaloisKeys) -> Result<Ciphertext, Error> {
+        self.parameters.check_integer().map_err(|_| Error::OneRow)?;
         self.automorphism(a, 2 * self.parameters.degree() - 1, keys)
     }
 
@@ -86,6 +90,7 @@ impl Evaluator {
     ) -> Result<Ciphertext, Error> {
         let a = &hoisted.ciphertext;
         self.check_rotation(a, keys)?;
+        self.check_automorphism(g)?;
         if g == 1 {
             return Ok(a.clone());
         }
@@ -96,7 +101,7 @@ impl Evaluator {
         Ok(self.permuted(a.id, &parts, g))
     }
 
-    /// Rotates both rows of a hoisted ciphertext left by `steps`.
+    /// Rotates each row of a hoisted ciphertext left by `steps`.
     ///
     /// # Errors
     /// As [`Self::automorphism`].
@@ -106,7 +111,7 @@ impl Evaluator {
         steps: i64,
         keys: &GaloisKeys,
     ) -> Result<Ciphertext, Error> {
-        self.automorphism_hoisted(hoisted, rotation_exponent(self.parameters.degree(), steps), keys)
+        self.automorphism_hoisted(hoisted, self.parameters.rotation_exponent(steps), keys)
     }
 
     /// `sum of factor_k * rotate(a, steps_k)`: the inner step of a matrix-vector product by diagonals.
@@ -138,7 +143,7 @@ impl Evaluator {
         let mut sums = [0, 1].map(|_| ring.zeros(limbs + 1));
         let mut scratch = ring.scratch(4);
         for (steps, factor) in terms {
-            let g = rotation_exponent(self.parameters.degree(), *steps);
+            let g = self.parameters.rotation_exponent(*steps);
             let key = if g == 1 { None } else { Some(keys.get(g)?) };
             for row in 0..=limbs {
                 let q = ring.modulus(prime_of(&self.parameters, limbs, row));
@@ -189,6 +194,11 @@ impl Evaluator {
     fn check_rotation(&self, a: &Ciphertext, keys: &GaloisKeys) -> Result<(), Error> {
         self.check(a)?;
         self.parameters.check_ring(keys.ring_id, "Galois key")
+    }
+
+    fn check_automorphism(&self, g: usize) -> Result<(), Error> {
+        let step = self.parameters.generalised().map_or(2, Generalised::automorphism_step);
+        if g % step == 1 { Ok(()) } else { Err(Error::Automorphism(g)) }
     }
 
     fn permuted(&self, id: u64, parts: &[Rows; 2], g: usize) -> Ciphertext {

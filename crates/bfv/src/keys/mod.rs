@@ -8,4 +8,4 @@ pub use public::PublicKey;
 pub use secret::SecretKey;
 pub(crate) use secret::{check_limbs, expand, rounded_message, scaled_message};
 pub use switching::{GaloisKeys, RelinearisationKey};
-pub(crate) use switching::{SwitchingKey, digit_shape, rotation_exponent};
+pub(crate) use switching::{SwitchingKey, digit_shape};

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::ciphertext::Ciphertext;
 use crate::encoder::Plaintext;
 use crate::error::Error;
-use crate::parameters::Parameters;
+use crate::parameters::{IntegerScaling, Parameters, Scaling};
 use crate::random::{Randomness, Small};
 use crate::ring::{Rows, SecretRows};
 
@@ -119,10 +119,14 @@ pub(crate) fn check_limbs(parameters: &Parameters, limbs: usize) -> Result<(), E
     }
 }
 
-/// `round(Q m / t)` in coefficient form: with `u = centred(-Q m mod t)` it is `(Q m + u) / t`, that is `u / t` modulo
-/// every limb.
+/// `round(Q m / t)` in coefficient form: for a number t, with `u = centred(-Q m mod t)`, it is `(Q m + u) / t`, that is
+/// `u / t` modulo every limb.
 pub(crate) fn scaled_message(parameters: &Parameters, plaintext: &Plaintext, limbs: usize) -> Rows {
-    let (ring, plain, level) = (parameters.ring(), parameters.plain_ring(), parameters.level(limbs));
+    let (ring, plain) = (parameters.ring(), parameters.plain_ring());
+    let level = match &parameters.level(limbs).scaling {
+        Scaling::Integer(level) => level,
+        Scaling::Polynomial(level) => return level.scaled_message(ring, &plaintext.coefficients),
+    };
     let mut residue = Zeroizing::new(plaintext.coefficients.clone());
     plain.scale_assign(&mut residue, level.minus_modulus);
     let mut out = ring.scratch(limbs);
@@ -135,22 +139,27 @@ pub(crate) fn scaled_message(parameters: &Parameters, plaintext: &Plaintext, lim
 
 /// The message of a phase in coefficient form.
 pub(crate) fn rounded_message(parameters: &Parameters, phase: &Rows) -> Plaintext {
-    let level = parameters.level(phase.count());
+    let level = match &parameters.level(phase.count()).scaling {
+        Scaling::Integer(level) => level,
+        Scaling::Polynomial(level) => {
+            return Plaintext { id: parameters.id(), coefficients: level.rounded_message(phase) };
+        }
+    };
     let mut coefficients = kernel::modular::Words::zeros(parameters.degree());
     match &level.quotient {
         Some(converter) => {
             converter.apply(&phase.iter().collect::<Vec<_>>(), &mut [&mut coefficients]);
         }
-        None => rounded_wide(parameters, phase, &mut coefficients),
+        None => rounded_wide(parameters, level, phase, &mut coefficients),
     }
     Plaintext { id: parameters.id(), coefficients }
 }
 
 /// The same for plaintext moduli beyond the vector kernels, in 128-bit arithmetic.
-fn rounded_wide(parameters: &Parameters, phase: &Rows, out: &mut [u64]) {
+fn rounded_wide(parameters: &Parameters, level: &IntegerScaling, phase: &Rows, out: &mut [u64]) {
     /// Bits of the fixed-point fraction.
     const FRACTION: u32 = 58;
-    let (ring, plain, level) = (parameters.ring(), parameters.plain_ring(), parameters.level(phase.count()));
+    let (ring, plain) = (parameters.ring(), parameters.plain_ring());
     let mut sums = Zeroizing::new(vec![1u64 << (FRACTION - 1); out.len()]);
     let mut scaled = Zeroizing::new(kernel::modular::Words::zeros(out.len()));
     for (index, row) in phase.iter().enumerate() {

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 
 use kernel::seed::Seed;
 
-use crate::encoder::GENERATOR;
 use crate::error::Error;
 use crate::keys::SecretKey;
 use crate::parameters::Parameters;
@@ -97,12 +96,6 @@ impl RelinearisationKey {
     }
 }
 
-/// The automorphism that rotates both rows of slots left by `steps` (right if negative).
-pub(crate) fn rotation_exponent(degree: usize, steps: i64) -> usize {
-    let steps = steps.rem_euclid(degree as i64 / 2);
-    (0..steps).fold(1, |g, _| (g * GENERATOR) & (2 * degree - 1))
-}
-
 /// Keys of automorphisms `X -> X^g`.
 ///
 /// The key of g leads from s to the secret `s(X^(1/g))`: the switch comes first and the automorphism last, so that a
@@ -141,7 +134,9 @@ impl GaloisKeys {
         Ok(Self { ring_id: parameters.ring_id(), keys })
     }
 
-    /// Keys of row rotations by the given steps (left; negative is right), and of the column swap if asked.
+    /// Keys of row rotations by the given steps (left; negative is right), and of the column swap if asked. The steps are
+    /// those of these parameters' slots: keys serve every plaintext modulus, but each has its own rotations, and
+    /// [`Self::of_exponents`] makes keys for several at once.
     ///
     /// # Errors
     /// As [`Self::of_exponents`].
@@ -154,7 +149,7 @@ impl GaloisKeys {
     ) -> Result<Self, Error> {
         let degree = parameters.degree();
         let swap = columns.then_some(2 * degree - 1);
-        let exponents = steps.iter().map(|steps| rotation_exponent(degree, *steps)).chain(swap);
+        let exponents = steps.iter().map(|steps| parameters.rotation_exponent(*steps)).chain(swap);
         Self::of_exponents(parameters, key, exponents, randomness)
     }
 

@@ -54,7 +54,7 @@ impl SecretKey {
         Ok(MeasuredNoise {
             log2_max,
             log2_deviation: log2_max + mean.log2() / 2.0,
-            budget: parameters.log2_modulus(limbs) - parameters.plain().log2() - 1.0 - log2_max,
+            budget: parameters.log2_modulus(limbs) - parameters.plain().log2_norm() - 1.0 - log2_max,
         })
     }
 }

@@ -88,7 +88,7 @@ impl NoiseModel {
         let limbs: Vec<f64> = (0..ring.data()).map(log2).collect();
         let special = ring.has_special().then(|| log2(ring.data()));
         let digit_bits = parameters.literal().digit_bits;
-        Self::of_sizes(parameters.degree(), parameters.plain().log2(), &limbs, special, digit_bits)
+        Self::of_sizes(parameters.degree(), parameters.plain().log2_norm(), &limbs, special, digit_bits)
     }
 
     /// The model of parameters that need not exist yet: sizes are base-2 logarithms.

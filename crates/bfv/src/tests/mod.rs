@@ -1,6 +1,7 @@
 //! Every operation against plain integers, at secure sets and at toys of each kind.
 
 mod derivation;
+pub(crate) mod generalised;
 mod noise;
 mod operations;
 mod programs;

@@ -367,7 +367,7 @@ fn products_of_plaintext_moduli_compose() {
             .iter()
             .map(|m| match m {
                 PlainModulus::Prime(t) => (value % u128::from(*t)) as u64,
-                PlainModulus::PowerOfTwo(_) => unreachable!(),
+                _ => unreachable!(),
             })
             .collect();
         assert_eq!(compose(&moduli, &residues), Some(value));

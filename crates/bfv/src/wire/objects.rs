@@ -130,7 +130,10 @@ impl Reply {
         positions: Option<&[u32]>,
         bytes: &[u8],
     ) -> Result<Self, Error> {
-        positions.map_or(Ok(()), |positions| check_positions(parameters, positions))?;
+        if let Some(positions) = positions {
+            check_positions(parameters, positions)?;
+            parameters.check_integer()?;
+        }
         let mut reader = Reader::new(Kind::Reply, parameters.id(), bytes)?;
         let [limbs, low0, low1] = reader.array()?;
         let shape = ReplyShape { limbs: usize::from(limbs), low_bits: [u32::from(low0), u32::from(low1)] };

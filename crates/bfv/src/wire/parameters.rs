@@ -5,6 +5,9 @@ use crate::error::Error;
 use crate::parameters::{Literal, MAX_LIMBS, Parameters};
 use crate::plain::PlainModulus;
 
+/// Bits of a generalised plaintext modulus' base, below its power.
+const BASE_BITS: u32 = 48;
+
 impl Parameters {
     /// The wire form: the literal, under the set's identifier.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -14,6 +17,8 @@ impl Parameters {
         let (kind, value) = match literal.plain {
             PlainModulus::Prime(t) => (0, t),
             PlainModulus::PowerOfTwo(k) => (1, u64::from(k)),
+            // A base has at most 48 bits.
+            PlainModulus::Generalised { base, power } => (2, base | u64::from(power) << BASE_BITS),
         };
         out.byte(kind);
         out.u64(value);
@@ -35,6 +40,10 @@ impl Parameters {
         let plain = match kind {
             0 => PlainModulus::Prime(value),
             1 if value <= 64 => PlainModulus::PowerOfTwo(value as u32),
+            2 => PlainModulus::Generalised {
+                base: value & ((1 << BASE_BITS) - 1),
+                power: (value >> BASE_BITS) as u32,
+            },
             _ => return Err(reader.error("no such plaintext modulus")),
         };
         let digit_bits = Some(u32::from(reader.byte()?)).filter(|bits| *bits > 0);

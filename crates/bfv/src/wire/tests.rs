@@ -1,5 +1,6 @@
 //! Round trips, hostile bytes, and frozen forms.
 
+use crate::tests::generalised::{message_of, secure_space, spaces};
 use crate::tests::{Fixture, secure, toys};
 use crate::*;
 
@@ -91,8 +92,40 @@ fn objects_round_trip_and_refuse_hostile_bytes() {
 }
 
 #[test]
+fn generalised_objects_round_trip_and_refuse_hostile_bytes() {
+    for mut f in spaces() {
+        let p = f.parameters.clone();
+        let message = message_of(&f, 1);
+        let bytes = message.to_bytes(&p).unwrap();
+        hostile("plaintext", &bytes, |b| Plaintext::from_bytes(&p, b), |o| o.to_bytes(&p).unwrap());
+        // Coefficients that are no balanced digits decode to slots all the same.
+        let mut ones = bytes.clone();
+        ones[10..].fill(0x7f);
+        if let Ok(other) = Plaintext::from_bytes(&p, &ones) {
+            assert!(f.encoder.decode_slots_wide(&other).is_ok());
+        }
+        let a = f.public.encrypt(&p, &message, &mut f.randomness).unwrap();
+        let bytes = a.to_bytes(&p).unwrap();
+        hostile("ciphertext", &bytes, |b| Ciphertext::from_bytes(&p, b), |o| o.to_bytes(&p).unwrap());
+        let model = f.model();
+        let shape = model.reply_shape(model.fresh_public(), p.limbs(), p.degree()).unwrap();
+        let reply = f.evaluator.reply(&a, shape, None).unwrap();
+        assert_eq!(f.secret.decrypt_reply(&p, &reply).unwrap(), message, "{}", f.name);
+        let bytes = reply.to_bytes(&p).unwrap();
+        assert_eq!(bytes.len(), Reply::wire_bytes(&p, shape, p.degree()));
+        hostile("reply", &bytes, |b| Reply::from_bytes(&p, None, b), |o| o.to_bytes(&p).unwrap());
+        if p.slot_shape().unwrap().rows == 1 {
+            assert_eq!(f.evaluator.reply(&a, shape, Some(&[3])), Err(Error::NoCoefficients));
+            assert_eq!(Reply::from_bytes(&p, Some(&[3]), &bytes), Err(Error::NoCoefficients));
+        }
+        let other = p.with_plain(PlainModulus::slots(20, p.degree(), 3).unwrap()).unwrap();
+        assert_eq!(Reply::from_bytes(&other, None, &bytes), Err(Error::Mismatch("reply")));
+    }
+}
+
+#[test]
 fn parameters_round_trip_and_stay_checked() {
-    for f in secure() {
+    for f in secure().into_iter().chain([secure_space()]) {
         let bytes = f.parameters.to_bytes();
         assert_eq!(Parameters::from_bytes(&bytes).unwrap(), f.parameters);
         hostile("parameters", &bytes, Parameters::from_bytes, Parameters::to_bytes);

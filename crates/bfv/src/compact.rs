@@ -1,0 +1,149 @@
+//! Messages stored as small signed coefficients, and products that transform them on the fly.
+//!
+//! A [`Multiplicand`] takes 8 bytes for each coefficient and limb; a message of a small plaintext modulus takes two or four
+//! for each coefficient. A network's weights are kept in this form, and their transforms (one for each limb) are part
+//! of the product.
+
+use kernel::modular::{Modulus, Words};
+
+use crate::ciphertext::{Ciphertext, Multiplicand};
+use crate::encoder::Plaintext;
+use crate::error::Error;
+use crate::evaluator::Evaluator;
+use crate::keys::check_limbs;
+use crate::parameters::Parameters;
+
+/// A message as centred coefficients of 16 or 32 bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compact {
+    id: u64,
+    coefficients: Coefficients,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Coefficients {
+    Short(Vec<i16>),
+    Long(Vec<i32>),
+}
+
+impl Compact {
+    /// Bytes it holds in memory.
+    pub fn bytes(&self) -> usize {
+        match &self.coefficients {
+            Coefficients::Short(list) => size_of_val(&list[..]),
+            Coefficients::Long(list) => size_of_val(&list[..]),
+        }
+    }
+
+    /// The coefficients as residues of a power of two.
+    fn residues_into(&self, out: &mut [u64]) -> u32 {
+        match &self.coefficients {
+            Coefficients::Short(list) => {
+                out.iter_mut().zip(list).for_each(|(out, x)| *out = u64::from(*x as u16));
+                16
+            }
+            Coefficients::Long(list) => {
+                out.iter_mut().zip(list).for_each(|(out, x)| *out = u64::from(*x as u32));
+                32
+            }
+        }
+    }
+}
+
+impl Plaintext {
+    /// The compact form.
+    ///
+    /// # Errors
+    /// If the message is of other parameters, or a centred coefficient has more than 32 bits.
+    pub fn compact(&self, parameters: &Parameters) -> Result<Compact, Error> {
+        parameters.check(self.id, "plaintext")?;
+        let centred = || self.coefficients.iter().map(|x| parameters.plain_ring().centred(*x));
+        let short: Result<Vec<i16>, _> = centred().map(i16::try_from).collect();
+        let coefficients = match short {
+            Ok(list) => Coefficients::Short(list),
+            Err(_) => Coefficients::Long(
+                centred()
+                    .map(|x| i32::try_from(x).map_err(|_| Error::Value(i128::from(x))))
+                    .collect::<Result<_, _>>()?,
+            ),
+        };
+        Ok(Compact { id: self.id, coefficients })
+    }
+
+    /// The sum of the squares of the centred coefficients: what [`crate::NoiseModel::mul_plain`] takes.
+    ///
+    /// # Errors
+    /// If the message is of other parameters.
+    pub fn squared_norm(&self, parameters: &Parameters) -> Result<f64, Error> {
+        parameters.check(self.id, "plaintext")?;
+        let plain = parameters.plain_ring();
+        Ok(self.coefficients.iter().map(|x| (plain.centred(*x) as f64).powi(2)).sum())
+    }
+}
+
+/// Terms transformed at a time.
+const BATCH: usize = 8;
+
+impl Evaluator {
+    /// As [`Self::multiplicand`], from the compact form.
+    ///
+    /// # Errors
+    /// As [`Self::multiplicand`].
+    pub fn multiplicand_of(&self, message: &Compact, limbs: usize) -> Result<Multiplicand, Error> {
+        let parameters = self.parameters();
+        parameters.check(message.id, "compact plaintext")?;
+        check_limbs(parameters, limbs)?;
+        let ring = parameters.ring();
+        let mut rows = ring.scratch(limbs);
+        let mut small = Words::scratch(ring.degree());
+        let from = power_of_two(message.residues_into(&mut small))?;
+        for (index, row) in rows.iter_mut().enumerate() {
+            ring.modulus(index).rebase_into(row, &small, &from);
+            ring.ntt(index).forward(row);
+        }
+        Ok(Multiplicand { id: message.id, rows, limbs })
+    }
+
+    /// The plaintext dot product `sum of a_k factor_k` as [`Self::dot_plain`] gives it, from compact factors: in each limb one
+    /// transform for each term.
+    ///
+    /// # Errors
+    /// As [`Self::dot_plain`].
+    pub fn dot_compact(&self, terms: &[(&Ciphertext, &Compact)]) -> Result<Ciphertext, Error> {
+        let parameters = self.parameters();
+        let (first, _) = terms.first().ok_or(Error::TooMany(0, 0))?;
+        for (a, factor) in terms {
+            parameters.check(factor.id, "compact plaintext")?;
+            self.check_pair(first, a)?;
+        }
+        let (ring, limbs) = (parameters.ring(), first.limbs());
+        let [mut sum0, mut sum1] = [ring.zeros(limbs), ring.zeros(limbs)];
+        let count = BATCH.min(terms.len());
+        let (mut small, mut factors) = (ring.scratch(count), ring.scratch(count));
+        for batch in terms.chunks(BATCH) {
+            let moduli = batch
+                .iter()
+                .zip(small.iter_mut())
+                .map(|((_, factor), out)| power_of_two(factor.residues_into(out)))
+                .collect::<Result<Vec<_>, _>>()?;
+            for index in 0..limbs {
+                let ntt = ring.ntt(index);
+                for ((row, small), from) in factors.iter_mut().zip(small.iter()).zip(&moduli) {
+                    ntt.modulus().rebase_into(row, small, from);
+                    ntt.forward(row);
+                }
+                let rows: Vec<_> = batch
+                    .iter()
+                    .zip(factors.iter())
+                    .map(|((a, _), row)| (row, [a.parts[0].row(index), a.parts[1].row(index)]))
+                    .collect();
+                ntt.modulus().dot_pair([sum0.row_mut(index), sum1.row_mut(index)], &rows);
+            }
+        }
+        Ok(Ciphertext { id: first.id, parts: [sum0, sum1], seed: None })
+    }
+}
+
+fn power_of_two(bits: u32) -> Result<Modulus, Error> {
+    Modulus::new(1 << bits).ok_or(Error::Bits(bits))
+}
