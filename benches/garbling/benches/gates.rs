@@ -11,7 +11,7 @@ use garble::labels::{ActiveLabels, TweaksExhausted};
 use garble::word::Word;
 use kernel::aes::Aes128;
 use kernel::block::Block;
-use kernel::half_gates::HalfGates;
+use kernel::half_gates::{And, HalfGates, Known};
 use std::hint::black_box;
 
 /// Gates in a slice: labels and rows stay in the second-level cache.
@@ -42,16 +42,19 @@ fn half_gates(criterion: &mut Criterion) {
     let known: Vec<Block> = b.iter().map(|b| Block(b.0 & !1)).collect();
     let (mut out, mut rows) = (vec![Block::ZERO; GATES], vec![Block::ZERO; 2 * GATES]);
     group.bench_function("garble", |bencher| {
-        bencher.iter(|| gates.garble_and(offset, 0, black_box(&a), black_box(&b), &mut out, &mut rows));
+        bencher
+            .iter(|| gates.garble(And, (offset, 0), [black_box(&a), black_box(&b)], [&mut out], &mut rows));
     });
     group.bench_function("evaluate", |bencher| {
-        bencher.iter(|| gates.evaluate_and(0, black_box(&a), black_box(&b), &rows, &mut out));
+        bencher.iter(|| gates.evaluate(And, 0, [black_box(&a), black_box(&b)], &rows, [&mut out]));
     });
     group.bench_function("garble known", |bencher| {
-        bencher.iter(|| gates.garble_known(offset, 0, black_box(&a), &known, &mut out, &mut rows[..GATES]));
+        bencher.iter(|| {
+            gates.garble(Known, (offset, 0), [black_box(&a), &known], [&mut out], &mut rows[..GATES]);
+        });
     });
     group.bench_function("evaluate known", |bencher| {
-        bencher.iter(|| gates.evaluate_known(0, black_box(&a), &known, &rows[..GATES], &mut out));
+        bencher.iter(|| gates.evaluate(Known, 0, [black_box(&a), &known], &rows[..GATES], [&mut out]));
     });
     group.finish();
 }
@@ -59,27 +62,25 @@ fn half_gates(criterion: &mut Criterion) {
 /// Tables that are written and read again within one buffer.
 #[derive(Default)]
 struct Memory {
-    tables: Vec<u8>,
+    tables: Vec<Block>,
     place: usize,
 }
 
 impl TableSink for Memory {
     type Error = TweaksExhausted;
 
-    fn write(&mut self, tables: &[u8]) -> Result<(), TweaksExhausted> {
-        self.tables[self.place..self.place + tables.len()].copy_from_slice(tables);
-        self.place += tables.len();
-        Ok(())
+    fn room(&mut self, count: usize) -> Result<&mut [Block], TweaksExhausted> {
+        self.place += count;
+        Ok(&mut self.tables[self.place - count..self.place])
     }
 }
 
 impl TableSource for &mut Memory {
     type Error = TweaksExhausted;
 
-    fn read(&mut self, tables: &mut [u8]) -> Result<(), TweaksExhausted> {
-        tables.copy_from_slice(&self.tables[self.place..self.place + tables.len()]);
-        self.place += tables.len();
-        Ok(())
+    fn rows(&mut self, count: usize) -> Result<&[Block], TweaksExhausted> {
+        self.place += count;
+        Ok(&self.tables[self.place - count..self.place])
     }
 }
 
@@ -96,7 +97,7 @@ fn interpreters(criterion: &mut Criterion) {
         let counts = count.counts();
         let mut group = criterion.benchmark_group(format!("16-bit products, {lanes} lanes"));
         group.throughput(Throughput::Elements(counts.ands));
-        let memory = Memory { tables: vec![0; counts.table_bytes() as usize], place: 0 };
+        let memory = Memory { tables: vec![Block::ZERO; counts.table_bytes() as usize / 16], place: 0 };
         let mut garbler = Garbler::new(Block(5), Block(3), memory);
         let mut active = ActiveLabels::new(Block(11));
         let bits = vec![true; lanes];

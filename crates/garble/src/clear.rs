@@ -63,6 +63,10 @@ impl Gates for Clear {
         ClearWires(lanes.iter().map(|lane| a.0[*lane as usize]).collect())
     }
 
+    fn slice(&self, a: &ClearWires, lanes: core::ops::Range<usize>) -> ClearWires {
+        ClearWires(a.0[lanes].into())
+    }
+
     fn gather_known(&self, known: &ClearWires, lanes: &[u32]) -> ClearWires {
         self.gather(known, lanes)
     }

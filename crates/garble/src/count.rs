@@ -104,6 +104,10 @@ impl<E> Gates for Counter<E> {
         CountedWires(lanes.len())
     }
 
+    fn slice(&self, _a: &CountedWires, lanes: core::ops::Range<usize>) -> CountedWires {
+        CountedWires(lanes.len())
+    }
+
     fn gather_known(&self, _known: &CountedWires, lanes: &[u32]) -> CountedWires {
         CountedWires(lanes.len())
     }

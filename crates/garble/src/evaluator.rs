@@ -1,23 +1,26 @@
 //! The interpreter that evaluates garbled tables.
 
+use core::ops::Range;
 use std::sync::Arc;
 
-use kernel::block::{Block, as_bytes_mut};
-use kernel::half_gates::{HalfGates, ROWS_PER_AND, ROWS_PER_KNOWN_AND, TWEAKS_PER_AND, TWEAKS_PER_KNOWN_AND};
+use kernel::block::Block;
+use kernel::half_gates::{And, AndXor, FullAdder, Gate, HalfGates, Known, KnownXor};
 
 use crate::gates::Gates;
-use crate::labels::{ActiveLabels, GATES_PER_CALL, Labels, Pool, Tweaks, TweaksExhausted};
+#[cfg(doc)]
+use crate::labels::MOST_ROWS;
+use crate::labels::{ActiveLabels, Buffer, GATES_PER_CALL, Labels, Pool, Tweaks, TweaksExhausted};
 
 /// Where garbled tables come from.
 pub trait TableSource {
     /// What reading may fail with.
     type Error: From<TweaksExhausted>;
 
-    /// Fills the whole buffer (at most 16 KiB, a multiple of 16 bytes) with the next tables.
+    /// The next `count` rows, up to [`MOST_ROWS`]; as many as asked for.
     ///
     /// # Errors
     /// When they do not come.
-    fn read(&mut self, tables: &mut [u8]) -> Result<(), Self::Error>;
+    fn rows(&mut self, count: usize) -> Result<&[Block], Self::Error>;
 }
 
 /// Evaluates a garbled circuit: wires are active labels, tables stream from a source.
@@ -27,7 +30,6 @@ pub struct Evaluator<S> {
     hash: HalfGates,
     tweaks: Tweaks,
     pool: Arc<Pool>,
-    rows: Vec<Block>,
     source: S,
 }
 
@@ -39,13 +41,7 @@ impl<S: TableSource> Evaluator<S> {
 
     /// The same with a hash on a chosen tier.
     pub fn with_hash(hash: HalfGates, source: S) -> Self {
-        Self {
-            hash,
-            tweaks: Tweaks::default(),
-            pool: Arc::default(),
-            rows: vec![Block::ZERO; ROWS_PER_AND * GATES_PER_CALL],
-            source,
-        }
+        Self { hash, tweaks: Tweaks::default(), pool: Arc::default(), source }
     }
 
     /// A wire of the garbler's input; see [`crate::garbler::Garbler::input`].
@@ -77,30 +73,26 @@ impl<S: TableSource> Evaluator<S> {
     }
 }
 
-/// [`HalfGates::evaluate_and`] or [`HalfGates::evaluate_known`].
-type EvaluateSlices = fn(&HalfGates, u64, &[Block], &[Block], &[Block], &mut [Block]);
-
 impl<S: TableSource> Evaluator<S> {
-    /// Evaluates gates that take so many tweaks and rows each, piece by piece.
-    fn evaluate(
+    /// Evaluates gates of one kind, piece by piece, the tables read where the source has them.
+    fn evaluate<G: Gate<I, O, R>, const I: usize, const O: usize, const R: usize>(
         &mut self,
-        a: &Labels,
-        b: &Labels,
-        (tweaks, rows): (u64, usize),
-        evaluate: EvaluateSlices,
-    ) -> Result<Labels, S::Error> {
-        let (a, b) = (a.blocks(), b.blocks());
-        debug_assert_eq!(a.len(), b.len());
-        let mut tweak = self.tweaks.reserve(a.len(), tweaks)?;
-        let mut out = self.pool.take(a.len());
-        let operands = a.chunks(GATES_PER_CALL).zip(b.chunks(GATES_PER_CALL));
-        for ((a, b), out) in operands.zip(out.chunks_mut(GATES_PER_CALL)) {
-            let rows = &mut self.rows[..rows * out.len()];
-            self.source.read(as_bytes_mut(rows))?;
-            evaluate(&self.hash, tweak, a, b, rows, out);
-            tweak = tweak.wrapping_add(tweaks * GATES_PER_CALL as u64);
+        gate: G,
+        inputs: [&Labels; I],
+    ) -> Result<[Labels; O], S::Error> {
+        let inputs = inputs.map(Labels::blocks);
+        let lanes = inputs[0].len();
+        let mut tweak = self.tweaks.reserve(lanes, R as u64)?;
+        let mut outputs: [_; O] = core::array::from_fn(|_| self.pool.take(lanes));
+        for from in (0..lanes).step_by(GATES_PER_CALL) {
+            let piece = from..lanes.min(from + GATES_PER_CALL);
+            let rows = self.source.rows(R * piece.len())?;
+            let inputs = inputs.map(|labels| &labels[piece.clone()]);
+            let outputs = outputs.each_mut().map(|labels| &mut labels[piece.clone()]);
+            self.hash.evaluate(gate, tweak, inputs, rows, outputs);
+            tweak = tweak.wrapping_add((R * GATES_PER_CALL) as u64);
         }
-        Ok(out.freeze())
+        Ok(outputs.map(Buffer::freeze))
     }
 }
 
@@ -110,11 +102,23 @@ impl<S: TableSource> Gates for Evaluator<S> {
     type Error = S::Error;
 
     fn and(&mut self, a: &Labels, b: &Labels) -> Result<Labels, S::Error> {
-        self.evaluate(a, b, (TWEAKS_PER_AND, ROWS_PER_AND), HalfGates::evaluate_and)
+        self.evaluate(And, [a, b]).map(|[out]| out)
     }
 
     fn and_known(&mut self, a: &Labels, b: &Labels) -> Result<Labels, S::Error> {
-        self.evaluate(a, b, (TWEAKS_PER_KNOWN_AND, ROWS_PER_KNOWN_AND), HalfGates::evaluate_known)
+        self.evaluate(Known, [a, b]).map(|[out]| out)
+    }
+
+    fn and_xor(&mut self, a: &Labels, b: &Labels, x: &Labels) -> Result<Labels, S::Error> {
+        self.evaluate(AndXor, [a, b, x]).map(|[out]| out)
+    }
+
+    fn and_known_xor(&mut self, a: &Labels, b: &Labels, x: &Labels, y: &Labels) -> Result<Labels, S::Error> {
+        self.evaluate(KnownXor, [a, b, x, y]).map(|[out]| out)
+    }
+
+    fn full_add(&mut self, a: &Labels, b: &Labels, c: &Labels) -> Result<(Labels, Labels), S::Error> {
+        self.evaluate(FullAdder, [a, b, c]).map(|[sum, carry]| (sum, carry))
     }
 
     fn xor(&mut self, a: &Labels, b: &Labels) -> Labels {
@@ -136,6 +140,10 @@ impl<S: TableSource> Gates for Evaluator<S> {
 
     fn gather(&self, a: &Labels, lanes: &[u32]) -> Labels {
         self.pool.gather(a, lanes)
+    }
+
+    fn slice(&self, a: &Labels, lanes: Range<usize>) -> Labels {
+        a.slice(lanes)
     }
 
     fn gather_known(&self, known: &Labels, lanes: &[u32]) -> Labels {

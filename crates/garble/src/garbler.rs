@@ -1,25 +1,28 @@
 //! The interpreter that garbles.
 
+use core::ops::Range;
 use std::sync::Arc;
 
-use kernel::block::{Block, as_bytes};
-use kernel::half_gates::{HalfGates, ROWS_PER_AND, ROWS_PER_KNOWN_AND, TWEAKS_PER_AND, TWEAKS_PER_KNOWN_AND};
+use kernel::block::Block;
+use kernel::half_gates::{And, AndXor, FullAdder, Gate, HalfGates, Known, KnownXor};
 use zeroize::Zeroize;
 
 use crate::gates::Gates;
-use crate::labels::{ActiveLabels, GATES_PER_CALL, Labels, Pool, Tweaks, TweaksExhausted};
+#[cfg(doc)]
+use crate::labels::MOST_ROWS;
+use crate::labels::{ActiveLabels, Buffer, GATES_PER_CALL, Labels, Pool, Tweaks, TweaksExhausted};
 
 /// Where garbled tables go, in the order of the circuit's gates.
 pub trait TableSink {
     /// What writing may fail with.
     type Error: From<TweaksExhausted>;
 
-    /// Takes the next tables. Pieces are at most 16 KiB and a multiple of 16 bytes; how they are cut means nothing, so a sink is
-    /// free to join them.
+    /// Room for the next `count` rows, up to [`MOST_ROWS`], all of which are written before more is asked for. How rows are
+    /// cut means nothing, so a sink is free to join them.
     ///
     /// # Errors
-    /// When the tables cannot be handed on.
-    fn write(&mut self, tables: &[u8]) -> Result<(), Self::Error>;
+    /// When earlier tables cannot be handed on.
+    fn room(&mut self, count: usize) -> Result<&mut [Block], Self::Error>;
 }
 
 /// Garbles a circuit with half gates: wires are zero-labels, tables stream into a sink.
@@ -30,7 +33,6 @@ pub struct Garbler<S> {
     offset: Block,
     tweaks: Tweaks,
     pool: Arc<Pool>,
-    rows: Vec<Block>,
     sink: S,
 }
 
@@ -43,14 +45,7 @@ impl<S: TableSink> Garbler<S> {
 
     /// The same with a hash on a chosen tier.
     pub fn with_hash(offset: Block, hash: HalfGates, sink: S) -> Self {
-        Self {
-            hash,
-            offset: offset.with_lsb(),
-            tweaks: Tweaks::default(),
-            pool: Arc::default(),
-            rows: vec![Block::ZERO; ROWS_PER_AND * GATES_PER_CALL],
-            sink,
-        }
+        Self { hash, offset: offset.with_lsb(), tweaks: Tweaks::default(), pool: Arc::default(), sink }
     }
 
     /// A wire of the garbler's own input, one bit an instance. The evaluator gets its active labels with
@@ -88,30 +83,26 @@ impl<S: TableSink> Garbler<S> {
     }
 }
 
-/// [`HalfGates::garble_and`] or [`HalfGates::garble_known`].
-type GarbleSlices = fn(&HalfGates, Block, u64, &[Block], &[Block], &mut [Block], &mut [Block]);
-
 impl<S: TableSink> Garbler<S> {
-    /// Garbles gates that take so many tweaks and rows each, piece by piece.
-    fn garble(
+    /// Garbles gates of one kind, piece by piece, the tables straight into the sink.
+    fn garble<G: Gate<I, O, R>, const I: usize, const O: usize, const R: usize>(
         &mut self,
-        a: &Labels,
-        b: &Labels,
-        (tweaks, rows): (u64, usize),
-        garble: GarbleSlices,
-    ) -> Result<Labels, S::Error> {
-        let (a, b) = (a.blocks(), b.blocks());
-        debug_assert_eq!(a.len(), b.len());
-        let mut tweak = self.tweaks.reserve(a.len(), tweaks)?;
-        let mut out = self.pool.take(a.len());
-        let operands = a.chunks(GATES_PER_CALL).zip(b.chunks(GATES_PER_CALL));
-        for ((a, b), out) in operands.zip(out.chunks_mut(GATES_PER_CALL)) {
-            let rows = &mut self.rows[..rows * out.len()];
-            garble(&self.hash, self.offset, tweak, a, b, out, rows);
-            self.sink.write(as_bytes(rows))?;
-            tweak = tweak.wrapping_add(tweaks * GATES_PER_CALL as u64);
+        gate: G,
+        inputs: [&Labels; I],
+    ) -> Result<[Labels; O], S::Error> {
+        let inputs = inputs.map(Labels::blocks);
+        let lanes = inputs[0].len();
+        let mut tweak = self.tweaks.reserve(lanes, R as u64)?;
+        let mut outputs: [_; O] = core::array::from_fn(|_| self.pool.take(lanes));
+        for from in (0..lanes).step_by(GATES_PER_CALL) {
+            let piece = from..lanes.min(from + GATES_PER_CALL);
+            let rows = self.sink.room(R * piece.len())?;
+            let inputs = inputs.map(|labels| &labels[piece.clone()]);
+            let outputs = outputs.each_mut().map(|labels| &mut labels[piece.clone()]);
+            self.hash.garble(gate, (self.offset, tweak), inputs, outputs, rows);
+            tweak = tweak.wrapping_add((R * GATES_PER_CALL) as u64);
         }
-        Ok(out.freeze())
+        Ok(outputs.map(Buffer::freeze))
     }
 }
 
@@ -127,11 +118,23 @@ impl<S: TableSink> Gates for Garbler<S> {
     type Error = S::Error;
 
     fn and(&mut self, a: &Labels, b: &Labels) -> Result<Labels, S::Error> {
-        self.garble(a, b, (TWEAKS_PER_AND, ROWS_PER_AND), HalfGates::garble_and)
+        self.garble(And, [a, b]).map(|[out]| out)
     }
 
     fn and_known(&mut self, a: &Labels, b: &Labels) -> Result<Labels, S::Error> {
-        self.garble(a, b, (TWEAKS_PER_KNOWN_AND, ROWS_PER_KNOWN_AND), HalfGates::garble_known)
+        self.garble(Known, [a, b]).map(|[out]| out)
+    }
+
+    fn and_xor(&mut self, a: &Labels, b: &Labels, x: &Labels) -> Result<Labels, S::Error> {
+        self.garble(AndXor, [a, b, x]).map(|[out]| out)
+    }
+
+    fn and_known_xor(&mut self, a: &Labels, b: &Labels, x: &Labels, y: &Labels) -> Result<Labels, S::Error> {
+        self.garble(KnownXor, [a, b, x, y]).map(|[out]| out)
+    }
+
+    fn full_add(&mut self, a: &Labels, b: &Labels, c: &Labels) -> Result<(Labels, Labels), S::Error> {
+        self.garble(FullAdder, [a, b, c]).map(|[sum, carry]| (sum, carry))
     }
 
     fn xor(&mut self, a: &Labels, b: &Labels) -> Labels {
@@ -154,6 +157,10 @@ impl<S: TableSink> Gates for Garbler<S> {
 
     fn gather(&self, a: &Labels, lanes: &[u32]) -> Labels {
         self.pool.gather(a, lanes)
+    }
+
+    fn slice(&self, a: &Labels, lanes: Range<usize>) -> Labels {
+        a.slice(lanes)
     }
 
     fn gather_known(&self, known: &Labels, lanes: &[u32]) -> Labels {

@@ -1,21 +1,32 @@
 //! Wire labels in recycled buffers, and what garbler and evaluator share.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kernel::block::{Block, xor};
+use kernel::half_gates::ROWS_PER_AND;
 use kernel::prg::Prg;
 use zeroize::Zeroize;
 
-/// The labels of one wire in n instances: zero-labels at the garbler, active labels at the evaluator. Copies share the
-/// buffer; it returns to its pool when the last is dropped.
+/// The labels of one wire in n instances: zero-labels at the garbler, active labels at the evaluator. Copies and slices share
+/// the buffer; it returns to its pool when the last is dropped.
 #[derive(Clone)]
-pub struct Labels(Arc<Buffer>);
+pub struct Labels {
+    buffer: Arc<Buffer>,
+    lanes: Range<usize>,
+}
 
 impl Labels {
     /// The labels, one an instance.
     pub fn blocks(&self) -> &[Block] {
-        &self.0
+        &self.buffer[self.lanes.clone()]
+    }
+
+    /// See [`crate::gates::Gates::slice`].
+    pub(crate) fn slice(&self, lanes: Range<usize>) -> Self {
+        let lanes = self.lanes.start + lanes.start..self.lanes.start + lanes.end;
+        debug_assert!(lanes.end <= self.lanes.end);
+        Self { buffer: Arc::clone(&self.buffer), lanes }
     }
 }
 
@@ -36,7 +47,8 @@ pub(crate) struct Buffer {
 impl Buffer {
     /// No more writing.
     pub(crate) fn freeze(self) -> Labels {
-        Labels(Arc::new(self))
+        let lanes = 0..self.lanes;
+        Labels { buffer: Arc::new(self), lanes }
     }
 }
 
@@ -143,6 +155,9 @@ impl Pool {
     /// See [`crate::gates::Gates::gather`].
     pub(crate) fn gather(self: &Arc<Self>, a: &Labels, lanes: &[u32]) -> Labels {
         let from = a.blocks();
+        if lanes.len() == from.len() && lanes.iter().enumerate().all(|(i, lane)| i == *lane as usize) {
+            return a.clone();
+        }
         let mut out = self.take(lanes.len());
         for (out, lane) in out.iter_mut().zip(lanes) {
             *out = from[*lane as usize];
@@ -152,6 +167,9 @@ impl Pool {
 
     /// See [`crate::gates::Gates::concat`].
     pub(crate) fn concat(self: &Arc<Self>, parts: &[&Labels]) -> Labels {
+        if let [part] = parts {
+            return (*part).clone();
+        }
         let mut out = self.take(parts.iter().map(|part| part.blocks().len()).sum());
         let mut from = 0;
         for part in parts {
@@ -207,8 +225,11 @@ impl Tweaks {
     }
 }
 
-/// Gates hashed in one go: their rows (16 KiB) stay in the first-level cache until they are handed on.
-pub(crate) const GATES_PER_CALL: usize = 512;
+/// Gates garbled or evaluated in one go.
+pub const GATES_PER_CALL: usize = 512;
+
+/// The most rows of tables that are asked of a sink or a source at a time.
+pub const MOST_ROWS: usize = ROWS_PER_AND * GATES_PER_CALL;
 
 #[cfg(test)]
 mod tests {

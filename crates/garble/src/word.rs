@@ -63,6 +63,34 @@ impl<W: Clone> Bit<W> {
         Ok(both.xor(g, &either))
     }
 
+    /// `(self & other) ^ x`: one AND if both are wires.
+    ///
+    /// # Errors
+    /// When the stream of tables fails.
+    pub fn and_xor<G: Gates<Wires = W>>(&self, g: &mut G, other: &Self, x: &Self) -> Result<Self, G::Error> {
+        if let (Self::Wire(a), Self::Wire(b), Self::Wire(x)) = (self, other, x) {
+            return Ok(Self::Wire(g.and_xor(a, b, x)?));
+        }
+        Ok(self.and(g, other)?.xor(g, x))
+    }
+
+    /// `(self & known) ^ x ^ y`: one known AND if this is a wire.
+    ///
+    /// # Errors
+    /// When the stream of tables fails.
+    pub fn and_known_xor<G: Gates<Wires = W>>(
+        &self,
+        g: &mut G,
+        known: &G::Known,
+        x: &Self,
+        y: &Self,
+    ) -> Result<Self, G::Error> {
+        if let (Self::Wire(a), Self::Wire(x), Self::Wire(y)) = (self, x, y) {
+            return Ok(Self::Wire(g.and_known_xor(a, known, x, y)?));
+        }
+        Ok(self.and_known(g, known)?.xor(g, x).xor(g, y))
+    }
+
     /// `if self { a } else { b }`: one AND if this is a wire and the others differ.
     ///
     /// # Errors
@@ -74,7 +102,7 @@ impl<W: Clone> Bit<W> {
             (_, Self::Public(a), Self::Public(b)) if a == b => Ok(Self::Public(*a)),
             _ => {
                 let difference = a.xor(g, b);
-                Ok(self.and(g, &difference)?.xor(g, b))
+                self.and_xor(g, &difference, b)
             }
         }
     }
@@ -94,7 +122,25 @@ impl<W: Clone> Bit<W> {
             _ => {}
         }
         let (a, b) = (a.xor(g, self), b.xor(g, self));
-        Ok(a.and(g, &b)?.xor(g, self))
+        a.and_xor(g, &b, self)
+    }
+
+    /// The sum `a ^ b ^ self` and its carry: one AND if all are wires.
+    ///
+    /// # Errors
+    /// When the stream of tables fails.
+    pub fn full_add<G: Gates<Wires = W>>(
+        &self,
+        g: &mut G,
+        a: &Self,
+        b: &Self,
+    ) -> Result<(Self, Self), G::Error> {
+        if let (Self::Wire(a), Self::Wire(b), Self::Wire(c)) = (a, b, self) {
+            let (sum, carry) = g.full_add(a, b, c)?;
+            return Ok((Self::Wire(sum), Self::Wire(carry)));
+        }
+        let sum = a.xor(g, b).xor(g, self);
+        Ok((sum, self.carry(g, a, b)?))
     }
 }
 

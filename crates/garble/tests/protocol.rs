@@ -7,7 +7,7 @@ mod common;
 use common::{Gadget, Random, count, join, known_bits};
 use garble::evaluator::{Evaluator, TableSource};
 use garble::garbler::{Garbler, TableSink};
-use garble::labels::{ActiveLabels, Labels, TweaksExhausted};
+use garble::labels::{ActiveLabels, Labels, MOST_ROWS, TweaksExhausted};
 use garble::meaning::Format;
 use garble::word::{Bit, Word};
 use kernel::aes::Aes128;
@@ -29,27 +29,28 @@ impl From<TweaksExhausted> for Failed {
 }
 
 #[derive(Default)]
-struct Memory(Vec<u8>);
+struct Memory(Vec<Block>);
 
 impl TableSink for Memory {
     type Error = Failed;
 
-    fn write(&mut self, tables: &[u8]) -> Result<(), Failed> {
-        self.0.extend_from_slice(tables);
-        Ok(())
+    fn room(&mut self, count: usize) -> Result<&mut [Block], Failed> {
+        assert!(count <= MOST_ROWS);
+        let from = self.0.len();
+        self.0.resize(from + count, Block::ZERO);
+        Ok(&mut self.0[from..])
     }
 }
 
-struct Reader<'a>(&'a [u8]);
+struct Reader<'a>(&'a [Block]);
 
 impl TableSource for Reader<'_> {
     type Error = Failed;
 
-    fn read(&mut self, tables: &mut [u8]) -> Result<(), Failed> {
-        let (now, later) = self.0.split_at_checked(tables.len()).ok_or(Failed::Short)?;
-        tables.copy_from_slice(now);
+    fn rows(&mut self, count: usize) -> Result<&[Block], Failed> {
+        let (now, later) = self.0.split_at_checked(count).ok_or(Failed::Short)?;
         self.0 = later;
-        Ok(())
+        Ok(now)
     }
 }
 
@@ -90,7 +91,7 @@ impl Session {
         values.iter().map(|value| value >> i & 1 == 1).collect()
     }
 
-    fn garble(&self) -> (Vec<u8>, Vec<Colours>) {
+    fn garble(&self) -> (Vec<Block>, Vec<Colours>) {
         let hash = HalfGates::with_tier(START, self.tier);
         let mut g = Garbler::with_hash(OFFSET, hash, Memory::default());
         let mut labels = ActiveLabels::new(INPUT);
@@ -115,7 +116,7 @@ impl Session {
         (std::mem::take(&mut g.sink().0), zeros)
     }
 
-    fn evaluate(&self, tables: &[u8]) -> Result<Vec<Colours>, Failed> {
+    fn evaluate(&self, tables: &[Block]) -> Result<Vec<Colours>, Failed> {
         let hash = HalfGates::with_tier(START, self.tier);
         let mut g = Evaluator::with_hash(hash, Reader(tables));
         let mut labels = ActiveLabels::new(INPUT);
@@ -219,7 +220,7 @@ fn garbled_gadgets_compute_what_they_mean_at_the_counted_price() {
         for lanes in [1, 3, 64, 100, 1100] {
             let session = session(gadget, lanes, Tier::current());
             let (tables, zeros) = session.garble();
-            assert_eq!(tables.len() as u64, price * lanes as u64, "{gadget:?}");
+            assert_eq!(16 * tables.len() as u64, price * lanes as u64, "{gadget:?}");
             let active = session.evaluate(&tables).expect("tables");
             assert_eq!(session.decode(&zeros, &active), session.expected(), "{gadget:?} in {lanes} lanes");
         }
@@ -233,8 +234,8 @@ fn a_changed_table_changes_the_output() {
         let (tables, zeros) = session.garble();
         // One bit in each row of the first gate, in all 100 instances: an evaluator uses a row with probability one half.
         let mut changed = tables.clone();
-        for row in changed[..100 * 32].chunks_mut(16) {
-            row[3] ^= 0x40;
+        for row in &mut changed[..100 * 2] {
+            *row ^= Block(0x4000_0000);
         }
         let active = session.evaluate(&changed).expect("tables");
         assert_ne!(session.decode(&zeros, &active), session.expected(), "{gadget:?}");
@@ -249,16 +250,11 @@ fn tables_that_end_early_are_an_error() {
     assert!(matches!(session.evaluate(&[]), Err(Failed::Short)));
 }
 
-/// One block that depends on every byte, in order.
-fn digest(bytes: &[u8]) -> u128 {
+/// One block that depends on every row, in order.
+fn digest(rows: &[Block]) -> u128 {
     let cipher = Aes128::with_tier(Block(1), Tier::Portable);
-    let mut state = Block(bytes.len() as u128);
-    for chunk in bytes.chunks(16) {
-        let mut block = [0; 16];
-        block[..chunk.len()].copy_from_slice(chunk);
-        state = cipher.encrypt(state ^ Block::from_bytes(block));
-    }
-    state.0
+    let length = Block(rows.len() as u128 * 16);
+    rows.iter().fold(length, |state, row| cipher.encrypt(state ^ *row)).0
 }
 
 /// The tables of fixed seeds are a format: two versions that disagree cannot talk to each other. If this changes on purpose, the

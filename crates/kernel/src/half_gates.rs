@@ -41,19 +41,23 @@ use crate::half_gates::gates::Session;
 use crate::half_gates::portable::Portable;
 use crate::tier::Tier;
 
-/// Tweaks that one AND gate takes: one for each half.
-pub const TWEAKS_PER_AND: u64 = 2;
-/// Tweaks that one AND with a bit known to the evaluator takes.
-pub const TWEAKS_PER_KNOWN_AND: u64 = 1;
-/// Blocks of table that one AND gate takes.
+pub use gates::{And, AndXor, FullAdder, Known, KnownXor};
+
+/// Blocks of table that one AND gate takes, and tweaks: one for each half.
 pub const ROWS_PER_AND: usize = 2;
-/// Blocks of table that one AND with a bit known to the evaluator takes.
+/// Blocks of table, and tweaks, that one AND with a bit known to the evaluator takes.
 pub const ROWS_PER_KNOWN_AND: usize = 1;
+
+/// A kind of gate with I inputs, O outputs and R rows of table: [`And`], [`AndXor`], [`FullAdder`], [`Known`], [`KnownXor`]. Free
+/// XORs beside an AND are made in registers.
+pub trait Gate<const I: usize, const O: usize, const R: usize>: gates::Circuit<I, O, R> {}
+
+impl<G: gates::Circuit<I, O, R>, const I: usize, const O: usize, const R: usize> Gate<I, O, R> for G {}
 
 /// Garbles and evaluates slices of gates in one session.
 ///
-/// Gate i of a call has the tweaks `tweak + 2 i` and `tweak + 2 i + 1`, or `tweak + i` where the evaluator knows an
-/// operand. Tables are `[generator row, evaluator row]` per gate, in gate order, so that how calls are cut does not show.
+/// Gate i of a call has the R tweaks from `tweak + R i` on. Tables are `[generator row, evaluator row]` per gate, or one row where
+/// the evaluator knows an operand, in gate order, so that how calls are cut does not show.
 #[derive(Clone, Copy, Debug)]
 pub struct HalfGates {
     start: Block,
@@ -91,58 +95,44 @@ impl HalfGates {
         Session { start: self.start, offset }
     }
 
-    /// Garbles n independent ANDs: the zero-labels of the operands give the zero-labels `out` and two rows a gate.
+    /// Garbles n independent gates: the zero-labels of the inputs give those of the outputs, and R rows a gate.
     ///
     /// # Panics
-    /// When the slices do not fit: `a`, `b`, `out` of n blocks, `rows` of 2 n.
-    pub fn garble_and(
+    /// When the slices do not fit: inputs and outputs of n blocks each, `rows` of R n.
+    pub fn garble<G: Gate<I, O, R>, const I: usize, const O: usize, const R: usize>(
         &self,
-        offset: Block,
-        tweak: u64,
-        a: &[Block],
-        b: &[Block],
-        out: &mut [Block],
+        gate: G,
+        (offset, tweak): (Block, u64),
+        inputs: [&[Block]; I],
+        outputs: [&mut [Block]; O],
         rows: &mut [Block],
     ) {
-        assert!(a.len() == out.len() && b.len() == out.len() && rows.len() == ROWS_PER_AND * out.len());
-        dispatch!(self, garble_and(self.session(offset), tweak, a, b, out, rows));
+        check(&inputs, &outputs, rows.len(), R);
+        dispatch!(self, garble(gate, self.session(offset), tweak, inputs, outputs, rows));
     }
 
-    /// Evaluates n independent ANDs on active labels.
+    /// Evaluates n independent gates on active labels.
     ///
     /// # Panics
-    /// When the slices do not fit, as for [`Self::garble_and`].
-    pub fn evaluate_and(&self, tweak: u64, a: &[Block], b: &[Block], rows: &[Block], out: &mut [Block]) {
-        assert!(a.len() == out.len() && b.len() == out.len() && rows.len() == ROWS_PER_AND * out.len());
-        dispatch!(self, evaluate_and(self.session(Block::ZERO), tweak, a, b, rows, out));
-    }
-
-    /// Garbles n independent ANDs whose second operand the evaluator knows: one row a gate. The zero-labels `b` have colour
-    /// bit 0, so that the colour of an active label is the known bit.
-    ///
-    /// # Panics
-    /// When the slices do not all have n blocks.
-    pub fn garble_known(
+    /// When the slices do not fit, as for [`Self::garble`].
+    pub fn evaluate<G: Gate<I, O, R>, const I: usize, const O: usize, const R: usize>(
         &self,
-        offset: Block,
+        gate: G,
         tweak: u64,
-        a: &[Block],
-        b: &[Block],
-        out: &mut [Block],
-        rows: &mut [Block],
+        inputs: [&[Block]; I],
+        rows: &[Block],
+        outputs: [&mut [Block]; O],
     ) {
-        assert!(a.len() == out.len() && b.len() == out.len() && rows.len() == out.len());
-        dispatch!(self, garble_known(self.session(offset), tweak, a, b, out, rows));
+        check(&inputs, &outputs, rows.len(), R);
+        dispatch!(self, evaluate(gate, self.session(Block::ZERO), tweak, inputs, rows, outputs));
     }
+}
 
-    /// Evaluates n independent ANDs whose second operand is known: the colour bits of `b`.
-    ///
-    /// # Panics
-    /// When the slices do not all have n blocks.
-    pub fn evaluate_known(&self, tweak: u64, a: &[Block], b: &[Block], rows: &[Block], out: &mut [Block]) {
-        assert!(a.len() == out.len() && b.len() == out.len() && rows.len() == out.len());
-        dispatch!(self, evaluate_known(self.session(Block::ZERO), tweak, a, b, rows, out));
-    }
+/// All inputs and outputs have the same number of blocks, and there are so many rows for each.
+fn check(inputs: &[&[Block]], outputs: &[&mut [Block]], rows: usize, rows_per_gate: usize) {
+    let n = inputs[0].len();
+    assert!(inputs.iter().all(|input| input.len() == n) && outputs.iter().all(|output| output.len() == n));
+    assert!(rows == rows_per_gate * n);
 }
 
 #[cfg(test)]

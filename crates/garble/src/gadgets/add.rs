@@ -18,10 +18,12 @@ pub fn add_with_carry<G: Gates>(
     let mut bits = Vec::with_capacity(width);
     for i in 0..width {
         let (a, b) = (a.bit(i), b.bit(i));
-        let half = a.xor(g, &b);
-        bits.push(half.xor(g, &carry));
         if i + 1 < width {
-            carry = carry.carry(g, &a, &b)?;
+            let (sum, next) = carry.full_add(g, &a, &b)?;
+            bits.push(sum);
+            carry = next;
+        } else {
+            bits.push(a.xor(g, &b).xor(g, &carry));
         }
     }
     Ok(Word::new(bits, a.lanes()))

@@ -21,6 +21,23 @@ impl<G: Gates> Selector<G> {
         }
     }
 
+    /// `(self & bit) ^ x ^ y`.
+    fn and_xor(
+        &self,
+        g: &mut G,
+        bit: &Bit<G::Wires>,
+        x: &Bit<G::Wires>,
+        y: &Bit<G::Wires>,
+    ) -> Result<Bit<G::Wires>, G::Error> {
+        match self {
+            Self::Known(known) => bit.and_known_xor(g, known, x, y),
+            Self::Secret(other) => {
+                let sum = x.xor(g, y);
+                bit.and_xor(g, other, &sum)
+            }
+        }
+    }
+
     fn bit(&self, g: &G) -> Bit<G::Wires> {
         match self {
             Self::Known(known) => Bit::Wire(g.forget(known)),
@@ -35,11 +52,12 @@ pub(super) struct Digit<G: Gates> {
     pub(super) negative: Selector<G>,
 }
 
-/// A number and three times it, from which all its products are made.
+/// A number and three times it, from which all its products are made. Three times it is held as the bits in which the two
+/// differ.
 #[derive(Clone, Debug)]
 pub struct Multiples<W> {
     one: Word<W>,
-    three: Word<W>,
+    difference: Word<W>,
 }
 
 impl<W: Clone> Multiples<W> {
@@ -58,19 +76,24 @@ impl<W: Clone> Multiples<W> {
         width: usize,
     ) -> Result<Self, G::Error> {
         let width = width.min(x.width() + 2);
-        Ok(Self { one: x.clone(), three: add_wrapping(g, x, &shift_left(x, 1), width)? })
+        let three = add_wrapping(g, x, &shift_left(x, 1), width)?;
+        let difference = (0..three.width()).map(|i| x.bit(i).xor(g, &three.bit(i))).collect();
+        Ok(Self { one: x.clone(), difference: Word::new(difference, x.lanes()) })
     }
 
     /// The multiples whose instance i is instance `lanes[i]` of these. Free.
     pub fn gather<G: Gates<Wires = W>>(&self, g: &G, lanes: &[u32]) -> Self {
-        Self { one: super::gather(g, &self.one, lanes), three: super::gather(g, &self.three, lanes) }
+        Self {
+            one: super::gather(g, &self.one, lanes),
+            difference: super::gather(g, &self.difference, lanes),
+        }
     }
 
     /// The instances of all parts, one after the other. Free.
     pub fn concat<G: Gates<Wires = W>>(g: &mut G, parts: &[&Self]) -> Self {
         let ones: Vec<&Word<W>> = parts.iter().map(|part| &part.one).collect();
-        let threes: Vec<&Word<W>> = parts.iter().map(|part| &part.three).collect();
-        Self { one: super::concat(g, &ones), three: super::concat(g, &threes) }
+        let differences: Vec<&Word<W>> = parts.iter().map(|part| &part.difference).collect();
+        Self { one: super::concat(g, &ones), difference: super::concat(g, &differences) }
     }
 }
 
@@ -125,22 +148,22 @@ impl<W: Clone> Pending<W> {
     }
 }
 
-/// `x` or `3 x` as the digit's magnitude says: w + 1 ANDs (known ones for a known digit).
-fn magnitude<G: Gates>(
+/// `x` or `3 x` as the digit's magnitude says, all bits inverted if it is negative: w + 1 ANDs (known ones for a known digit).
+fn multiple<G: Gates>(
     g: &mut G,
     x: &Multiples<G::Wires>,
     digit: &Digit<G>,
 ) -> Result<Word<G::Wires>, G::Error> {
-    let Some(three) = &digit.three else { return Ok(x.one.clone()) };
-    let mut bits = Vec::with_capacity(x.three.width());
-    for i in 0..x.three.width() {
+    let negative = digit.negative.bit(g);
+    let Some(three) = &digit.three else { return Ok(invert_if(g, &negative, &x.one)) };
+    let mut bits = Vec::with_capacity(x.difference.width());
+    for i in 0..x.difference.width() {
         // The lowest bits of x and 3 x are equal.
-        if i == 0 {
-            bits.push(x.one.bit(0));
-            continue;
-        }
-        let difference = x.one.bit(i).xor(g, &x.three.bit(i));
-        bits.push(three.and(g, &difference)?.xor(g, &x.one.bit(i)));
+        bits.push(if i == 0 {
+            x.one.bit(0).xor(g, &negative)
+        } else {
+            three.and_xor(g, &x.difference.bit(i), &x.one.bit(i), &negative)?
+        });
     }
     Ok(Word::new(bits, x.one.lanes()))
 }
@@ -165,10 +188,9 @@ impl<W: Clone> Growing<W> {
         self.low.extend((0..settled).map(|i| self.high.bit(i)));
         let high = shift_right(&self.high, settled);
         let width = total.saturating_sub(place);
-        let x = Multiples { one: narrowed(&x.one, width), three: narrowed(&x.three, width) };
-        let part = magnitude(g, &x, digit)?;
+        let x = Multiples { one: narrowed(&x.one, width), difference: narrowed(&x.difference, width) };
+        let part = multiple(g, &x, digit)?;
         let negative = digit.negative.bit(g);
-        let part = invert_if(g, &negative, &part);
         self.high = add_with_carry(g, &high, &part, &negative, width)?;
         Ok(())
     }
@@ -228,7 +250,7 @@ fn first_digit<G: Gates>(
         let mut bits = Vec::new();
         for i in 0..width.min(x.width() + 1) {
             let change = x.bit(i).xor(g, &doubled.bit(i));
-            bits.push(three.and(g, &change)?.xor(g, &magnitude.bit(i)));
+            bits.push(three.and_xor(g, &change, &magnitude.bit(i), &Bit::Public(false))?);
         }
         magnitude = Word::new(bits, lanes);
     }
@@ -283,8 +305,7 @@ pub fn mul_known_odd<G: Gates>(
         return Ok(Pending { word: x.one.clone(), carry: Bit::Public(false) });
     };
     let carry = first.negative.bit(g);
-    let part = magnitude(g, x, first)?;
-    let mut sum = Growing { low: Vec::new(), high: invert_if(g, &carry, &part) };
+    let mut sum = Growing { low: Vec::new(), high: multiple(g, x, first)? };
     for (k, digit) in rest.iter().enumerate() {
         let bits = 2 * (k + 2) - usize::from(digit.three.is_none());
         sum.add_digit(g, x, digit, 2 * (k + 1), n + bits)?;

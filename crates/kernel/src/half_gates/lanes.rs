@@ -4,7 +4,7 @@ use crate::block::Block;
 
 /// Registers that carry `LANES` blocks, one per gate. `Self` is a token whose existence proves that the processor has the
 /// instructions, which is what makes the methods safe to call.
-pub(super) trait Lanes: Copy {
+pub trait Lanes: Copy {
     /// `LANES` blocks.
     type Register: Copy;
     /// Gates that one register carries.
@@ -21,6 +21,28 @@ pub(super) trait Lanes: Copy {
 
     /// The inverse of `load_pairs`.
     fn store_pairs(self, even: Self::Register, odd: Self::Register, blocks: &mut [Block]);
+
+    /// The rows of gates that have R each, gate after gate: one register for each row of a gate.
+    #[inline(always)]
+    fn load_rows<const R: usize>(self, blocks: &[Block]) -> [Self::Register; R] {
+        let (even, odd) =
+            if R == 2 { self.load_pairs(blocks) } else { (self.load(blocks), self.load(blocks)) };
+        let mut rows = [even; R];
+        if let Some(second) = rows.get_mut(1) {
+            *second = odd;
+        }
+        rows
+    }
+
+    /// The inverse of `load_rows`.
+    #[inline(always)]
+    fn store_rows<const R: usize>(self, rows: [Self::Register; R], blocks: &mut [Block]) {
+        match rows[..] {
+            [even, odd] => self.store_pairs(even, odd, blocks),
+            [row] => self.store(row, blocks),
+            _ => {}
+        }
+    }
 
     /// One block in every lane.
     fn broadcast(self, block: Block) -> Self::Register;

@@ -61,7 +61,7 @@ fn check_and(tier: Tier) {
         let case = Case::new(n, false);
         let gates = HalfGates::with_tier(case.start, tier);
         let (mut zero, mut rows) = (vec![Block::ZERO; n], vec![Block::ZERO; 2 * n]);
-        gates.garble_and(case.offset, case.tweak, &case.a, &case.b, &mut zero, &mut rows);
+        gates.garble(And, (case.offset, case.tweak), [&case.a, &case.b], [&mut zero], &mut rows);
         for i in 0..n {
             let (a, b, r) = (case.a[i], case.b[i], case.offset);
             let (j, k) = (case.tweak + 2 * i as u64, case.tweak + 2 * i as u64 + 1);
@@ -74,7 +74,7 @@ fn check_and(tier: Tier) {
         }
         let (a, b) = case.active();
         let mut out = vec![Block::ZERO; n];
-        gates.evaluate_and(case.tweak, &a, &b, &rows, &mut out);
+        gates.evaluate(And, case.tweak, [&a, &b], &rows, [&mut out]);
         case.check_out(&zero, &out, tier);
     }
 }
@@ -84,7 +84,7 @@ fn check_known(tier: Tier) {
         let case = Case::new(n, true);
         let gates = HalfGates::with_tier(case.start, tier);
         let (mut zero, mut rows) = (vec![Block::ZERO; n], vec![Block::ZERO; n]);
-        gates.garble_known(case.offset, case.tweak, &case.a, &case.b, &mut zero, &mut rows);
+        gates.garble(Known, (case.offset, case.tweak), [&case.a, &case.b], [&mut zero], &mut rows);
         for i in 0..n {
             let j = case.tweak + i as u64;
             let (h0, h1) = (hash(case.start, case.b[i], j), hash(case.start, case.b[i] ^ case.offset, j));
@@ -92,7 +92,7 @@ fn check_known(tier: Tier) {
         }
         let (a, b) = case.active();
         let mut out = vec![Block::ZERO; n];
-        gates.evaluate_known(case.tweak, &a, &b, &rows, &mut out);
+        gates.evaluate(Known, case.tweak, [&a, &b], &rows, [&mut out]);
         case.check_out(&zero, &out, tier);
     }
 }
@@ -107,21 +107,67 @@ fn known_gates_follow_the_paper_on_every_tier() {
     Tier::available().for_each(check_known);
 }
 
+fn xored(blocks: [&[Block]; 2]) -> Vec<Block> {
+    blocks[0].iter().zip(blocks[1]).map(|(a, b)| *a ^ *b).collect()
+}
+
+/// The gates with XORs beside them are the plain gates and slices of XORs.
+fn check_fused(tier: Tier) {
+    for n in SIZES {
+        let (case, known) = (Case::new(n, false), Case::new(n, true));
+        let gates = HalfGates::with_tier(case.start, tier);
+        let more = stream(n as u128 + 1000, 2 * n);
+        let (c, d) = more.split_at(n);
+        let new = || (vec![Block::ZERO; n], vec![Block::ZERO; n], vec![Block::ZERO; 2 * n]);
+        let ((mut plain, _, mut rows), (mut out, mut sum, mut fused_rows)) = (new(), new());
+        let at = (case.offset, case.tweak);
+
+        gates.garble(And, at, [&case.a, &case.b], [&mut plain], &mut rows);
+        gates.garble(AndXor, at, [&case.a, &case.b, c], [&mut out], &mut fused_rows);
+        assert!(out == xored([&plain, c]) && fused_rows == rows, "and xor of {n} on {}", tier.name());
+        gates.evaluate(And, at.1, [&case.a, &case.b], &rows, [&mut plain]);
+        gates.evaluate(AndXor, at.1, [&case.a, &case.b, c], &rows, [&mut out]);
+        assert!(out == xored([&plain, c]), "and xor of {n} on {}", tier.name());
+
+        let (x, y) = (xored([&case.a, c]), xored([&case.b, c]));
+        gates.garble(And, at, [&x, &y], [&mut plain], &mut rows);
+        gates.garble(FullAdder, at, [&case.a, &case.b, c], [&mut sum, &mut out], &mut fused_rows);
+        assert!(fused_rows == rows && out == xored([&plain, c]), "adder of {n} on {}", tier.name());
+        assert!(sum == xored([&x, &case.b]), "adder of {n} on {}", tier.name());
+        gates.evaluate(And, at.1, [&x, &y], &rows, [&mut plain]);
+        gates.evaluate(FullAdder, at.1, [&case.a, &case.b, c], &rows, [&mut sum, &mut out]);
+        assert!(out == xored([&plain, c]) && sum == xored([&x, &case.b]), "adder of {n} on {}", tier.name());
+
+        let (rows, fused_rows) = (&mut rows[..n], &mut fused_rows[..n]);
+        let flip = xored([c, d]);
+        gates.garble(Known, at, [&known.a, &known.b], [&mut plain], rows);
+        gates.garble(KnownXor, at, [&known.a, &known.b, c, d], [&mut out], fused_rows);
+        assert!(out == xored([&plain, &flip]) && fused_rows == rows, "known xor of {n} on {}", tier.name());
+        gates.evaluate(Known, at.1, [&known.a, &known.b], rows, [&mut plain]);
+        gates.evaluate(KnownXor, at.1, [&known.a, &known.b, c, d], rows, [&mut out]);
+        assert!(out == xored([&plain, &flip]), "known xor of {n} on {}", tier.name());
+    }
+}
+
+#[test]
+fn fused_gates_are_gates_and_xors_on_every_tier() {
+    Tier::available().for_each(check_fused);
+}
+
 #[test]
 fn how_calls_are_cut_does_not_show() {
     let case = Case::new(100, false);
     for tier in Tier::available() {
         let gates = HalfGates::with_tier(case.start, tier);
         let (mut whole, mut rows) = (vec![Block::ZERO; 100], vec![Block::ZERO; 200]);
-        gates.garble_and(case.offset, case.tweak, &case.a, &case.b, &mut whole, &mut rows);
+        gates.garble(And, (case.offset, case.tweak), [&case.a, &case.b], [&mut whole], &mut rows);
         let (mut cut, mut cut_rows) = (vec![Block::ZERO; 100], vec![Block::ZERO; 200]);
         for (from, to) in [(0, 1), (1, 14), (14, 77), (77, 100)] {
-            gates.garble_and(
-                case.offset,
-                case.tweak + 2 * from as u64,
-                &case.a[from..to],
-                &case.b[from..to],
-                &mut cut[from..to],
+            gates.garble(
+                And,
+                (case.offset, case.tweak + 2 * from as u64),
+                [&case.a[from..to], &case.b[from..to]],
+                [&mut cut[from..to]],
                 &mut cut_rows[2 * from..2 * to],
             );
         }

@@ -10,58 +10,32 @@ use crate::half_gates::lanes::Lanes;
 macro_rules! entry_points {
     ($token:ty, $features:literal) => {
         use super::*;
-        use crate::half_gates::gates::{self, Session};
+        use crate::half_gates::gates::{self, Circuit, Session};
 
-        /// See [`gates::garble_and`].
+        /// See [`gates::garble`].
         #[target_feature(enable = $features)]
-        pub(crate) fn garble_and(
+        pub(crate) fn garble<G: Circuit<I, O, R>, const I: usize, const O: usize, const R: usize>(
+            gate: G,
             session: Session,
             tweak: u64,
-            a: &[Block],
-            b: &[Block],
-            out: &mut [Block],
+            inputs: [&[Block]; I],
+            outputs: [&mut [Block]; O],
             rows: &mut [Block],
         ) {
-            gates::garble_and(<$token>::here(), session, tweak, a, b, out, rows);
+            gates::garble(<$token>::here(), gate, session, tweak, inputs, outputs, rows);
         }
 
-        /// See [`gates::evaluate_and`].
+        /// See [`gates::evaluate`].
         #[target_feature(enable = $features)]
-        pub(crate) fn evaluate_and(
+        pub(crate) fn evaluate<G: Circuit<I, O, R>, const I: usize, const O: usize, const R: usize>(
+            gate: G,
             session: Session,
             tweak: u64,
-            a: &[Block],
-            b: &[Block],
+            inputs: [&[Block]; I],
             rows: &[Block],
-            out: &mut [Block],
+            outputs: [&mut [Block]; O],
         ) {
-            gates::evaluate_and(<$token>::here(), session, tweak, a, b, rows, out);
-        }
-
-        /// See [`gates::garble_known`].
-        #[target_feature(enable = $features)]
-        pub(crate) fn garble_known(
-            session: Session,
-            tweak: u64,
-            a: &[Block],
-            b: &[Block],
-            out: &mut [Block],
-            rows: &mut [Block],
-        ) {
-            gates::garble_known(<$token>::here(), session, tweak, a, b, out, rows);
-        }
-
-        /// See [`gates::evaluate_known`].
-        #[target_feature(enable = $features)]
-        pub(crate) fn evaluate_known(
-            session: Session,
-            tweak: u64,
-            a: &[Block],
-            b: &[Block],
-            rows: &[Block],
-            out: &mut [Block],
-        ) {
-            gates::evaluate_known(<$token>::here(), session, tweak, a, b, rows, out);
+            gates::evaluate(<$token>::here(), gate, session, tweak, inputs, rows, outputs);
         }
     };
 }

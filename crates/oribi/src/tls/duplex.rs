@@ -16,11 +16,11 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 
 /// Raw bytes read at once.
-const READ_BYTES: usize = 128 << 10;
+const READ_BYTES: usize = 512 << 10;
 /// Room before them for the unfinished record of the read before; a record is at most 18 KiB.
 const HEADROOM: usize = 20 << 10;
-/// Plain bytes encrypted under one hold of the lock.
-const WRITE_BYTES: usize = 64 << 10;
+/// Plain bytes encrypted under one hold of the lock, and written at once: a large frame costs few system calls.
+const WRITE_BYTES: usize = 544 << 10;
 /// Raw bytes of a handshake that are kept unprocessed.
 const HANDSHAKE_BYTES: usize = 128 << 10;
 /// Time given to a farewell that the peer may not be reading.

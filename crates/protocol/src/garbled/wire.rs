@@ -2,11 +2,11 @@
 
 use garble::evaluator::TableSource;
 use garble::garbler::TableSink;
-use garble::labels::TweaksExhausted;
+use garble::labels::{MOST_ROWS, TweaksExhausted};
 use kernel::block::{Block, as_bytes_mut};
 
 use crate::error::Error;
-use crate::frame::{Length, Tag};
+use crate::frame::{HEADER_BYTES, Length, Tag};
 use crate::session::{Inbox, Outbox};
 
 /// The client's half of the base transfers.
@@ -34,20 +34,26 @@ impl From<ot::Error> for Error {
     }
 }
 
-/// Payload of a full frame of tables: large enough that a frame's cost vanishes.
-const FRAME: usize = 256 << 10;
+/// Most rows in a frame of tables: 512 KiB, large enough that a frame's cost vanishes, small enough for the second-level
+/// cache.
+const FRAME_ROWS: usize = 32 << 10;
 
-/// Sends tables in frames of [`FRAME`] bytes, or shorter ones where this side must wait for the peer: what it waits for may
-/// need the tables so far.
+/// Bytes of a row.
+const ROW: usize = size_of::<Block>();
+
+/// Sends tables in frames of nearly [`FRAME_ROWS`] rows, or shorter ones where this side must wait for the peer: what it
+/// waits for may need the tables so far.
 pub struct TableWriter<'a> {
     outbox: &'a mut Outbox,
-    buffer: Vec<u8>,
+    /// Room for the header in the first block, then rows; `used` blocks are filled.
+    frame: Vec<Block>,
+    used: usize,
 }
 
 impl<'a> TableWriter<'a> {
     /// A writer with an empty buffer.
     pub fn new(outbox: &'a mut Outbox) -> Self {
-        Self { outbox, buffer: Vec::with_capacity(FRAME) }
+        Self { outbox, frame: vec![Block::ZERO; 1 + FRAME_ROWS], used: 1 }
     }
 
     /// Sends what is left.
@@ -60,9 +66,10 @@ impl<'a> TableWriter<'a> {
     }
 
     fn send(&mut self) -> Result<(), Error> {
-        if !self.buffer.is_empty() {
-            self.outbox.send(TABLES, &self.buffer)?;
-            self.buffer.clear();
+        if self.used > 1 {
+            let frame = &mut as_bytes_mut(&mut self.frame[..self.used])[ROW - HEADER_BYTES..];
+            self.outbox.send_in_place(TABLES, frame)?;
+            self.used = 1;
         }
         Ok(())
     }
@@ -71,24 +78,21 @@ impl<'a> TableWriter<'a> {
 impl TableSink for TableWriter<'_> {
     type Error = Error;
 
-    fn write(&mut self, mut tables: &[u8]) -> Result<(), Error> {
-        while !tables.is_empty() {
-            let (now, later) = tables.split_at(tables.len().min(FRAME - self.buffer.len()));
-            self.buffer.extend_from_slice(now);
-            tables = later;
-            if self.buffer.len() == FRAME {
-                self.send()?;
-            }
+    fn room(&mut self, count: usize) -> Result<&mut [Block], Error> {
+        if self.frame.len() - self.used < count {
+            self.send()?;
         }
-        Ok(())
+        let from = self.used;
+        self.used += count;
+        Ok(&mut self.frame[from..self.used])
     }
 }
 
 /// Receives the frames that a [`TableWriter`] sends.
 pub struct TableReader<'a> {
     inbox: &'a mut Inbox,
-    /// The last frame is `frame[position..end]`.
-    frame: Vec<u8>,
+    /// Rows not yet read are `rows[position..end]`.
+    rows: Vec<Block>,
     position: usize,
     end: usize,
 }
@@ -96,7 +100,7 @@ pub struct TableReader<'a> {
 impl<'a> TableReader<'a> {
     /// A reader before the first frame.
     pub fn new(inbox: &'a mut Inbox) -> Self {
-        Self { inbox, frame: vec![0; FRAME], position: 0, end: 0 }
+        Self { inbox, rows: vec![Block::ZERO; MOST_ROWS + FRAME_ROWS], position: 0, end: 0 }
     }
 
     /// Ends the stream.
@@ -106,32 +110,36 @@ impl<'a> TableReader<'a> {
     pub fn finish(&self) -> Result<(), Error> {
         match self.end - self.position {
             0 => Ok(()),
-            spare => Err(Error::malformed("garbled tables", format!("{spare} bytes too many"))),
+            spare => Err(Error::malformed("garbled tables", format!("{} bytes too many", spare * ROW))),
         }
     }
 
+    /// Receives a frame behind the rows that are left, which are fewer than are asked for at a time.
     fn receive(&mut self) -> Result<(), Error> {
-        self.position = 0;
-        self.end = self.inbox.recv_up_to(TABLES, &mut self.frame)?;
-        if self.end == 0 { Err(Error::malformed("garbled tables", "an empty frame")) } else { Ok(()) }
+        self.rows.copy_within(self.position..self.end, 0);
+        (self.position, self.end) = (0, self.end - self.position);
+        let frame = &mut self.rows[self.end..self.end + FRAME_ROWS];
+        match self.inbox.recv_up_to(TABLES, as_bytes_mut(frame))? {
+            0 => Err(Error::malformed("garbled tables", "an empty frame")),
+            bytes if !bytes.is_multiple_of(ROW) => Err(Error::malformed("garbled tables", "half a row")),
+            bytes => {
+                self.end += bytes / ROW;
+                Ok(())
+            }
+        }
     }
 }
 
 impl TableSource for TableReader<'_> {
     type Error = Error;
 
-    fn read(&mut self, mut tables: &mut [u8]) -> Result<(), Error> {
-        while !tables.is_empty() {
-            if self.position == self.end {
-                self.receive()?;
-            }
-            let ready = &self.frame[self.position..self.end];
-            let (now, later) = tables.split_at_mut(tables.len().min(ready.len()));
-            now.copy_from_slice(&ready[..now.len()]);
-            self.position += now.len();
-            tables = later;
+    fn rows(&mut self, count: usize) -> Result<&[Block], Error> {
+        while self.end - self.position < count {
+            self.receive()?;
         }
-        Ok(())
+        let from = self.position;
+        self.position += count;
+        Ok(&self.rows[from..self.position])
     }
 }
 

@@ -43,13 +43,7 @@ impl Outbox {
     /// # Errors
     /// Those of the connection; a payload of 4 GiB or more is refused.
     pub fn send(&mut self, tag: Tag, payload: &[u8]) -> Result<(), Error> {
-        let length = u32::try_from(payload.len())
-            .map_err(|_| Error::Refused(format!("a frame of {} bytes is too long to send", payload.len())))?;
-        let depth = self.meter.sent(self.pinned, (HEADER_BYTES + payload.len()) as u64);
-        if let Some(transcript) = &self.transcript {
-            transcript.note(Direction::Sent, tag.id(), length);
-        }
-        let header = Header { tag: tag.id(), depth, length }.encode();
+        let header = self.header(tag, payload.len())?;
         if self.buffer.len() + HEADER_BYTES + payload.len() > BUFFER_BYTES {
             self.write_buffer()?;
         }
@@ -60,6 +54,34 @@ impl Outbox {
         }
         self.write_buffer()?;
         self.write(|sink| sink.write_all(payload), payload.len())
+    }
+
+    /// Sends a frame whose payload stands behind [`HEADER_BYTES`] of room for the header: one write, and no copy.
+    ///
+    /// # Errors
+    /// As [`Outbox::send`]; a frame without that room is refused.
+    pub fn send_in_place(&mut self, tag: Tag, frame: &mut [u8]) -> Result<(), Error> {
+        let room = "a frame without room for its header";
+        let length = frame.len().checked_sub(HEADER_BYTES).ok_or_else(|| Error::Refused(room.into()))?;
+        let header = self.header(tag, length)?;
+        frame[..HEADER_BYTES].copy_from_slice(&header);
+        if self.buffer.len() + frame.len() <= BUFFER_BYTES {
+            self.buffer.extend_from_slice(frame);
+            return Ok(());
+        }
+        self.write_buffer()?;
+        self.write(|sink| sink.write_all(frame), frame.len())
+    }
+
+    /// Accounts a frame that goes out now, and gives its header.
+    fn header(&mut self, tag: Tag, payload: usize) -> Result<[u8; HEADER_BYTES], Error> {
+        let length = u32::try_from(payload)
+            .map_err(|_| Error::Refused(format!("a frame of {payload} bytes is too long to send")))?;
+        let depth = self.meter.sent(self.pinned, HEADER_BYTES as u64 + u64::from(length));
+        if let Some(transcript) = &self.transcript {
+            transcript.note(Direction::Sent, tag.id(), length);
+        }
+        Ok(Header { tag: tag.id(), depth, length }.encode())
     }
 
     /// Sends what is collected.

@@ -1,8 +1,9 @@
 //! Peers that leave, or say what they should not.
 
 use super::*;
-use crate::garbled::wire::{self, TableReader};
+use crate::garbled::wire::{self, TableReader, TableWriter};
 use garble::evaluator::TableSource;
+use garble::garbler::TableSink;
 
 #[test]
 fn a_peer_that_vanishes_at_any_message_leaves_an_error() {
@@ -90,15 +91,46 @@ fn another_width_of_transfers_is_refused() {
 #[test]
 fn tables_in_any_frames_are_one_stream_and_spare_bytes_are_noticed() {
     let (mut near, mut far) = Session::pair();
-    for length in [16, 1, 40, 7] {
-        near.outbox.send(wire::TABLES, &vec![length; usize::from(length)]).expect("sent");
+    for rows in [1u8, 2, 4] {
+        near.outbox.send(wire::TABLES, &vec![rows; 16 * usize::from(rows)]).expect("sent");
     }
+    near.outbox.send(wire::TABLES, &[0; 40]).expect("sent");
     near.outbox.flush().expect("sent");
     let mut reader = TableReader::new(&mut far.inbox);
-    let mut tables = [0; 48];
-    reader.read(&mut tables).expect("tables");
-    assert_eq!((tables[15], tables[16], tables[17], tables[47]), (16, 1, 40, 40));
+    let firsts: Vec<u8> = reader.rows(5).expect("tables").iter().map(|row| row.to_bytes()[0]).collect();
+    assert_eq!(firsts, [1, 2, 2, 4, 4]);
     assert!(reader.finish().is_err());
-    reader.read(&mut tables[..16]).expect("tables");
+    reader.rows(2).expect("tables");
     reader.finish().expect("all was read");
+    assert!(matches!(reader.rows(2), Err(Error::Malformed { .. })), "half a row");
+}
+
+#[test]
+fn tables_cross_in_frames_without_a_copy() {
+    let (mut near, mut far) = Session::pair();
+    let pieces: Vec<usize> = (0..200).map(|i| 1 + i * 37 % garble::labels::MOST_ROWS).collect();
+    thread::scope(|scope| {
+        let pieces = &pieces;
+        scope.spawn(move || {
+            let mut writer = TableWriter::new(&mut near.outbox);
+            let mut next = 0u128;
+            for count in pieces {
+                for row in writer.room(*count).expect("room") {
+                    *row = kernel::block::Block(next);
+                    next += 1;
+                }
+            }
+            writer.flush().expect("sent");
+        });
+        let mut reader = TableReader::new(&mut far.inbox);
+        let mut next = 0u128;
+        // Asked for in other pieces than they were written.
+        for count in pieces.iter().rev() {
+            for row in reader.rows(*count).expect("tables") {
+                assert!(row.0 == next);
+                next += 1;
+            }
+        }
+        reader.finish().expect("all was read");
+    });
 }
