@@ -43,7 +43,7 @@
 //! | [`SecretKey`], [`PublicKey`], [`RelinearisationKey`], [`GaloisKeys`] | keys, encryption, decryption |
 //! | [`Evaluator`] | everything that needs no secret |
 //! | [`NoiseModel`], [`MeasuredNoise`] | the noise bound and failure probability; measurement |
-//! | [`Reply`] | ciphertexts cut down for decryption |
+//! | [`Reply`], [`ReplyMask`] | ciphertexts cut down for decryption; shares of their messages |
 //!
 //! Ciphertexts are always in evaluation form, so that products with messages and rotations need no transform of their own;
 //! a level is the number of limbs, and keys of the full modulus serve every level. The secret and the errors come from
@@ -83,6 +83,7 @@ mod random;
 mod reply;
 mod ring;
 pub mod security;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -98,4 +99,5 @@ pub use parameters::{Literal, MAX_LIMBS, Parameters};
 pub use plain::PlainModulus;
 pub use random::{Randomness, SEED_BYTES};
 pub use reply::{MAX_REPLY_LIMBS, Reply, ReplyShape};
+pub use shares::ReplyMask;
 pub use wire::VERSION as WIRE_VERSION;

@@ -114,15 +114,19 @@ impl Evaluator {
             parameters.check_integer()?;
         }
         let mut low = self.switch_down(a, shape.limbs)?;
-        let ring = parameters.ring();
-        low.parts.iter_mut().for_each(|part| ring.inverse(part));
-        let everything = || (0..parameters.degree() as u32).collect::<Vec<_>>();
-        let first = positions.map_or_else(everything, <[u32]>::to_vec);
+        low.parts.iter_mut().for_each(|part| parameters.ring().inverse(part));
+        Ok(self.shorten(&low, shape, positions))
+    }
+
+    /// The reply of a ciphertext in coefficient form that has the shape's limbs.
+    pub(crate) fn shorten(&self, low: &Ciphertext, shape: ReplyShape, positions: Option<&[u32]>) -> Reply {
+        let ring = self.parameters().ring();
+        let everything: Vec<u32> = (0..ring.degree() as u32).collect();
         let halves = [
-            high_bits(ring, &low.parts[0], &first, shape.low_bits[0]),
-            high_bits(ring, &low.parts[1], &everything(), shape.low_bits[1]),
+            high_bits(ring, &low.parts[0], positions.unwrap_or(&everything), shape.low_bits[0]),
+            high_bits(ring, &low.parts[1], &everything, shape.low_bits[1]),
         ];
-        Ok(Reply { id: a.id, shape, positions: positions.map(<[u32]>::to_vec), halves })
+        Reply { id: low.id, shape, positions: positions.map(<[u32]>::to_vec), halves }
     }
 }
 

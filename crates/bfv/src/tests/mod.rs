@@ -6,6 +6,7 @@ mod noise;
 mod operations;
 mod programs;
 mod samplers;
+mod shares;
 mod sizes;
 
 use kernel::seed::Seed;
