@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use model::fixed::FixedGraph;
-use protocol::{Reveal, garbled};
+use protocol::Reveal;
+use protocol::garbled::{self, Wishes};
 
 /// `--protocol`: a preset of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,49 @@ impl From<Output> for Reveal {
             Output::Scores => Self::Scores,
             Output::Label => Self::Label,
         }
+    }
+}
+
+/// `--base-ot`: the public-key cryptography below the oblivious transfers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum BaseOt {
+    /// The group ristretto255.
+    Ristretto,
+    /// ML-KEM-768, against quantum computers too.
+    MlKem,
+}
+
+impl From<BaseOt> for garbled::BaseOt {
+    fn from(base_ot: BaseOt) -> Self {
+        match base_ot {
+            BaseOt::Ristretto => Self::Ristretto,
+            BaseOt::MlKem => Self::MlKem,
+        }
+    }
+}
+
+/// Options of `deepsecure`, the same for server and client.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct Garbling {
+    /// deepsecure: the base transfers, ristretto or ml-kem (post-quantum, 0.4 MB more). The peer's choice by default, ristretto
+    /// where neither chooses.
+    #[arg(long, value_name = "KIND")]
+    base_ot: Option<BaseOt>,
+}
+
+impl Garbling {
+    /// What this side asks its peer for.
+    pub fn wishes(self) -> Wishes {
+        Wishes { base_ot: self.base_ot.map(Into::into) }
+    }
+
+    /// The same options for a child process.
+    pub fn arguments(self) -> Vec<String> {
+        let mut list = Vec::new();
+        if let Some(base_ot) = self.wishes().base_ot {
+            list.extend(["--base-ot".to_owned(), base_ot.name().to_owned()]);
+        }
+        list
     }
 }
 

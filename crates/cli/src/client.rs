@@ -1,5 +1,8 @@
 //! The client's side of the commands: a connection, a model, predictions as lines.
 
+use std::sync::Arc;
+
+use oribi::client::DeepSecure;
 use oribi::input::{Example, InputSpec};
 use oribi::{ClientConfig, Connection, Fingerprint, Prediction, Trust, Trusted};
 use protocol::handshake::ModelInfo;
@@ -7,7 +10,7 @@ use protocol::meter::Phase;
 use protocol::shape::Link;
 use protocol::{Progress, Reveal};
 
-use crate::choice::{Output, Protocol};
+use crate::choice::{Garbling, Output, Protocol};
 use crate::console::note;
 use crate::failure::Failure;
 use crate::report::{self, Cost, Costs, Line, Outputs, PeakRss};
@@ -23,6 +26,8 @@ pub struct Wanted<'a> {
     pub output: Output,
     /// Slows this side's half of the connection.
     pub link: Option<Link>,
+    /// Options of `deepsecure`.
+    pub garbling: Garbling,
 }
 
 /// A client that has agreed with its server.
@@ -33,14 +38,19 @@ pub struct Client(oribi::Client);
 /// # Errors
 /// The server cannot be reached, or is not the expected one.
 pub fn offers(address: &str, fingerprint: Option<Fingerprint>) -> Result<Vec<ModelInfo>, Failure> {
-    let connection = open(address, fingerprint, None)?;
+    let connection = open(address, fingerprint, None, Garbling::default())?;
     let models = connection.models().to_vec();
     connection.close();
     Ok(models)
 }
 
 /// Connects. A server that is new to the known-hosts file is pointed out.
-fn open(address: &str, fingerprint: Option<Fingerprint>, link: Option<Link>) -> Result<Connection, Failure> {
+fn open(
+    address: &str,
+    fingerprint: Option<Fingerprint>,
+    link: Option<Link>,
+    garbling: Garbling,
+) -> Result<Connection, Failure> {
     let known_hosts = Trust::default_known_hosts();
     let trust = match (fingerprint, &known_hosts) {
         (Some(fingerprint), _) => Trust::Pinned(fingerprint),
@@ -51,7 +61,8 @@ fn open(address: &str, fingerprint: Option<Fingerprint>, link: Option<Link>) -> 
             ));
         }
     };
-    let config = ClientConfig { link, ..ClientConfig::new(trust) };
+    let engine = Arc::new(DeepSecure { wishes: garbling.wishes() });
+    let config = ClientConfig { link, ..ClientConfig::new(trust).with_engine(engine) };
     let connection = Connection::open(address, config)?;
     if connection.trusted() == Trusted::FirstUse {
         let file = known_hosts.unwrap_or_default();
@@ -75,7 +86,7 @@ impl Client {
         fingerprint: Option<Fingerprint>,
         wanted: &Wanted<'_>,
     ) -> Result<Self, Failure> {
-        let connection = open(address, fingerprint, wanted.link)?;
+        let connection = open(address, fingerprint, wanted.link, wanted.garbling)?;
         if wanted.model.is_none() && connection.models().len() > 1 {
             let names: Vec<&str> = connection.models().iter().map(|model| model.name.as_str()).collect();
             let several =

@@ -83,6 +83,30 @@ fn the_label_alone() {
 }
 
 #[test]
+fn post_quantum_base_transfers_are_agreed_on() {
+    let oribi = Oribi::new();
+    let seven = model("digits/7.png");
+    let setup = |arguments: &[&str]| {
+        let lines = oribi.json(&[&["demo", "builtin:digits", &seven, "--json"], arguments].concat());
+        assert_eq!(lines[0]["class"], Value::from(7));
+        let online = &lines[0]["online"];
+        let total =
+            |line: &Value| line["client_bytes"].as_u64().unwrap() + line["server_bytes"].as_u64().unwrap();
+        total(online) + total(&lines[0]["setup"])
+    };
+    assert!(setup(&["--base-ot", "ml-kem"]) > setup(&[]) + 400_000);
+    let server = oribi.serve(&[&model("digits.onnx"), "--base-ot", "ml-kem"]);
+    let base = ["--server", &server.address, "--fingerprint", &server.fingerprint];
+    let predict = |arguments: &[&str]| oribi.run(&[&["predict", &seven], &base[..], arguments].concat());
+    assert!(predict(&[]).status.success());
+    let refused = predict(&["--base-ot", "ristretto"]);
+    assert!(!refused.status.success());
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(text.contains("ristretto") && text.contains("ml-kem"), "{text}");
+    server.finish();
+}
+
+#[test]
 fn a_picture_an_array_and_an_idx_file_by_hand() {
     let oribi = Oribi::new();
     let server = oribi.serve(&[&model("digits.onnx")]);

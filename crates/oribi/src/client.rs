@@ -53,8 +53,16 @@ impl ClientConfig {
             handshake: Duration::from_secs(20),
             limits: Limits::default(),
             link: None,
-            engines: vec![Arc::new(DeepSecure)],
+            engines: vec![Arc::new(DeepSecure::default())],
         }
+    }
+
+    /// With this engine instead of the one of the same name.
+    #[must_use]
+    pub fn with_engine(mut self, engine: Arc<dyn Engine>) -> Self {
+        self.engines.retain(|other| other.name() != engine.name());
+        self.engines.push(engine);
+        self
     }
 }
 
@@ -141,12 +149,16 @@ impl Connection {
             model: model.id,
             protocol: engine.name().to_owned(),
             reveal: wanted.reveal,
-            payload: serde_json::Value::Null,
+            payload: engine.wishes(),
         };
         let plan = match handshake::choose(&mut self.session, &choice) {
             Ok(plan) => plan,
             Err(error) => return Err(self.session.explain(error).into()),
         };
+        if let Err(error) = engine.accept(&plan) {
+            self.session.give_up(&error.to_string());
+            return Err(error.into());
+        }
         let inputs = input_specs(&model, &plan)?;
         Ok(Client {
             session: self.session,

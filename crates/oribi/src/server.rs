@@ -75,9 +75,19 @@ impl Default for ServerConfig {
             limits: Limits { wait: Duration::from_secs(120), ..Limits::default() },
             grace: Duration::from_secs(30),
             link: None,
-            engines: vec![Arc::new(DeepSecure)],
+            engines: vec![Arc::new(DeepSecure::default())],
             observer: Arc::new(|_| {}),
         }
+    }
+}
+
+impl ServerConfig {
+    /// With this engine instead of the one of the same name.
+    #[must_use]
+    pub fn with_engine(mut self, engine: Arc<dyn Engine>) -> Self {
+        self.engines.retain(|other| other.name() != engine.name());
+        self.engines.push(engine);
+        self
     }
 }
 

@@ -4,6 +4,7 @@
 //! the protocols. Sessions are not resumed: a resumed session would show no certificate to compare.
 
 mod duplex;
+mod hybrid;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +16,7 @@ use std::time::Instant;
 use protocol::channel::{Transport, tcp_halves};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, UnbufferedClientConnection};
-use rustls::crypto::ring::cipher_suite;
+use rustls::crypto::ring::{cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::UnbufferedServerConnection;
@@ -26,7 +27,7 @@ use crate::identity::{Fingerprint, Identity};
 
 use duplex::{Connection, handshake};
 
-/// The suites, the fastest first.
+/// The suites, the fastest first; the key exchanges, the post-quantum one first.
 fn provider() -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.cipher_suites = vec![
@@ -34,6 +35,7 @@ fn provider() -> Arc<CryptoProvider> {
         cipher_suite::TLS13_AES_256_GCM_SHA384,
         cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
     ];
+    provider.kx_groups = vec![&hybrid::X25519MlKem768, kx_group::X25519];
     Arc::new(provider)
 }
 

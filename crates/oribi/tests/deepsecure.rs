@@ -17,7 +17,7 @@ fn serve() -> Running {
     let mut model = model("tiny");
     model.variants[0].protocol = "deepsecure".into();
     model.variants[0].reveals = vec![Reveal::Scores, Reveal::Label];
-    serve_model(model, ServerConfig { engines: vec![Arc::new(DeepSecure)], ..common::config() })
+    serve_model(model, ServerConfig { engines: vec![Arc::new(DeepSecure::default())], ..common::config() })
 }
 
 fn connect(server: &Running, reveal: Reveal) -> Client {

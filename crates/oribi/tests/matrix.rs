@@ -77,10 +77,24 @@ fn deepsecure(
     let (mut near, mut far) = Session::pair();
     thread::scope(|scope| {
         let serving = scope.spawn(move || {
-            garbled::server::predict(plan, params, Reveal::Scores, &mut far, &Seed::from_bytes([1; 32]))
+            garbled::server::predict(
+                plan,
+                garbled::Options::default(),
+                params,
+                Reveal::Scores,
+                &mut far,
+                &Seed::from_bytes([1; 32]),
+            )
         });
-        let result =
-            garbled::client::predict(plan, input, Reveal::Scores, &mut near, &Seed::from_bytes([2; 32]), &());
+        let result = garbled::client::predict(
+            plan,
+            garbled::Options::default(),
+            input,
+            Reveal::Scores,
+            &mut near,
+            &Seed::from_bytes([2; 32]),
+            &(),
+        );
         drop(near);
         let served = serving.join().expect("no panic");
         result.and_then(|result| served.map(|()| result))

@@ -7,7 +7,7 @@ use protocol::shape::Link;
 
 use crate::builtin::{self, DIGITS};
 use crate::child::ServerProcess;
-use crate::choice::{Output, Protocol};
+use crate::choice::{Garbling, Output, Protocol};
 use crate::client::{Client, Wanted};
 use crate::console::{Human, Progress, out};
 use crate::failure::Failure;
@@ -37,6 +37,8 @@ pub struct Arguments {
     /// What to reveal: all scores, or the best label alone.
     #[arg(long, value_name = "WHAT", default_value = "scores")]
     output: Output,
+    #[command(flatten)]
+    garbling: Garbling,
     /// Print one JSON object a line; the report for people goes to standard error.
     #[arg(long)]
     json: bool,
@@ -48,8 +50,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let human = Human::new(arguments.json);
     let server = ServerProcess::start(&server_arguments(arguments))?;
     let announced = &server.announcement;
-    let wanted =
-        Wanted { model: None, protocol: arguments.protocol, output: arguments.output, link: arguments.link };
+    let wanted = Wanted {
+        model: None,
+        protocol: arguments.protocol,
+        output: arguments.output,
+        link: arguments.link,
+        garbling: arguments.garbling,
+    };
     let fingerprint = announced.fingerprint.parse().map_err(Failure::running)?;
     let mut client = Client::connect(&announced.listen, Some(fingerprint), &wanted)?;
     let inputs = Inputs::open(&arguments.inputs, client.inputs())?;
@@ -98,6 +105,7 @@ fn server_arguments(arguments: &Arguments) -> Vec<String> {
     if let Some(data) = &arguments.calibrate {
         list.extend(["--calibrate".to_owned(), data.clone()]);
     }
+    list.extend(arguments.garbling.arguments());
     list.push("--".to_owned());
     list.push(arguments.model.clone());
     list

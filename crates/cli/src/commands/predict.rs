@@ -3,7 +3,7 @@
 use oribi::Fingerprint;
 use protocol::shape::Link;
 
-use crate::choice::{Output, Protocol};
+use crate::choice::{Garbling, Output, Protocol};
 use crate::client::{Client, Wanted};
 use crate::console::{Human, Progress, note, out};
 use crate::failure::Failure;
@@ -39,6 +39,8 @@ pub struct Arguments {
     /// Slow the connection down: lan, wan, or RATE,RTT such as 100mbit,40ms.
     #[arg(long, value_name = "LINK")]
     link: Option<Link>,
+    #[command(flatten)]
+    garbling: Garbling,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -51,6 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         protocol: arguments.protocol,
         output: arguments.output,
         link: arguments.link,
+        garbling: arguments.garbling,
     };
     let mut client = Client::connect(&arguments.server, arguments.fingerprint, &wanted)?;
     // All files are opened before anything is sent, so that a wrong one is found at once.

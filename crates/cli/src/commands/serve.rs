@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use oribi::server::Event;
+use oribi::server::{DeepSecure, Event};
 use oribi::{Identity, ServedModel, Server, ServerConfig, Variant};
 use protocol::Reveal;
 use protocol::meter::Phase;
 use protocol::shape::Link;
 
 use crate::child::{Announcement, wait_for_parent};
-use crate::choice::{Output, Protocol};
+use crate::choice::{Garbling, Output, Protocol};
 use crate::console::{note, out};
 use crate::failure::{FAILED, Failure};
 use crate::report::{bytes, seconds};
@@ -50,6 +50,8 @@ pub struct Arguments {
     /// Where the server's own certificate is kept; in the user's data folder by default.
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
+    #[command(flatten)]
+    garbling: Garbling,
     /// Slow the connections down: lan, wan, or RATE,RTT such as 100mbit,40ms.
     #[arg(long, value_name = "LINK")]
     link: Option<Link>,
@@ -68,7 +70,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         link: arguments.link,
         observer: if arguments.tether { Arc::new(complain) } else { Arc::new(log) },
         ..ServerConfig::default()
-    };
+    }
+    .with_engine(Arc::new(DeepSecure { wishes: arguments.garbling.wishes() }));
     let server = Server::bind(&arguments.listen, &identity(arguments)?, models, config)?;
     stop_on_interrupt(&server)?;
     if arguments.tether {

@@ -1,17 +1,30 @@
 //! DeepSecure, the client's half: it garbles the whole network.
 
 use kernel::seed::Seed;
+use protocol::garbled::{self, Options, Wishes};
 use protocol::handshake::Plan;
-use protocol::{Progress, Reveal, Session, garbled};
+use protocol::{Progress, Reveal, Session};
 
 use super::engine::Engine;
 
 /// The protocol `deepsecure` ([`protocol::garbled`]).
-pub struct DeepSecure;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeepSecure {
+    /// What this client asks for.
+    pub wishes: Wishes,
+}
 
 impl Engine for DeepSecure {
     fn name(&self) -> &'static str {
         "deepsecure"
+    }
+
+    fn wishes(&self) -> serde_json::Value {
+        self.wishes.to_payload()
+    }
+
+    fn accept(&self, plan: &Plan) -> Result<(), protocol::Error> {
+        self.wishes.accept(Options::read(&plan.payload)?)
     }
 
     fn predict(
@@ -23,6 +36,14 @@ impl Engine for DeepSecure {
         seed: &Seed,
         progress: &dyn Progress,
     ) -> Result<Vec<Vec<i64>>, protocol::Error> {
-        garbled::client::predict(&plan.graph, input, reveal, session, seed, progress)
+        garbled::client::predict(
+            &plan.graph,
+            Options::read(&plan.payload)?,
+            input,
+            reveal,
+            session,
+            seed,
+            progress,
+        )
     }
 }

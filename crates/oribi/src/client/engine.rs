@@ -9,6 +9,19 @@ pub trait Engine: Send + Sync {
     /// The protocol's name on the wire and on the command line.
     fn name(&self) -> &'static str;
 
+    /// What this side asks for, the payload of its choice.
+    fn wishes(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
+    /// Whether a plan is one that this side takes; asked once, before the first prediction.
+    ///
+    /// # Errors
+    /// Why not.
+    fn accept(&self, _plan: &Plan) -> Result<(), protocol::Error> {
+        Ok(())
+    }
+
     /// One prediction of a valid plan: `input` holds the integers of each of the graph's inputs, the result those of each
     /// output, or, for [`Reveal::Label`], the index of the first output's largest value alone. All secrets derive from
     /// `seed`, which is fresh.

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use kernel::seed::Seed;
-use protocol::handshake::{self, Choice};
+use protocol::handshake::{self, Choice, Plan};
 use protocol::message::Message;
 use protocol::session::Limits;
 use protocol::{Error, Length, Session, Tag};
@@ -131,6 +131,8 @@ impl Conversation<'_> {
             return Ok(());
         };
         let (name, prepared, engine) = find(self.shared, &choice)?;
+        let payload = engine.agree(&prepared.plan, &choice.payload)?;
+        let plan = Plan { graph: prepared.plan.graph.clone(), payload };
         if !self.ticket.promote() {
             return Err(Error::Refused(format!(
                 "the server is busy with {} sessions; try again in a few seconds",
@@ -142,10 +144,10 @@ impl Conversation<'_> {
             model: name.to_owned(),
             protocol: choice.protocol.clone(),
         });
-        handshake::send_plan(self.session, &prepared.plan)?;
+        handshake::send_plan(self.session, &plan)?;
         self.session.inbox.set_latest(Instant::now().checked_add(config.session));
         while self.next()? {
-            engine.predict(&prepared.plan, &prepared.params, choice.reveal, self.session, &fresh_seed()?)?;
+            engine.predict(&plan, &prepared.params, choice.reveal, self.session, &fresh_seed()?)?;
             self.finish(name)?;
             if !self.ticket.end() {
                 return Err(Error::Refused("the server is shutting down".into()));

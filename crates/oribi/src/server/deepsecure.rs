@@ -2,17 +2,26 @@
 
 use kernel::seed::Seed;
 use model::fixed::Params;
+use protocol::garbled::{self, Options, Wishes};
 use protocol::handshake::Plan;
-use protocol::{Reveal, Session, garbled};
+use protocol::{Reveal, Session};
 
 use super::engine::Engine;
 
 /// The protocol `deepsecure` ([`protocol::garbled`]).
-pub struct DeepSecure;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeepSecure {
+    /// What this server insists on.
+    pub wishes: Wishes,
+}
 
 impl Engine for DeepSecure {
     fn name(&self) -> &'static str {
         "deepsecure"
+    }
+
+    fn agree(&self, _plan: &Plan, wishes: &serde_json::Value) -> Result<serde_json::Value, protocol::Error> {
+        Ok(self.wishes.agree(Wishes::read(wishes)?)?.to_payload())
     }
 
     fn predict(
@@ -23,6 +32,6 @@ impl Engine for DeepSecure {
         session: &mut Session,
         seed: &Seed,
     ) -> Result<(), protocol::Error> {
-        garbled::server::predict(&plan.graph, params, reveal, session, seed)
+        garbled::server::predict(&plan.graph, Options::read(&plan.payload)?, params, reveal, session, seed)
     }
 }

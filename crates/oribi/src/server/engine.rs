@@ -10,6 +10,14 @@ pub trait Engine: Send + Sync {
     /// The protocol's name on the wire and on the command line.
     fn name(&self) -> &'static str;
 
+    /// What the plan says beside its graph, in answer to the payload of a client's choice.
+    ///
+    /// # Errors
+    /// When the client asks for what this server does not do.
+    fn agree(&self, plan: &Plan, _wishes: &serde_json::Value) -> Result<serde_json::Value, protocol::Error> {
+        Ok(plan.payload.clone())
+    }
+
     /// Serves one prediction of a valid plan. All secrets derive from `seed`, which is fresh.
     ///
     /// # Errors

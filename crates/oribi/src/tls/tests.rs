@@ -73,6 +73,28 @@ fn both_directions_at_once_then_a_farewell() {
 }
 
 #[test]
+fn the_post_quantum_exchange_is_the_one_that_is_used() {
+    let (_directory, identity) = identity();
+    let client = client_config().unwrap();
+    assert_eq!(client.crypto_provider().kx_groups[0].name(), rustls::NamedGroup::X25519MLKEM768);
+    // A server that knows no other takes this client.
+    let mut only = (*provider()).clone();
+    only.kx_groups.truncate(1);
+    let config = ServerConfig::builder_with_provider(Arc::new(only))
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(identity.certificates.clone(), identity.key.clone_key())
+        .unwrap();
+    let (near, far) = sockets();
+    let server = thread::spawn(move || accept(far, &Arc::new(config), soon()).map(drop));
+    let name = ServerName::try_from("localhost").unwrap();
+    let client = connect(near, name, &client, soon()).unwrap();
+    server.join().unwrap().unwrap();
+    drop(client);
+}
+
+#[test]
 fn a_cut_connection_is_not_an_end() {
     let (near, far) = sockets();
     let cutter = near.try_clone().unwrap();

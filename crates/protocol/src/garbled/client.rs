@@ -6,7 +6,6 @@ use garble::word::{Bit, Word};
 use kernel::block::Block;
 use kernel::seed::Seed;
 use model::fixed::{FixedGraph, Node, ParamId};
-use ot::base::Suite;
 use ot::softspoken::{ExtendMessage, Sender, SenderSetup, SetupReply, Width, message_len};
 use zeroize::Zeroizing;
 
@@ -15,7 +14,7 @@ use super::transfers::{Chunk, Reader, chunks};
 use super::walk::{Observer, walk};
 use super::weights::{Encoding, Weights};
 use super::wire::{self, Start, TableWriter};
-use super::{Progress, check, inputs};
+use super::{Options, Progress, check, inputs};
 use crate::error::Error;
 use crate::frame::Length;
 use crate::handshake::Reveal;
@@ -31,6 +30,7 @@ use crate::session::{Inbox, Session};
 /// When the plan is too large, the input does not fit it, or the session fails.
 pub fn predict(
     plan: &FixedGraph,
+    options: Options,
     input: &[Vec<i64>],
     reveal: Reveal,
     session: &mut Session,
@@ -40,7 +40,7 @@ pub fn predict(
     check(plan, reveal)?;
     check_input(plan, input)?;
     let transfers = price(plan, reveal).transfers;
-    let (sender, offset) = set_up(session, seed)?;
+    let (sender, offset) = set_up(session, options, seed)?;
     session.meter.enter(Phase::Online, "input");
     let secrets = Secrets { input, offset, seed };
     let zeros = garble(plan, reveal, session, (sender, transfers), &secrets, progress)?;
@@ -84,14 +84,15 @@ struct Secrets<'a> {
 }
 
 /// Base transfers: this party chooses by the bits of its offset.
-fn set_up(session: &mut Session, seed: &Seed) -> Result<(Sender, Zeroizing<Block>), Error> {
+fn set_up(session: &mut Session, options: Options, seed: &Seed) -> Result<(Sender, Zeroizing<Block>), Error> {
+    let suite = options.base_ot.suite();
     let offset = Zeroizing::new(seed.block("garbled/offset", 0).with_lsb());
-    let (setup, request) = SenderSetup::new(*offset, &seed.child("garbled/transfers", 0));
+    let (setup, request) =
+        SenderSetup::with(suite, Width::DEFAULT, *offset, &seed.child("garbled/transfers", 0));
     session.outbox.send(wire::REQUEST, &request.encode())?;
     session.outbox.flush()?;
-    let reply = session
-        .inbox
-        .recv(wire::REPLY, Length::Exactly(SetupReply::encoded_len(Suite::Ristretto255, Width::DEFAULT)))?;
+    let reply =
+        session.inbox.recv(wire::REPLY, Length::Exactly(SetupReply::encoded_len(suite, Width::DEFAULT)))?;
     Ok((setup.finish(&SetupReply::decode(&reply)?)?, offset))
 }
 

@@ -10,6 +10,7 @@ mod elementwise;
 mod inputs;
 mod limits;
 mod linear;
+pub mod options;
 mod pool;
 mod schedule;
 pub mod server;
@@ -22,6 +23,7 @@ mod wire;
 
 pub use crate::session::Progress;
 pub use limits::{MAX_LABEL_BYTES, MAX_TABLE_BYTES, check};
+pub use options::{BaseOt, Options, Wishes};
 pub use schedule::{Price, price};
 
 #[cfg(test)]

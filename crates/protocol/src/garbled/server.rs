@@ -7,7 +7,6 @@ use garble::evaluator::Evaluator;
 use garble::labels::{ActiveLabels, Labels};
 use kernel::seed::Seed;
 use model::fixed::{FixedGraph, Node, ParamId, Params};
-use ot::base::Suite;
 use ot::softspoken::{Receiver, ReceiverSetup, SetupRequest, Width};
 use zeroize::Zeroizing;
 
@@ -17,7 +16,7 @@ use super::transfers::{CHUNK, Chunk, Reader};
 use super::walk::{Observer, walk};
 use super::weights::{Encoding, Weights};
 use super::wire::{self, Start, TableReader};
-use super::{check, inputs};
+use super::{Options, check, inputs};
 use crate::error::Error;
 use crate::frame::Length;
 use crate::handshake::Reveal;
@@ -34,13 +33,14 @@ const AHEAD: usize = 4;
 /// When the plan is too large (see [`check`]), or the session fails.
 pub fn predict(
     plan: &FixedGraph,
+    options: Options,
     params: &Params,
     reveal: Reveal,
     session: &mut Session,
     seed: &Seed,
 ) -> Result<(), Error> {
     check(plan, reveal)?;
-    let receiver = set_up(session, seed)?;
+    let receiver = set_up(session, options, seed)?;
     let Session { outbox, inbox, meter } = session;
     meter.enter(Phase::Online, "input");
     let (chunks, queue) = sync_channel(AHEAD);
@@ -67,12 +67,12 @@ pub fn predict(
     outbox.flush()
 }
 
-fn set_up(session: &mut Session, seed: &Seed) -> Result<Receiver, Error> {
-    let request =
-        session.inbox.recv(wire::REQUEST, Length::Exactly(SetupRequest::encoded_len(Suite::Ristretto255)))?;
+fn set_up(session: &mut Session, options: Options, seed: &Seed) -> Result<Receiver, Error> {
+    let suite = options.base_ot.suite();
+    let request = session.inbox.recv(wire::REQUEST, Length::Exactly(SetupRequest::encoded_len(suite)))?;
     let request = SetupRequest::decode(&request)?;
-    if request.width() != Width::DEFAULT {
-        return Err(Error::malformed("transfer request", "another width than the protocol's"));
+    if request.width() != Width::DEFAULT || request.suite() != suite {
+        return Err(Error::malformed("transfer request", "another width or base transfer than was agreed"));
     }
     let (receiver, reply) = ReceiverSetup::respond(&request, &seed.child("garbled/transfers", 0));
     session.outbox.send(wire::REPLY, &reply.encode())?;

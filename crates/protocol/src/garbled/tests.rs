@@ -13,7 +13,7 @@ mod hostile;
 mod limits;
 mod odd;
 
-use super::{client, price, server};
+use super::{BaseOt, Options, client, price, server};
 use crate::Reveal;
 use crate::error::Error;
 use crate::session::{Entry, Session};
@@ -93,12 +93,23 @@ struct Run {
 }
 
 fn run(graph: &FixedGraph, params: &Params, input: &[Vec<i64>], reveal: Reveal, seed: u8) -> Run {
+    run_with(Options::default(), graph, params, input, reveal, seed)
+}
+
+fn run_with(
+    options: Options,
+    graph: &FixedGraph,
+    params: &Params,
+    input: &[Vec<i64>],
+    reveal: Reveal,
+    seed: u8,
+) -> Run {
     let (mut near, mut far) = Session::pair();
     let transcript = near.record();
+    let (mine, theirs) = (Seed::from_bytes([seed; 32]), Seed::from_bytes([!seed; 32]));
     let result = thread::scope(|scope| {
-        let serving = scope
-            .spawn(move || server::predict(graph, params, reveal, &mut far, &Seed::from_bytes([!seed; 32])));
-        let result = client::predict(graph, input, reveal, &mut near, &Seed::from_bytes([seed; 32]), &());
+        let serving = scope.spawn(|| server::predict(graph, options, params, reveal, &mut far, &theirs));
+        let result = client::predict(graph, options, input, reveal, &mut near, &mine, &());
         serving.join().expect("no panic").expect("the server succeeds");
         result.expect("the client succeeds")
     });
@@ -254,13 +265,26 @@ fn transcripts_do_not_depend_on_secrets_and_rounds_are_constant() {
 }
 
 #[test]
+fn base_transfers_from_ml_kem() {
+    let (graph, params, input) = network(1);
+    let expected = reference::run(&graph, &params, &input).expect("the reference runs");
+    let options = Options { base_ot: BaseOt::MlKem };
+    let run = run_with(options, &graph, &params, &input, Reveal::Scores, 3);
+    assert_eq!(run.result, expected);
+    let plain = run_with(Options::default(), &graph, &params, &input, Reveal::Scores, 3);
+    let bytes = |run: &Run| run.frames.iter().map(|entry| entry.length as u64).sum::<u64>();
+    assert!((400_000..450_000).contains(&(bytes(&run) - bytes(&plain))));
+    assert_eq!(run.rounds, plain.rounds);
+}
+
+#[test]
 fn inputs_out_of_shape_or_range_are_refused() {
     let (graph, _, input) = network(1);
     let (mut near, _far) = Session::pair();
     let seed = Seed::from_bytes([0; 32]);
     let mut refused = |input: &[Vec<i64>]| {
-        let error =
-            client::predict(&graph, input, Reveal::Scores, &mut near, &seed, &()).expect_err("refused");
+        let error = client::predict(&graph, Options::default(), input, Reveal::Scores, &mut near, &seed, &())
+            .expect_err("refused");
         assert!(matches!(error, Error::Refused(_)));
     };
     refused(&[]);

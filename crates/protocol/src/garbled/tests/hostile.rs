@@ -15,7 +15,7 @@ fn a_peer_that_vanishes_at_any_message_leaves_an_error() {
             let (graph, params) = (&graph, &params);
             let serving = scope.spawn(move || {
                 let mut far = far;
-                server::predict(graph, params, Reveal::Scores, &mut far, &seed)
+                server::predict(graph, Options::default(), params, Reveal::Scores, &mut far, &seed)
             });
             if frames > 0 {
                 // A well-formed request, then silence or nonsense.
@@ -41,7 +41,14 @@ fn served(words: impl FnOnce(&mut Session)) -> Error {
     let (mut near, mut far) = Session::pair();
     thread::scope(|scope| {
         let serving = scope.spawn(move || {
-            server::predict(&graph, &params, Reveal::Scores, &mut far, &Seed::from_bytes([9; 32]))
+            server::predict(
+                &graph,
+                Options::default(),
+                &params,
+                Reveal::Scores,
+                &mut far,
+                &Seed::from_bytes([9; 32]),
+            )
         });
         let (_, request) =
             ot::softspoken::SenderSetup::new(kernel::block::Block(1), &Seed::from_bytes([1; 32]));
@@ -84,7 +91,14 @@ fn another_width_of_transfers_is_refused() {
     );
     near.outbox.send(wire::REQUEST, &request.encode()).expect("sent");
     near.outbox.flush().expect("sent");
-    let error = server::predict(&graph, &params, Reveal::Scores, &mut far, &Seed::from_bytes([9; 32]));
+    let error = server::predict(
+        &graph,
+        Options::default(),
+        &params,
+        Reveal::Scores,
+        &mut far,
+        &Seed::from_bytes([9; 32]),
+    );
     assert!(matches!(error, Err(Error::Malformed { .. })));
 }
 

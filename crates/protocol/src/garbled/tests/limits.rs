@@ -9,7 +9,8 @@ fn refusal(graph: &FixedGraph) -> String {
     let input: Vec<Vec<i64>> =
         graph.inputs.iter().map(|input| vec![0; graph.nodes[*input].shape.iter().product()]).collect();
     let seed = Seed::from_bytes([0; 32]);
-    let error = client::predict(graph, &input, Reveal::Scores, &mut near, &seed, &()).expect_err("refused");
+    let error = client::predict(graph, Options::default(), &input, Reveal::Scores, &mut near, &seed, &())
+        .expect_err("refused");
     assert!(matches!(error, Error::Refused(_)), "{error}");
     assert_eq!(near.meter.snapshot().phases.map(|phase| phase.sent), [0; 3], "nothing was sent");
     error.to_string()
