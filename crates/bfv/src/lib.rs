@@ -37,7 +37,7 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`Parameters`], [`Literal`], [`security`], [`mod@derive`] | parameter sets: checked, or derived from a request |
+//! | [`Parameters`], [`Literal`], [`security`], [`mod@derive`], [`chain`] | parameter sets: checked, derived from a request, or from a whole computation with the level of every step |
 //! | [`PlainModulus`] | plaintext spaces, generalised ones among them |
 //! | [`Encoder`], [`Plaintext`], [`Compact`] | coefficients and slots |
 //! | [`SecretKey`], [`PublicKey`], [`RelinearisationKey`], [`GaloisKeys`] | keys, encryption, decryption |
@@ -68,6 +68,7 @@
 //! | relinearisation key | 82986 | 111658 | 892970 | 6848554 | 51511338 |
 //! | Galois key, one | 82994 | 111666 | 892978 | 6848562 | 51511346 |
 
+pub mod chain;
 mod ciphertext;
 mod compact;
 pub mod derive;

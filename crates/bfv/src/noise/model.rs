@@ -21,6 +21,10 @@
 //! In the product the factor of `V` is the variance of a phase over Q times t: the message's and that of the multiple of Q that
 //! the centred halves carry. A digit `d_k` is uniform below its bound.
 //!
+//! For a generalised plaintext modulus `t = X^k - b` the same formulas hold with `|t|^2 = b^2 + 1` in place of `t^2`: the rounding
+//! of `round(Q m / t)` is `u / t` with u below b/2, the tensor's phase is multiplied by the polynomial t, and decryption needs every
+//! coefficient of `t e` below `Q / 2 - b / 2`, where one is the sum of one of e and b times another.
+//!
 //! # Failure
 //!
 //! Decryption is right if every coefficient of e is below `Q / 2t - 1` in magnitude. The model calls a ciphertext

@@ -1,5 +1,6 @@
 //! The noise model against measured noise.
 
+use super::generalised::{message_of, secure_space, spaces};
 use super::*;
 
 /// Measured deviation of a coefficient against the model: not above by more than sampling error (a tenth of a bit
@@ -53,6 +54,38 @@ fn model_matches_measurement() {
         // factor of two a step.
         let trace = f64::from(f.parameters.degree().trailing_zeros() - 2);
         compare(&f, "packing", &packed, model.pack(fresh, 3, limbs), trace / 2.0 + 1.5);
+    }
+}
+
+#[test]
+fn model_matches_measurement_in_generalised_spaces() {
+    for mut f in spaces().into_iter().chain([secure_space()]) {
+        let (model, limbs) = (f.model(), f.parameters.limbs());
+        let (m, o) = (message_of(&f, 1), message_of(&f, 2));
+        let (a, b) = (f.encrypt(&m), f.encrypt(&o));
+        let fresh = model.fresh_symmetric();
+        compare(&f, "symmetric encryption", &a, fresh, 0.75);
+        let public = f.public.encrypt(&f.parameters, &m, &mut f.randomness).unwrap();
+        compare(&f, "public encryption", &public, model.fresh_public(), 0.75);
+        let factor = f.evaluator.multiplicand(&o, limbs).unwrap();
+        let mut scaled = a.clone();
+        f.evaluator.mul_plain_assign(&mut scaled, &factor).unwrap();
+        compare(&f, "plain product", &scaled, model.mul_plain_full(fresh), 1.0);
+        let norm = o.squared_norm(&f.parameters).unwrap();
+        compare(&f, "plain product of a norm", &scaled, model.mul_plain(fresh, norm), 0.75);
+        let rotated = f.evaluator.rotate_rows(&a, 1, &f.galois).unwrap();
+        compare(&f, "rotation", &rotated, model.key_switch(fresh, limbs), 1.0);
+        let product = f.evaluator.multiply(&a, &b, &f.relinearisation).unwrap();
+        compare(&f, "product", &product, model.multiply(fresh, fresh, limbs), 1.5);
+        let noisy = f.evaluator.multiply(&scaled, &public, &f.relinearisation).unwrap();
+        let noise = model.multiply(model.mul_plain_full(fresh), model.fresh_public(), limbs);
+        compare(&f, "product of products", &noisy, noise, 1.5);
+        let square = f.evaluator.square(&a, &f.relinearisation).unwrap();
+        compare(&f, "square", &square, model.square(fresh, limbs), 2.0);
+        for to in 1..limbs {
+            let low = f.evaluator.switch_down(&rotated, to).unwrap();
+            compare(&f, "switch", &low, model.switch_down(model.key_switch(fresh, limbs), limbs, to), 1.0);
+        }
     }
 }
 
