@@ -67,6 +67,10 @@ pub struct FixedGraph {
     pub params: Vec<ParamInfo>,
     /// The graph's inputs in order.
     pub inputs: Vec<NodeId>,
+    /// For each input how many units 1 is, where that is no power of two (255 for bytes of pictures over 255; the layers
+    /// behind it know); 0 where it is, and [`Format::frac`] tells. Empty where it is for all.
+    #[serde(default)]
+    pub input_levels: Vec<u32>,
     /// The graph's outputs in order.
     pub outputs: Vec<Output>,
 }

@@ -7,6 +7,7 @@
 pub mod error;
 pub mod fixed;
 pub mod float;
+mod generated;
 pub mod graph;
 mod kernels;
 pub mod movement;

@@ -7,6 +7,7 @@
 
 use crate::error::Error;
 use crate::float;
+use crate::generated;
 use crate::graph::{Graph, Layer, Node};
 use crate::side::Side;
 use crate::tensor::Tensor;
@@ -36,12 +37,14 @@ pub struct Ranges {
     pub nodes: Vec<Range>,
     /// Inputs on which a quantised network may be tried: those of the calibration, or the generated ones.
     pub samples: Vec<Vec<Tensor>>,
+    /// Whether the samples were generated.
+    pub generated: bool,
 }
 
 /// Multiplications that looking at samples may cost.
 const BUDGET: u64 = 20_000_000_000;
 /// Samples generated where none are given.
-const GENERATED: u64 = 32;
+const GENERATED: u64 = 40;
 
 impl Ranges {
     /// The range of each input, in order.
@@ -61,11 +64,11 @@ impl Ranges {
         });
         let inputs = input_ranges(graph, side, data, margin)?;
         let bounds = intervals(graph, &inputs);
-        let generated;
+        let made;
         let samples: &[Vec<Tensor>] = if data.is_empty() {
             let count = (BUDGET / graph.products().max(1)).clamp(4, GENERATED);
-            generated = generate(graph, &inputs, count as usize)?;
-            &generated
+            made = generated::inputs(graph, &inputs, count as usize)?;
+            &made
         } else {
             data
         };
@@ -84,7 +87,7 @@ impl Ranges {
             nodes[id] = Range { low: range[0], high: range[1], proven: true };
         }
         state(graph, side, &bounds, &mut nodes)?;
-        Ok(Self { nodes, samples: samples.to_vec() })
+        Ok(Self { nodes, samples: samples.to_vec(), generated: data.is_empty() })
     }
 }
 
@@ -173,52 +176,6 @@ fn clamp_inputs(sample: &[Tensor], ranges: &[[f32; 2]]) -> Vec<Tensor> {
         }
     }
     clamped
-}
-
-/// Inputs that span the input range: noise, two-valued noise, smooth waves, sparse blots, and the two extremes.
-fn generate(graph: &Graph, ranges: &[[f32; 2]], count: usize) -> Result<Vec<Vec<Tensor>>, Error> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    let mut uniform = move || {
-        // SplitMix64: the samples need variety, not secrecy, and must be the same on every machine.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 24) as f32
-    };
-    let mut samples = Vec::with_capacity(count);
-    for kind in 0..count {
-        let mut sample = Vec::new();
-        for (&id, &[low, high]) in graph.inputs.iter().zip(ranges) {
-            let shape = graph.nodes[id].shape.clone();
-            let length: usize = shape.iter().product();
-            let (f, g, phase) = (uniform() * 0.4, uniform() * 0.08, uniform() * 6.3);
-            let width = shape.last().copied().unwrap_or(1).max(1);
-            let blot = (uniform(), uniform());
-            let data = (0..length)
-                .map(|i| {
-                    let (x, y) = ((i % width) as f32, (i / width) as f32);
-                    let share = match kind % 8 {
-                        0 | 4 => uniform(),
-                        1 => 0.5 + 0.5 * (x * f + y * g + phase).sin(),
-                        2 => f32::from(u8::from(uniform() < 0.15)),
-                        3 => {
-                            let d = (x / width as f32 - blot.0).abs()
-                                + (y % width as f32 / width as f32 - blot.1).abs();
-                            (1.2 - 3.0 * d).clamp(0.0, 1.0)
-                        }
-                        5 => f32::from(u8::from((x * f + y * f + phase).sin() > 0.3)),
-                        6 => 0.5 + (uniform() - 0.5) * uniform(),
-                        _ => f32::from(u8::from(kind % 16 == 7)),
-                    };
-                    low + share * (high - low)
-                })
-                .collect();
-            sample.push(Tensor::new(shape, data)?);
-        }
-        samples.push(sample);
-    }
-    Ok(samples)
 }
 
 /// Interval bounds of every node, from the input ranges and the weights.

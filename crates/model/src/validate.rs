@@ -10,6 +10,8 @@ use crate::tensor::elements;
 const ACCUMULATOR: u32 = 62;
 /// The largest shift.
 const MAX_SHIFT: u32 = 62;
+/// The most units that 1 may be in an input.
+const MAX_LEVELS: u32 = 1 << 24;
 
 impl FixedGraph {
     /// Checks everything that an engine relies on: order and arity of nodes, shapes (computed again and compared),
@@ -65,6 +67,10 @@ impl FixedGraph {
             if !is_input || std::mem::replace(&mut seen[id], true) {
                 return Err(format!("input {id} is not an input node, or stands twice"));
             }
+        }
+        let levels = self.input_levels.len();
+        if levels != 0 && levels != self.inputs.len() || self.input_levels.iter().any(|&l| l > MAX_LEVELS) {
+            return Err(format!("levels of {levels} inputs, not {}, or more than 2^24", self.inputs.len()));
         }
         let count = self.nodes.iter().filter(|n| matches!(n.op, Op::Input)).count();
         if count != self.inputs.len() {

@@ -18,7 +18,7 @@ impl FixedGraph {
             return Err(Error::Input(format!("{name} has {} values, not {wanted}", values.len())));
         }
         let (low, high) = node.format.limits();
-        let scale = 2f64.powi(node.format.frac);
+        let scale = self.input_scale(input);
         let round = |(i, &v): (usize, &f32)| {
             if v.is_finite() {
                 Ok(((f64::from(v) * scale).round() as i64).clamp(low, high))
@@ -29,11 +29,19 @@ impl FixedGraph {
         values.iter().enumerate().map(round).collect()
     }
 
+    /// How many units 1 is in an input.
+    fn input_scale(&self, input: usize) -> f64 {
+        match (self.input_levels.get(input), self.inputs.get(input)) {
+            (None | Some(0), Some(&id)) => 2f64.powi(self.nodes[id].format.frac),
+            (levels, _) => f64::from(levels.copied().unwrap_or(1)),
+        }
+    }
+
     /// How many values of an input lie beyond its format by more than one unit, and are clamped.
     pub fn clipped(&self, input: usize, values: &[f32]) -> usize {
         let Some(node) = self.inputs.get(input).and_then(|&id| self.nodes.get(id)) else { return 0 };
         let (low, high) = node.format.limits();
-        let unit = node.format.unit();
+        let unit = 1.0 / self.input_scale(input);
         let (low, high) = ((low - 1) as f64 * unit, (high + 1) as f64 * unit);
         values.iter().filter(|&&v| f64::from(v) < low || f64::from(v) > high).count()
     }

@@ -19,7 +19,7 @@ fn made(name: &str, options: &Options) -> (FixedGraph, Params) {
 }
 
 fn fixed(number: NumberFormat) -> Options {
-    Options { number, weight_bits: WeightBits::Fixed(8) }
+    Options { weight_bits: WeightBits::Fixed(8), ..Options::new(number) }
 }
 
 const WORD: NumberFormat = NumberFormat::Word16;

@@ -84,7 +84,9 @@ impl Emitter<'_> {
             .iter()
             .map(|o| Output { name: o.name.clone(), node: self.ids[o.node], post: o.post })
             .collect();
-        let graph = FixedGraph { number, nodes: self.nodes, params: self.params, inputs, outputs };
+        let input_levels = Vec::new();
+        let graph =
+            FixedGraph { number, nodes: self.nodes, params: self.params, inputs, input_levels, outputs };
         graph.validate(&crate::fixed::Limits::default())?;
         Ok((graph, Params { tensors: self.tensors }))
     }

@@ -11,8 +11,11 @@
 
 mod emit;
 mod exact;
+mod feedback;
 mod formats;
+mod gauge;
 mod scale;
+mod search;
 
 use crate::error::Error;
 use crate::fixed::{FixedGraph, NumberFormat, Params};
@@ -31,19 +34,33 @@ pub enum WeightBits {
     Auto,
 }
 
+/// Scales of a network without truncation, in fraction bits: a value v becomes `round(v 2^bits)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scales {
+    /// The inputs'.
+    pub input: i32,
+    /// The weights' of each layer that has some (convolutions, fully connected layers, factors, averages), in order.
+    pub layers: Vec<i32>,
+}
+
 /// How to quantise.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The number format. `Ring { bits: 0 }` lets the ranges choose the ring; another width must suffice.
     pub number: NumberFormat,
     /// The width of weights.
     pub weight_bits: WeightBits,
+    /// The error of outputs on samples, relative to `max(1, largest output)`, that is aimed at; none for the format's own.
+    pub goal: Option<f64>,
+    /// For [`NumberFormat::Exact`]: these scales, as LoLa's paper gives its networks', instead of the narrowest ones that
+    /// reach the goal.
+    pub scales: Option<Scales>,
 }
 
 impl Options {
     /// A number format with its defaults: weights as wide as accuracy asks for.
     pub fn new(number: NumberFormat) -> Self {
-        Self { number, weight_bits: WeightBits::Auto }
+        Self { number, weight_bits: WeightBits::Auto, goal: None, scales: None }
     }
 
     /// DeepSecure's words.
@@ -59,6 +76,11 @@ impl Options {
     /// Integers without truncation.
     pub fn exact() -> Self {
         Self::new(NumberFormat::Exact)
+    }
+
+    /// Integers without truncation at the given scales.
+    pub fn exact_at(scales: Scales) -> Self {
+        Self { scales: Some(scales), ..Self::exact() }
     }
 }
 
@@ -90,12 +112,13 @@ pub fn quantise(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(Fi
         return Err(Error::Quantise("the ranges are those of another graph".into()));
     }
     if options.number == NumberFormat::Exact {
-        return exact::quantise(graph, ranges, options.weight_bits);
+        return exact::quantise(graph, ranges, options);
     }
     let (weights, goal): (&[u32], f64) = match options.number {
         NumberFormat::Ring { .. } => (&[12, 14, 16, 20], FINE_GOAL),
         _ => (&[8, 10, 12, 16], GOAL),
     };
+    let goal = options.goal.unwrap_or(goal);
     if let WeightBits::Fixed(weight) = options.weight_bits {
         return with_width(graph, ranges, options.number, Width { weight, extra: 0 });
     }
@@ -142,7 +165,7 @@ fn with_width(
 
 /// Samples on which widths are compared, with the float outputs.
 pub(crate) struct Trial<'a> {
-    samples: Vec<(&'a [Tensor], Vec<Tensor>)>,
+    pub samples: Vec<(&'a [Tensor], Vec<Tensor>)>,
 }
 
 impl<'a> Trial<'a> {

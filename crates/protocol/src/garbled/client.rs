@@ -248,6 +248,7 @@ mod tests {
             nodes: vec![node],
             params: vec![],
             inputs: vec![0],
+            input_levels: Vec::new(),
             outputs: vec![Output { name: "x".into(), node: 0, post: Post::None }],
         };
         for (index, fits) in [(0, true), (9, true), (10, false), (15, false), (-1, false)] {

@@ -39,6 +39,7 @@ fn plan() -> Plan {
         nodes: vec![node("x", Op::Input, &[]), node("re\u{1b}lu", Op::Relu, &[0])],
         params: Vec::new(),
         inputs: vec![0],
+        input_levels: Vec::new(),
         outputs: vec![Output { name: "y".into(), node: 1, post: Post::None }],
     };
     Plan { graph, payload: serde_json::json!({"words": 16}) }
