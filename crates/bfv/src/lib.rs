@@ -99,6 +99,6 @@ pub use noise::{MeasuredNoise, Noise, NoiseModel, TAIL};
 pub use parameters::{Literal, MAX_LIMBS, Parameters};
 pub use plain::PlainModulus;
 pub use random::{Randomness, SEED_BYTES};
-pub use reply::{MAX_REPLY_LIMBS, Reply, ReplyShape};
+pub use reply::{MAX_REPLY_LIMBS, Privacy, Reply, ReplyShape};
 pub use shares::ReplyMask;
 pub use wire::VERSION as WIRE_VERSION;

@@ -5,12 +5,13 @@
 //! [`NoiseModel::reply_shape`]. Where only some coefficients carry results, only these are sent of the first half.
 
 use crate::ciphertext::Ciphertext;
-use crate::encoder::Plaintext;
+use crate::encoder::{Encoder, Plaintext};
 use crate::error::Error;
 use crate::evaluator::Evaluator;
-use crate::keys::{SecretKey, rounded_message};
+use crate::keys::{PublicKey, SecretKey, rounded_message};
 use crate::noise::{Noise, NoiseModel};
 use crate::parameters::Parameters;
+use crate::random::Randomness;
 use crate::ring::{Ring, Rows, SecretRows};
 
 /// Most limbs of a reply.
@@ -130,6 +131,42 @@ impl Evaluator {
     }
 }
 
+/// What makes a reply say no more than its results: see [`Evaluator::private_reply`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Privacy<'a> {
+    /// The slots that carry results. The others are masked.
+    pub kept: &'a [usize],
+    /// Bits of flooding noise, from [`NoiseModel::flood_bits`] or [`crate::chain::Shape::flood_bits`] for the *bound* of the noise
+    /// over everything that is to be hidden.
+    pub flood_bits: u32,
+    /// How short the reply is.
+    pub shape: ReplyShape,
+}
+
+impl Evaluator {
+    /// The reply of a computation in slots whose factors are to stay hidden from the holder of the secret key: a fresh encryption of
+    /// zero is added, so that the second half is fresh; flooding noise, so that the noise is that of any other computation
+    /// within the bound, up to a distance of `N 2^(bound - flood_bits + 1)`; and uniform masks in all slots but the
+    /// kept ones. What follows, dropping limbs and low bits, sees nothing else and so reveals nothing else.
+    ///
+    /// # Errors
+    /// As [`Self::rerandomise`], [`Self::flood`], [`crate::Encoder::masks`] and [`Self::reply`].
+    pub fn private_reply(
+        &self,
+        a: &Ciphertext,
+        privacy: &Privacy<'_>,
+        key: &PublicKey,
+        randomness: &mut Randomness,
+    ) -> Result<Reply, Error> {
+        let mut a = a.clone();
+        self.rerandomise(&mut a, key, randomness)?;
+        self.flood(&mut a, privacy.flood_bits, randomness)?;
+        let masks = Encoder::new(self.parameters()).masks(privacy.kept, randomness)?;
+        self.add_plain_assign(&mut a, &masks)?;
+        self.reply(&a, privacy.shape, None)
+    }
+}
+
 /// Rounds the coefficients at `positions` to multiples of 2^low.
 fn high_bits(ring: &Ring, poly: &Rows, positions: &[u32], low: u32) -> Vec<u128> {
     let (_, bits) = modulus(ring, poly.count());
@@ -161,6 +198,18 @@ impl SecretKey {
     /// # Errors
     /// If the reply or the key is of other parameters.
     pub fn decrypt_reply(&self, parameters: &Parameters, reply: &Reply) -> Result<Plaintext, Error> {
+        let phase = self.reply_phase(parameters, reply)?;
+        let mut message = rounded_message(parameters, &phase.0);
+        if let Some(positions) = &reply.positions {
+            let mut kept = kernel::modular::Words::zeros(parameters.degree());
+            positions.iter().for_each(|p| kept[*p as usize] = message.coefficients[*p as usize]);
+            message.coefficients = kept;
+        }
+        Ok(message)
+    }
+
+    /// `c0 + c1 s` of a reply in coefficient form.
+    pub(crate) fn reply_phase(&self, parameters: &Parameters, reply: &Reply) -> Result<SecretRows, Error> {
         parameters.check_ring(self.ring_id, "secret key")?;
         parameters.check(reply.id, "reply")?;
         let ring = parameters.ring();
@@ -182,12 +231,6 @@ impl SecretKey {
         ring.mul_assign(&mut phase.0, &self.rows.0);
         ring.inverse(&mut phase.0);
         ring.add_assign(&mut phase.0, &body.0);
-        let mut message = rounded_message(parameters, &phase.0);
-        if let Some(positions) = &reply.positions {
-            let mut kept = kernel::modular::Words::zeros(parameters.degree());
-            positions.iter().for_each(|p| kept[*p as usize] = message.coefficients[*p as usize]);
-            message.coefficients = kept;
-        }
-        Ok(message)
+        Ok(phase)
     }
 }

@@ -5,7 +5,7 @@ use crate::encoder::Plaintext;
 use crate::error::Error;
 use crate::keys::{SecretKey, rounded_message, scaled_message};
 use crate::parameters::Parameters;
-use crate::ring::{Ring, Rows};
+use crate::ring::{Ring, Rows, SecretRows};
 
 /// The noise of one ciphertext.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,10 +43,8 @@ impl SecretKey {
         message: &Plaintext,
     ) -> Result<MeasuredNoise, Error> {
         parameters.check(message.id, "plaintext")?;
-        let mut noise = self.phase(parameters, ciphertext)?;
         let limbs = ciphertext.limbs();
-        parameters.ring().sub_assign(&mut noise.0, &scaled_message(parameters, message, limbs));
-        let magnitudes = magnitudes(parameters.ring(), &noise.0);
+        let magnitudes = noise_magnitudes(parameters, self.phase(parameters, ciphertext)?, message);
         let max = magnitudes.iter().fold(0f64, |max, x| max.max(*x)).max(0.5);
         // Scaled by the largest, so that squares stay in range.
         let mean = magnitudes.iter().map(|x| (x / max).powi(2)).sum::<f64>() / magnitudes.len() as f64;
@@ -57,6 +55,17 @@ impl SecretKey {
             budget: parameters.log2_modulus(limbs) - parameters.plain().log2_norm() - 1.0 - log2_max,
         })
     }
+}
+
+/// The magnitudes of the noise in a phase that should hold a message.
+pub(crate) fn noise_magnitudes(
+    parameters: &Parameters,
+    mut phase: SecretRows,
+    message: &Plaintext,
+) -> Vec<f64> {
+    let scaled = scaled_message(parameters, message, phase.0.count());
+    parameters.ring().sub_assign(&mut phase.0, &scaled);
+    magnitudes(parameters.ring(), &phase.0)
 }
 
 /// The magnitudes of centred coefficients, from the mixed-radix digits (Garner) of each and of its negative: the

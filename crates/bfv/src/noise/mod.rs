@@ -4,4 +4,6 @@ mod measure;
 mod model;
 
 pub use measure::MeasuredNoise;
+#[cfg(test)]
+pub(crate) use measure::noise_magnitudes;
 pub use model::{Noise, NoiseModel, TAIL};

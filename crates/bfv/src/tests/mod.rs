@@ -5,6 +5,7 @@ mod derivation;
 pub(crate) mod generalised;
 mod noise;
 mod operations;
+mod privacy;
 mod programs;
 mod samplers;
 mod shares;
