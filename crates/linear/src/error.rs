@@ -25,3 +25,10 @@ pub enum Error {
     #[error(transparent)]
     Scheme(#[from] bfv::Error),
 }
+
+impl Error {
+    /// A layout or kernel is wrong.
+    pub(crate) fn layout(text: impl Into<String>) -> Self {
+        Self::Layout(text.into())
+    }
+}
