@@ -2,16 +2,16 @@
 //!
 //! `cargo run --release [FILTER]`: rows whose name contains FILTER.
 
-use std::time::Instant;
+use cpu_time::ThreadTime;
 
 use bench_bfv::{DEGREES, Row, Side, ntt_rows, scheme_rows};
 
 /// Pairs of runs of each row.
 const PAIRS: usize = 41;
 
-/// Seconds of one call, over as many calls as take about a millisecond.
+/// Seconds of processor time of one call, over several: what other work on the machine takes does not count.
 fn time(side: &mut Side, calls: usize) -> f64 {
-    let start = Instant::now();
+    let start = ThreadTime::now();
     (0..calls).for_each(|_| side());
     start.elapsed().as_secs_f64() / calls as f64
 }
@@ -22,7 +22,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn measure(row: &mut Row) {
-    let calls = |side: &mut Side| (1e-3 / (0..3).map(|_| time(side, 1)).fold(1.0, f64::min)).ceil() as usize;
+    let calls = |side: &mut Side| (4e-3 / (0..3).map(|_| time(side, 1)).fold(1.0, f64::min)).ceil() as usize;
     let (ours, peer) = (calls(&mut row.ours), calls(&mut row.peer));
     let pairs: Vec<_> = (0..PAIRS).map(|_| (time(&mut row.ours, ours), time(&mut row.peer, peer))).collect();
     let ratio = median(pairs.iter().map(|(a, b)| b / a).collect());

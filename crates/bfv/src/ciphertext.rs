@@ -1,7 +1,7 @@
 //! Ciphertexts.
 
 use crate::random::SEED_BYTES;
-use crate::ring::Rows;
+use crate::ring::{PackedRows, Rows};
 
 /// An encryption `(c0, c1)` with `c0 + c1 s = round(Q m / t) + e` modulo Q, both halves in evaluation form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Product {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Multiplicand {
     pub(crate) id: u64,
-    pub(crate) rows: Rows,
+    pub(crate) rows: PackedRows,
     pub(crate) limbs: usize,
 }
 
@@ -52,6 +52,25 @@ impl Multiplicand {
 
     /// Bytes it holds in memory.
     pub fn bytes(&self) -> usize {
-        self.rows.iter().map(size_of_val).sum()
+        self.rows.iter().map(|row| row.bytes().len()).sum()
+    }
+}
+
+/// A ciphertext kept for many plaintext products, in as few bits as its primes have: dot products are bound by memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackedCiphertext {
+    pub(crate) id: u64,
+    pub(crate) parts: [PackedRows; 2],
+}
+
+impl PackedCiphertext {
+    /// Limbs of the modulus.
+    pub fn limbs(&self) -> usize {
+        self.parts[0].count()
+    }
+
+    /// Bytes it holds in memory.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().flat_map(PackedRows::iter).map(|row| row.bytes().len()).sum()
     }
 }

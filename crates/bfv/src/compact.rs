@@ -1,10 +1,10 @@
 //! Messages stored as small signed coefficients, and products that transform them on the fly.
 //!
-//! A [`Multiplicand`] takes 8 bytes for each coefficient and limb; a message of a small plaintext modulus takes two or four
+//! A [`Multiplicand`] takes a limb's bits for each coefficient and limb; a message of a small plaintext modulus takes two or four
 //! for each coefficient. A network's weights are kept in this form, and their transforms (one for each limb) are part
 //! of the product.
 
-use kernel::modular::{Modulus, Words};
+use kernel::modular::{Modulus, Packed, Words};
 
 use crate::ciphertext::{Ciphertext, Multiplicand};
 use crate::encoder::Plaintext;
@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::evaluator::Evaluator;
 use crate::keys::check_limbs;
 use crate::parameters::Parameters;
+use crate::ring::PackedRows;
 
 /// A message as centred coefficients of 16 or 32 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,14 +95,14 @@ impl Evaluator {
         parameters.check(message.id, "compact plaintext")?;
         check_limbs(parameters, limbs)?;
         let ring = parameters.ring();
-        let mut rows = ring.scratch(limbs);
-        let mut small = Words::scratch(ring.degree());
+        let (mut small, mut row) = (Words::scratch(ring.degree()), Words::scratch(ring.degree()));
         let from = power_of_two(message.residues_into(&mut small))?;
-        for (index, row) in rows.iter_mut().enumerate() {
-            ring.modulus(index).rebase_into(row, &small, &from);
-            ring.ntt(index).forward(row);
-        }
-        Ok(Multiplicand { id: message.id, rows, limbs })
+        let rows = ring.moduli(limbs).enumerate().map(|(index, q)| {
+            q.rebase_into(&mut row, &small, &from);
+            ring.ntt(index).forward(&mut row);
+            Packed::new(q, &row)
+        });
+        Ok(Multiplicand { id: message.id, rows: PackedRows(rows.collect()), limbs })
     }
 
     /// The plaintext dot product `sum of a_k factor_k` as [`Self::dot_plain`] gives it, from compact factors: in each limb one
@@ -117,10 +118,10 @@ impl Evaluator {
             self.check_pair(first, a)?;
         }
         let (ring, limbs) = (parameters.ring(), first.limbs());
-        let [mut sum0, mut sum1] = [ring.zeros(limbs), ring.zeros(limbs)];
+        let (mut sums, mut next) = ([0, 1].map(|_| ring.scratch(limbs)), [0, 1].map(|_| ring.scratch(limbs)));
         let count = BATCH.min(terms.len());
         let (mut small, mut factors) = (ring.scratch(count), ring.scratch(count));
-        for batch in terms.chunks(BATCH) {
+        for (number, batch) in terms.chunks(BATCH).enumerate() {
             let moduli = batch
                 .iter()
                 .zip(small.iter_mut())
@@ -137,10 +138,13 @@ impl Evaluator {
                     .zip(factors.iter())
                     .map(|((a, _), row)| (row, [a.parts[0].row(index), a.parts[1].row(index)]))
                     .collect();
-                ntt.modulus().dot_pair([sum0.row_mut(index), sum1.row_mut(index)], &rows);
+                let init = [0, 1].map(|half| (number > 0).then(|| sums[half].row(index)));
+                let [next0, next1] = &mut next;
+                ntt.modulus().dot_pair([next0.row_mut(index), next1.row_mut(index)], 0, init, &rows);
             }
+            core::mem::swap(&mut sums, &mut next);
         }
-        Ok(Ciphertext { id: first.id, parts: [sum0, sum1], seed: None })
+        Ok(Ciphertext { id: first.id, parts: sums, seed: None })
     }
 }
 

@@ -89,7 +89,7 @@ mod shares;
 mod tests;
 mod wire;
 
-pub use ciphertext::{Ciphertext, Multiplicand, Product};
+pub use ciphertext::{Ciphertext, Multiplicand, PackedCiphertext, Product};
 pub use compact::Compact;
 pub use encoder::{Encoder, Plaintext, SlotShape, compose};
 pub use error::Error;

@@ -3,7 +3,7 @@
 //! A ciphertext with `l` limbs counts modulo `Q_l = q_1 ... q_l`, the first `l` of the data primes; keys also have a
 //! row for the special prime `P`, which comes last.
 
-use kernel::modular::{Modulus, Shoup, Words};
+use kernel::modular::{Modulus, Packed, Shoup, Words};
 use kernel::ntt::Ntt;
 use kernel::seed::Seed;
 use zeroize::Zeroize;
@@ -59,10 +59,13 @@ impl Rows {
         [first, &mut second[..self.degree]]
     }
 
-    /// A row to read and a later one to write.
-    pub(crate) fn two_mut(&mut self, source: usize, target: usize) -> (&[u64], &mut [u64]) {
-        let (head, tail) = self.words.split_at_mut(target * self.degree);
-        (&head[source * self.degree..(source + 1) * self.degree], &mut tail[..self.degree])
+    /// The rows two by two.
+    pub(crate) fn pairs_mut(&mut self) -> impl Iterator<Item = [&mut [u64]; 2]> {
+        let degree = self.degree;
+        self.words.chunks_exact_mut(2 * degree).map(move |pair| {
+            let (first, second) = pair.split_at_mut(degree);
+            [first, second]
+        })
     }
 
     /// All rows but the last, and the last.
@@ -96,6 +99,31 @@ pub(crate) struct SecretRows(pub(crate) Rows);
 impl Drop for SecretRows {
     fn drop(&mut self) {
         self.0.zeroize();
+    }
+}
+
+/// The rows of a polynomial that is kept to be multiplied by many others: in as few bits as each prime has, because such
+/// products are bound by memory.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct PackedRows(pub(crate) Vec<Packed>);
+
+impl PackedRows {
+    pub(crate) fn row(&self, index: usize) -> &Packed {
+        &self.0[index]
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Packed> {
+        self.0.iter()
+    }
+}
+
+impl core::fmt::Debug for PackedRows {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "PackedRows({})", self.count())
     }
 }
 
@@ -232,6 +260,13 @@ impl Ring {
         for (((ntt, out), a), b) in self.ntts.iter().zip(out.iter_mut()).zip(a.iter()).zip(b.iter()) {
             ntt.modulus().mul_add_assign(out, a, b);
         }
+    }
+
+    /// Packs a polynomial on the first primes.
+    pub(crate) fn pack(&self, poly: &Rows) -> PackedRows {
+        PackedRows(
+            self.ntts.iter().zip(poly.iter()).map(|(ntt, row)| Packed::new(ntt.modulus(), row)).collect(),
+        )
     }
 
     /// Small coefficients in evaluation form, on the first `rows` primes.

@@ -1,13 +1,13 @@
 //! Sums, and products with messages.
 
-use kernel::modular::Modulus;
+use kernel::modular::{Modulus, Packed};
 
 use crate::ciphertext::{Ciphertext, Multiplicand};
 use crate::encoder::Plaintext;
 use crate::error::Error;
 use crate::evaluator::Evaluator;
 use crate::keys::{check_limbs, scaled_message};
-use crate::ring::Rows;
+use crate::ring::{PackedRows, Rows};
 
 impl Evaluator {
     /// `a += b`.
@@ -90,20 +90,27 @@ impl Evaluator {
         self.prepared(message, limbs, true)
     }
 
-    fn prepared(&self, message: &Plaintext, limbs: usize, extended: bool) -> Result<Multiplicand, Error> {
+    pub(crate) fn prepared(
+        &self,
+        message: &Plaintext,
+        limbs: usize,
+        extended: bool,
+    ) -> Result<Multiplicand, Error> {
         self.parameters.check(message.id, "plaintext")?;
         check_limbs(&self.parameters, limbs)?;
         let ring = self.parameters.ring();
-        let mut rows = ring.scratch(limbs + usize::from(extended));
-        for (index, row) in rows.iter_mut().enumerate() {
+        let mut scratch = ring.scratch(1);
+        let rows = (0..limbs + usize::from(extended)).map(|index| {
             let ntt = ring.ntt(if index < limbs { index } else { ring.data() });
+            let row = scratch.row_mut(0);
             self.parameters.plain_ring().lift_into(ntt.modulus(), row, &message.coefficients);
             ntt.forward(row);
-        }
-        Ok(Multiplicand { id: message.id, rows, limbs })
+            Packed::new(ntt.modulus(), row)
+        });
+        Ok(Multiplicand { id: message.id, rows: PackedRows(rows.collect()), limbs })
     }
 
-    fn check_factor(&self, a: &Ciphertext, factor: &Multiplicand) -> Result<(), Error> {
+    pub(crate) fn check_factor(&self, a: &Ciphertext, factor: &Multiplicand) -> Result<(), Error> {
         self.check(a)?;
         self.parameters.check(factor.id, "multiplicand")?;
         if factor.limbs >= a.limbs() { Ok(()) } else { Err(Error::Level(factor.limbs, a.limbs())) }
@@ -116,7 +123,11 @@ impl Evaluator {
     pub fn mul_plain_assign(&self, a: &mut Ciphertext, factor: &Multiplicand) -> Result<(), Error> {
         self.check_factor(a, factor)?;
         a.seed = None;
-        a.parts.iter_mut().for_each(|part| self.parameters.ring().mul_assign(part, &factor.rows));
+        let mut scratch = self.parameters.ring().scratch(1);
+        for (index, q) in self.parameters.ring().moduli(a.limbs()).enumerate() {
+            factor.rows.row(index).unpack_into(q, scratch.row_mut(0), 0);
+            a.parts.iter_mut().for_each(|part| q.mul_assign(part.row_mut(index), scratch.row(0)));
+        }
         Ok(())
     }
 
@@ -133,37 +144,14 @@ impl Evaluator {
         self.check_factor(a, factor)?;
         self.check_pair(sum, a)?;
         sum.seed = None;
-        for (sum, part) in sum.parts.iter_mut().zip(&a.parts) {
-            self.parameters.ring().mul_add_assign(sum, part, &factor.rows);
+        let mut scratch = self.parameters.ring().scratch(1);
+        for (index, q) in self.parameters.ring().moduli(a.limbs()).enumerate() {
+            factor.rows.row(index).unpack_into(q, scratch.row_mut(0), 0);
+            for (sum, part) in sum.parts.iter_mut().zip(&a.parts) {
+                q.mul_add_assign(sum.row_mut(index), part.row(index), scratch.row(0));
+            }
         }
         Ok(())
-    }
-
-    /// The plaintext dot product `sum of a_k factor_k`, fused: products are summed in double width and reduced
-    /// once.
-    ///
-    /// # Errors
-    /// As [`Self::mul_plain_add_assign`], or if there are no terms.
-    pub fn dot_plain(&self, terms: &[(&Ciphertext, &Multiplicand)]) -> Result<Ciphertext, Error> {
-        let (first, _) = terms.first().ok_or(Error::TooMany(0, 0))?;
-        for (a, factor) in terms {
-            self.check_factor(a, factor)?;
-            self.check_pair(first, a)?;
-        }
-        let ring = self.parameters.ring();
-        let limbs = first.limbs();
-        let [mut sum0, mut sum1] = [ring.zeros(limbs), ring.zeros(limbs)];
-        let mut rows = Vec::with_capacity(terms.len());
-        for (index, q) in ring.moduli(limbs).enumerate() {
-            rows.clear();
-            rows.extend(
-                terms.iter().map(|(a, factor)| {
-                    (factor.rows.row(index), [a.parts[0].row(index), a.parts[1].row(index)])
-                }),
-            );
-            q.dot_pair([sum0.row_mut(index), sum1.row_mut(index)], &rows);
-        }
-        Ok(Ciphertext { id: first.id, parts: [sum0, sum1], seed: None })
     }
 
     /// `a *= scalar`, a number taken as it is: the noise grows by its magnitude.

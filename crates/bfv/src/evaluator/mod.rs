@@ -1,11 +1,13 @@
 //! Operations on ciphertexts.
 
+mod dot;
 mod linear;
 mod masking;
 mod modulus;
 mod pack;
 mod product;
 mod rotation;
+mod sums;
 mod switching;
 
 pub use masking::MAX_FLOOD_BITS;

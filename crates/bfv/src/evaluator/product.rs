@@ -14,7 +14,7 @@ use kernel::ntt::Ntt;
 use crate::ciphertext::{Ciphertext, Product};
 use crate::error::Error;
 use crate::evaluator::Evaluator;
-use crate::evaluator::switching::switch;
+use crate::evaluator::switching::{Switched, switch};
 use crate::generalised::Values;
 use crate::keys::RelinearisationKey;
 use crate::parameters::{Parameters, cofactor, cofactor_inverses};
@@ -207,10 +207,12 @@ impl Evaluator {
     pub fn relinearise(&self, product: &Product, key: &RelinearisationKey) -> Result<Ciphertext, Error> {
         self.parameters.check(product.id, "product")?;
         self.parameters.check_ring(key.ring_id, "relinearisation key")?;
-        let mut parts = switch(&self.parameters, &product.square, None, &key.key);
-        for (part, rest) in parts.iter_mut().zip(&product.parts) {
-            self.parameters.ring().add_assign(part, rest);
-        }
+        let square = Switched {
+            coefficients: &product.square,
+            evaluations: None,
+            plus: [Some(&product.parts[0]), Some(&product.parts[1])],
+        };
+        let parts = switch(&self.parameters, &square, &key.key, 1);
         Ok(Ciphertext { id: product.id, parts, seed: None })
     }
 

@@ -3,13 +3,18 @@
 use crate::ciphertext::{Ciphertext, Multiplicand};
 use crate::error::Error;
 use crate::evaluator::Evaluator;
-use crate::evaluator::switching::{Digits, divide_special, prime_of, switch};
+use crate::evaluator::sums::Sums;
+use crate::evaluator::switching::{
+    Digits, Switched, divide_special, extended, extended_switch, prime_of, switch,
+};
 use crate::generalised::Generalised;
 use crate::keys::{GaloisKeys, SwitchingKey};
-use crate::parameters::Parameters;
 use crate::ring::Rows;
 
-/// A ciphertext decomposed once for many automorphisms. It takes `limbs` times a ciphertext's memory.
+/// Rotations that are multiplied and summed at a time: their rows stay in the second-level cache.
+const BATCH: usize = 4;
+
+/// A ciphertext decomposed once for many automorphisms. It takes about half of `limbs` times a ciphertext's memory.
 #[derive(Clone, Debug)]
 pub struct Hoisted {
     ciphertext: Ciphertext,
@@ -31,12 +36,20 @@ impl Evaluator {
             return Ok(a.clone());
         }
         let key = keys.get(g)?;
-        let ring = self.parameters.ring();
-        let mut coefficients = a.parts[1].clone();
-        ring.inverse(&mut coefficients);
-        let mut parts = switch(&self.parameters, &coefficients, Some(&a.parts[1]), key);
-        ring.add_assign(&mut parts[0], &a.parts[0]);
-        Ok(self.permuted(a.id, &parts, g))
+        let coefficients = self.coefficients(&a.parts[1]);
+        let poly = Self::rotated(a, &coefficients);
+        Ok(Ciphertext { id: a.id, parts: switch(&self.parameters, &poly, key, g), seed: None })
+    }
+
+    fn coefficients(&self, poly: &Rows) -> Rows {
+        let mut coefficients = poly.clone();
+        self.parameters.ring().inverse(&mut coefficients);
+        coefficients
+    }
+
+    /// What a rotation switches.
+    fn rotated<'a>(a: &'a Ciphertext, coefficients: &'a Rows) -> Switched<'a> {
+        Switched { coefficients, evaluations: Some(&a.parts[1]), plus: [Some(&a.parts[0]), None] }
     }
 
     /// Rotates each row of slots (see [`Parameters::slot_shape`]) left by `steps` (right if negative).
@@ -62,8 +75,7 @@ impl Evaluator {
     /// If it is of other parameters.
     pub fn hoist(&self, a: &Ciphertext) -> Result<Hoisted, Error> {
         self.check(a)?;
-        let mut coefficients = a.parts[1].clone();
-        self.parameters.ring().inverse(&mut coefficients);
+        let coefficients = self.coefficients(&a.parts[1]);
         let digits = Digits::of(&self.parameters, &coefficients, &a.parts[1]);
         let mut scaled = a.parts[0].clone();
         self.scale_special(&mut scaled);
@@ -95,10 +107,8 @@ impl Evaluator {
             return Ok(a.clone());
         }
         let key = keys.get(g)?;
-        let pair = hoisted.digits.dot(&self.parameters, key);
-        let mut parts = divide_special(&self.parameters, pair);
-        self.parameters.ring().add_assign(&mut parts[0], &a.parts[0]);
-        Ok(self.permuted(a.id, &parts, g))
+        let parts = hoisted.digits.switch(&self.parameters, key, Some(&hoisted.scaled), g);
+        Ok(Ciphertext { id: a.id, parts, seed: None })
     }
 
     /// Rotates each row of a hoisted ciphertext left by `steps`.
@@ -116,12 +126,13 @@ impl Evaluator {
 
     /// `sum of factor_k * rotate(a, steps_k)`: the inner step of a matrix-vector product by diagonals.
     ///
-    /// The rotations stay on the extended modulus and are summed there; the division by the special prime, most of
-    /// a hoisted rotation, is done once for the sum ("double hoisting", Bossuat and others, eprint 2020/1203,
-    /// section 5). Factors come from [`Self::multiplicand_extended`] with the ciphertext's limbs.
+    /// With a special prime the rotations stay on the extended modulus and are summed there; the division, most of a
+    /// hoisted rotation, is done once for the sum ("double hoisting", Bossuat and others, eprint 2020/1203, section 5).
+    /// Factors then come from [`Self::multiplicand_extended`] with the ciphertext's limbs, else from
+    /// [`Self::multiplicand`]. No rotation is ever stored as a ciphertext.
     ///
     /// # Errors
-    /// As [`Self::automorphism`]; if a factor is of other parameters, limbs or form; without a special prime.
+    /// As [`Self::automorphism`]; if a factor is of other parameters, limbs or form.
     pub fn dot_rotations(
         &self,
         hoisted: &Hoisted,
@@ -131,63 +142,123 @@ impl Evaluator {
         let a = &hoisted.ciphertext;
         self.check_rotation(a, keys)?;
         let (ring, limbs) = (self.parameters.ring(), a.limbs());
-        if !ring.has_special() {
-            return Err(Error::NoSpecialPrime);
-        }
-        for (_, factor) in terms {
-            self.parameters.check(factor.id, "multiplicand")?;
-            if factor.limbs != limbs || factor.rows.count() != limbs + 1 {
-                return Err(Error::Level(factor.rows.count(), limbs + 1));
-            }
-        }
-        let mut sums = [0, 1].map(|_| ring.zeros(limbs + 1));
-        let mut scratch = ring.scratch(4);
+        let rows = extended(&self.parameters, limbs);
+        let mut rotations = Vec::with_capacity(terms.len());
         for (steps, factor) in terms {
-            let g = self.parameters.rotation_exponent(*steps);
-            let key = if g == 1 { None } else { Some(keys.get(g)?) };
-            for row in 0..=limbs {
-                let q = ring.modulus(prime_of(&self.parameters, limbs, row));
-                self.rotated_row(hoisted, (g, key), row, &mut scratch);
-                for (half, sum) in sums.iter_mut().enumerate() {
-                    q.mul_add_assign(sum.row_mut(row), scratch.row(2 + half), factor.rows.row(row));
-                }
+            self.parameters.check(factor.id, "multiplicand")?;
+            if factor.limbs < limbs
+                || (ring.has_special() && (factor.limbs, factor.rows.count()) != (limbs, rows))
+            {
+                return Err(Error::Level(factor.rows.count(), rows));
             }
+            let g = self.parameters.rotation_exponent(*steps);
+            rotations.push((g, if g == 1 { None } else { Some(keys.get(g)?) }, *factor));
         }
-        let parts = divide_special(&self.parameters, sums);
-        Ok(Ciphertext { id: a.id, parts, seed: None })
+        let mut out = [0, 1].map(|_| ring.scratch(rows));
+        let mut sums = Sums::new(ring.degree());
+        let mut scratch = ring.scratch(2 * BATCH);
+        for row in 0..rows {
+            let q = ring.modulus(prime_of(&self.parameters, limbs, row));
+            for batch in rotations.chunks(BATCH) {
+                for ((g, key, _), pair) in batch.iter().zip(scratch.pairs_mut()) {
+                    self.rotated_row(hoisted, (*g, *key), row, pair);
+                }
+                let terms: Vec<_> = batch
+                    .iter()
+                    .enumerate()
+                    .map(|(k, (_, _, factor))| {
+                        (factor.rows.row(row), [scratch.row(2 * k), scratch.row(2 * k + 1)])
+                    })
+                    .collect();
+                sums.add(q, &terms);
+            }
+            let [out0, out1] = &mut out;
+            sums.take([out0.row_mut(row), out1.row_mut(row)]);
+        }
+        Ok(Ciphertext { id: a.id, parts: divide_special(&self.parameters, out), seed: None })
     }
 
-    /// One row of a rotation on the extended modulus, times the special prime: rows 2 and 3 of `scratch`.
+    /// One row of a rotation on the extended modulus, times the special prime if there is one.
     fn rotated_row(
         &self,
         hoisted: &Hoisted,
         (g, key): (usize, Option<&SwitchingKey>),
         row: usize,
-        scratch: &mut Rows,
+        [out0, out1]: [&mut [u64]; 2],
     ) {
         let (parameters, ring) = (&self.parameters, self.parameters.ring());
         let limbs = hoisted.ciphertext.limbs();
-        let prime = prime_of(parameters, limbs, row);
-        // P c0, which is zero modulo the special prime, and P c1 where there is no key to take its place.
-        let [kept0, kept1] = scratch.pair_mut();
-        if row == limbs {
-            kept0.fill(0);
-        } else {
-            kept0.copy_from_slice(hoisted.scaled.row(row));
+        let scaled = (row < limbs).then(|| hoisted.scaled.row(row));
+        match (key, scaled) {
+            (Some(key), init) => {
+                hoisted.digits.dot_row(parameters, key, (row, g), [init, None], [out0, out1])
+            }
+            (None, Some(scaled)) => {
+                out0.copy_from_slice(scaled);
+                out1.copy_from_slice(hoisted.ciphertext.parts[1].row(row));
+                if ring.has_special() {
+                    ring.modulus(row).scale_assign(out1, ring.special_factor(row));
+                }
+            }
+            // Multiples of the special prime.
+            (None, None) => {
+                out0.fill(0);
+                out1.fill(0);
+            }
         }
-        if row == limbs || key.is_some() {
-            kept1.fill(0);
-        } else {
-            kept1.copy_from_slice(hoisted.ciphertext.parts[1].row(row));
-            ring.modulus(prime).scale_assign(kept1, ring.special_factor(prime));
+    }
+
+    /// `sum of rotate(a_k, steps_k)`: the outer step of a matrix-vector product. With a special prime the sum is divided
+    /// by it once.
+    ///
+    /// # Errors
+    /// As [`Self::automorphism`] and [`Self::add_assign`], or if there are no terms.
+    pub fn sum_rotations(
+        &self,
+        terms: &[(i64, &Ciphertext)],
+        keys: &GaloisKeys,
+    ) -> Result<Ciphertext, Error> {
+        let (_, first) = terms.first().ok_or(Error::TooMany(0, 0))?;
+        let ring = self.parameters.ring();
+        let mut switched: Option<[Rows; 2]> = None;
+        let mut still: Option<Ciphertext> = None;
+        for (steps, a) in terms {
+            self.check_rotation(a, keys)?;
+            self.check_pair(first, a)?;
+            let g = self.parameters.rotation_exponent(*steps);
+            if g == 1 {
+                match &mut still {
+                    Some(sum) => self.add_assign(sum, a)?,
+                    None => still = Some((*a).clone()),
+                }
+                continue;
+            }
+            let coefficients = self.coefficients(&a.parts[1]);
+            let poly = Self::rotated(a, &coefficients);
+            let pair = extended_switch(&self.parameters, &poly, keys.get(g)?, g);
+            match &mut switched {
+                Some(sums) => {
+                    for (sum, part) in sums.iter_mut().zip(&pair) {
+                        self.add_extended(sum, part, first.limbs());
+                    }
+                }
+                None => switched = Some(pair),
+            }
         }
-        if let Some(key) = key {
-            let [out0, out1] = scratch.pair_mut();
-            hoisted.digits.dot_row(parameters, key, row, [out0, out1]);
+        let sum = switched.map(|pair| {
+            let parts = divide_special(&self.parameters, pair);
+            Ciphertext { id: first.id, parts, seed: None }
+        });
+        match (sum, still) {
+            (Some(mut sum), Some(still)) => self.add_assign(&mut sum, &still).map(|()| sum),
+            (sum, still) => sum.or(still).ok_or(Error::TooMany(0, ring.degree())),
         }
-        for half in 0..2 {
-            let (source, target) = scratch.two_mut(half, 2 + half);
-            ring.ntt(prime).automorphism_into(target, source, g);
+    }
+
+    /// `a += b` on the extended modulus.
+    fn add_extended(&self, a: &mut Rows, b: &Rows, limbs: usize) {
+        for (index, (a, b)) in a.iter_mut().zip(b.iter()).enumerate() {
+            self.parameters.ring().modulus(prime_of(&self.parameters, limbs, index)).add_assign(a, b);
         }
     }
 
@@ -200,12 +271,6 @@ impl Evaluator {
         let step = self.parameters.generalised().map_or(2, Generalised::automorphism_step);
         if g % step == 1 { Ok(()) } else { Err(Error::Automorphism(g)) }
     }
-
-    fn permuted(&self, id: u64, parts: &[Rows; 2], g: usize) -> Ciphertext {
-        let ring = self.parameters.ring();
-        let parts = [&parts[0], &parts[1]].map(|part| ring.automorphism(part, g));
-        Ciphertext { id, parts, seed: None }
-    }
 }
 
 /// Ciphertexts that a hoisted one can be asked about.
@@ -215,11 +280,9 @@ impl Hoisted {
         &self.ciphertext
     }
 
-    /// The parameters' rows it holds, in bytes.
-    pub fn bytes(&self, parameters: &Parameters) -> usize {
-        let limbs = self.ciphertext.limbs();
-        let digits = crate::keys::digit_shape(parameters, limbs).len();
-        8 * parameters.degree()
-            * (2 * limbs + digits * (limbs + usize::from(parameters.ring().has_special())))
+    /// Bytes it holds in memory.
+    pub fn bytes(&self) -> usize {
+        let rows = self.ciphertext.parts.iter().chain([&self.scaled]).flat_map(Rows::iter);
+        rows.map(size_of_val).sum::<usize>() + self.digits.bytes()
     }
 }

@@ -1,14 +1,16 @@
 //! Key switching: digits, their inner product with a key, and the division by the special prime.
 
+use kernel::modular::{Operand, Packed};
+
 use crate::keys::{SwitchingKey, digit_shape};
 use crate::parameters::Parameters;
-use crate::ring::Rows;
+use crate::ring::{Ring, Rows};
 
 /// A polynomial's digits in evaluation form on the first `limbs` primes and the special one: prime by prime, and for
 /// each prime digit by digit.
 #[derive(Clone, Debug)]
 pub(crate) struct Digits {
-    rows: Rows,
+    rows: Vec<Packed>,
     limbs: usize,
     count: usize,
 }
@@ -27,7 +29,7 @@ pub(crate) fn prime_of(parameters: &Parameters, limbs: usize, row: usize) -> usi
 }
 
 /// Rows of an extended polynomial: the data rows, and the special one if there is such a prime.
-fn extended(parameters: &Parameters, limbs: usize) -> usize {
+pub(crate) fn extended(parameters: &Parameters, limbs: usize) -> usize {
     limbs + usize::from(parameters.ring().has_special())
 }
 
@@ -48,20 +50,17 @@ impl<'a> Reader<'a> {
         let (limb, low) = self.shape[digit];
         let (source, target) = (ring.modulus(limb), ring.modulus(prime));
         let row = self.coefficients.row(limb);
-        let bound = match self.parameters.literal().digit_bits {
+        match self.parameters.literal().digit_bits {
             Some(width) => {
                 let mask = (1 << width) - 1;
                 out.iter_mut().zip(row).for_each(|(out, x)| *out = x >> low & mask);
-                mask
+                if mask >= 2 * target.value() {
+                    let wide = out.to_vec();
+                    target.reduce_into(out, &wide);
+                }
             }
-            None => {
-                out.copy_from_slice(row);
-                source.value() - 1
-            }
-        };
-        if bound >= 2 * target.value() {
-            let wide = out.to_vec();
-            target.reduce_into(out, &wide);
+            None if source.value() > 2 * target.value() => target.reduce_into(out, row),
+            None => out.copy_from_slice(row),
         }
         ring.ntt(prime).forward(out);
     }
@@ -70,78 +69,89 @@ impl<'a> Reader<'a> {
 impl Digits {
     /// The digits of a polynomial given in both forms.
     pub(crate) fn of(parameters: &Parameters, coefficients: &Rows, evaluations: &Rows) -> Self {
-        let reader = Reader::new(parameters, coefficients);
+        let (ring, reader) = (parameters.ring(), Reader::new(parameters, coefficients));
         let (limbs, count) = (coefficients.count(), reader.shape.len());
-        let mut rows = parameters.ring().scratch(extended(parameters, limbs) * count);
-        for (index, out) in rows.iter_mut().enumerate() {
-            let (prime, digit) = (prime_of(parameters, limbs, index / count), index % count);
-            if reader.is_own(digit, prime) {
-                out.copy_from_slice(evaluations.row(prime));
-            } else {
-                reader.read(digit, prime, out);
-            }
-        }
+        let mut scratch = ring.scratch(1);
+        let rows = (0..extended(parameters, limbs) * count)
+            .map(|index| {
+                let (prime, digit) = (prime_of(parameters, limbs, index / count), index % count);
+                if reader.is_own(digit, prime) {
+                    Packed::new(ring.modulus(prime), evaluations.row(prime))
+                } else {
+                    reader.read(digit, prime, scratch.row_mut(0));
+                    Packed::new(ring.modulus(prime), scratch.row(0))
+                }
+            })
+            .collect();
         Self { rows, limbs, count }
     }
 
-    /// The inner product with a key on the `row`-th prime, added to `out`.
+    /// Bytes they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.rows.iter().map(|row| row.bytes().len()).sum()
+    }
+
+    /// One row of [`permuted_dot`] with a key.
     pub(crate) fn dot_row(
         &self,
         parameters: &Parameters,
         key: &SwitchingKey,
-        row: usize,
+        (row, g): (usize, usize),
+        init: [Option<&[u64]>; 2],
         out: [&mut [u64]; 2],
     ) {
         let prime = prime_of(parameters, self.limbs, row);
-        let terms: Vec<_> = (0..self.count)
-            .map(|digit| (self.rows.row(row * self.count + digit), key_rows(key, digit, prime)))
-            .collect();
-        parameters.ring().modulus(prime).dot_pair(out, &terms);
+        let digits = &self.rows[row * self.count..(row + 1) * self.count];
+        let terms: Vec<_> =
+            digits.iter().enumerate().map(|(digit, x)| (x, key_rows(key, digit, prime))).collect();
+        permuted_dot(parameters.ring(), (prime, g), init, &terms, out);
     }
 
-    /// The inner product with a key on all primes.
-    pub(crate) fn dot(&self, parameters: &Parameters, key: &SwitchingKey) -> [Rows; 2] {
+    /// The key switch of these digits: as [`switch`], where `init` is multiplied by the special prime already.
+    pub(crate) fn switch(
+        &self,
+        parameters: &Parameters,
+        key: &SwitchingKey,
+        init: Option<&Rows>,
+        g: usize,
+    ) -> [Rows; 2] {
         let rows = extended(parameters, self.limbs);
-        let [mut out0, mut out1] = [0, 1].map(|_| parameters.ring().zeros(rows));
+        let [mut out0, mut out1] = [0, 1].map(|_| parameters.ring().scratch(rows));
         for row in 0..rows {
-            self.dot_row(parameters, key, row, [out0.row_mut(row), out1.row_mut(row)]);
+            let init = init.filter(|_| row < self.limbs).map(|init| init.row(row));
+            self.dot_row(parameters, key, (row, g), [init, None], [out0.row_mut(row), out1.row_mut(row)]);
         }
-        [out0, out1]
+        divide_special(parameters, [out0, out1])
     }
 }
 
-fn key_rows(key: &SwitchingKey, digit: usize, prime: usize) -> [&[u64]; 2] {
+fn key_rows(key: &SwitchingKey, digit: usize, prime: usize) -> [&Packed; 2] {
     [key.bodies[digit].row(prime), key.uniforms[digit].row(prime)]
 }
 
-/// The inner product of a polynomial's digits with a key on all primes, one prime at a time so that the digits stay
-/// in the cache. The evaluation form saves its transforms where it is known.
-pub(crate) fn dot_digits(
-    parameters: &Parameters,
-    coefficients: &Rows,
-    evaluations: Option<&Rows>,
-    key: &SwitchingKey,
-) -> [Rows; 2] {
-    let (ring, reader) = (parameters.ring(), Reader::new(parameters, coefficients));
-    let (limbs, count) = (coefficients.count(), reader.shape.len());
-    let rows = extended(parameters, limbs);
-    let [mut out0, mut out1] = [0, 1].map(|_| ring.zeros(rows));
-    let mut scratch = ring.scratch(count);
-    for row in 0..rows {
-        let prime = prime_of(parameters, limbs, row);
-        let own = |digit| evaluations.filter(|_| reader.is_own(digit, prime));
-        for (digit, out) in scratch.iter_mut().enumerate().filter(|(digit, _)| own(*digit).is_none()) {
-            reader.read(digit, prime, out);
-        }
-        let terms: Vec<_> = (0..count)
-            .map(|digit| {
-                let factor = own(digit).map_or_else(|| scratch.row(digit), |rows| rows.row(prime));
-                (factor, key_rows(key, digit, prime))
-            })
-            .collect();
-        ring.modulus(prime).dot_pair([out0.row_mut(row), out1.row_mut(row)], &terms);
+/// Residues that are computed before they are brought to their places: they stay in the first-level cache.
+const PART: usize = 512;
+
+/// The automorphism `X -> X^g` of `init + sum of f_k p_k`, on one prime.
+pub(crate) fn permuted_dot<F: Operand>(
+    ring: &Ring,
+    (prime, g): (usize, usize),
+    init: [Option<&[u64]>; 2],
+    terms: &[(F, [&Packed; 2])],
+    [out0, out1]: [&mut [u64]; 2],
+) {
+    let (ntt, q) = (ring.ntt(prime), ring.modulus(prime));
+    if g == 1 {
+        return q.dot_pair([out0, out1], 0, init, terms);
     }
-    [out0, out1]
+    let part = PART.min(ring.degree());
+    let mut scratch = Rows::scratch(2, part);
+    for start in (0..ring.degree()).step_by(part) {
+        let [part0, part1] = scratch.pair_mut();
+        q.dot_pair([part0, part1], start, init, terms);
+        ntt.automorphism_scatter(out0, scratch.row(0), start, g);
+        ntt.automorphism_scatter(out1, scratch.row(1), start, g);
+    }
 }
 
 /// Divides an extended pair by the special prime, rounding; without one it is returned as it is.
@@ -156,12 +166,67 @@ pub(crate) fn divide_special(parameters: &Parameters, pair: [Rows; 2]) -> [Rows;
     })
 }
 
-/// Switches the key of a polynomial: `(k0, k1)` with `k0 + k1 to = poly from`, up to noise.
+/// A polynomial whose key is switched.
+pub(crate) struct Switched<'a> {
+    /// Coefficient form.
+    pub(crate) coefficients: &'a Rows,
+    /// Evaluation form, where it is known: it saves its own digits' transforms.
+    pub(crate) evaluations: Option<&'a Rows>,
+    /// What is added to both halves.
+    pub(crate) plus: [Option<&'a Rows>; 2],
+}
+
+/// Switches a key and applies the automorphism `X -> X^g`: `plus + (k0, k1)` under it, with `k0 + k1 to = poly from` up to
+/// noise.
+///
+/// One prime after another, so that the digits stay in the cache.
 pub(crate) fn switch(
     parameters: &Parameters,
-    coefficients: &Rows,
-    evaluations: Option<&Rows>,
+    poly: &Switched<'_>,
     key: &SwitchingKey,
+    g: usize,
 ) -> [Rows; 2] {
-    divide_special(parameters, dot_digits(parameters, coefficients, evaluations, key))
+    let pair = extended_switch(parameters, poly, key, g);
+    divide_special(parameters, pair)
+}
+
+/// As [`switch`] before the division by the special prime.
+pub(crate) fn extended_switch(
+    parameters: &Parameters,
+    poly: &Switched<'_>,
+    key: &SwitchingKey,
+    g: usize,
+) -> [Rows; 2] {
+    let (ring, reader) = (parameters.ring(), Reader::new(parameters, poly.coefficients));
+    let (limbs, count) = (poly.coefficients.count(), reader.shape.len());
+    let rows = extended(parameters, limbs);
+    let [mut out0, mut out1] = [0, 1].map(|_| ring.scratch(rows));
+    let (mut scratch, mut scaled) = (ring.scratch(count), [0, 1].map(|_| ring.scratch(1)));
+    for row in 0..rows {
+        let prime = prime_of(parameters, limbs, row);
+        let own = |digit| poly.evaluations.filter(|_| reader.is_own(digit, prime));
+        for (digit, out) in scratch.iter_mut().enumerate().filter(|(digit, _)| own(*digit).is_none()) {
+            reader.read(digit, prime, out);
+        }
+        let terms: Vec<_> = (0..count)
+            .map(|digit| {
+                let factor = own(digit).map_or_else(|| scratch.row(digit), |rows| rows.row(prime));
+                (factor, key_rows(key, digit, prime))
+            })
+            .collect();
+        let mut init = [None; 2];
+        for ((init, plus), scaled) in init.iter_mut().zip(poly.plus).zip(&mut scaled) {
+            *init = plus.filter(|_| row < limbs).map(|plus| {
+                if !ring.has_special() {
+                    return plus.row(row);
+                }
+                let scaled = scaled.row_mut(0);
+                scaled.copy_from_slice(plus.row(row));
+                ring.modulus(prime).scale_assign(scaled, ring.special_factor(prime));
+                &*scaled
+            });
+        }
+        permuted_dot(ring, (prime, g), init, &terms, [out0.row_mut(row), out1.row_mut(row)]);
+    }
+    [out0, out1]
 }

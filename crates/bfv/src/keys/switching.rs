@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::keys::SecretKey;
 use crate::parameters::Parameters;
 use crate::random::{Randomness, SEED_BYTES, Small};
-use crate::ring::{Ring, Rows, SecretRows};
+use crate::ring::{PackedRows, Ring, Rows, SecretRows};
 
 /// The digits of a polynomial with `limbs` limbs: for each the limb and the lowest bit.
 pub(crate) fn digit_shape(parameters: &Parameters, limbs: usize) -> Vec<(usize, u32)> {
@@ -31,8 +31,8 @@ pub(crate) fn digit_shape(parameters: &Parameters, limbs: usize) -> Vec<(usize, 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SwitchingKey {
     /// For each digit the bodies on all primes.
-    pub(crate) bodies: Vec<Rows>,
-    pub(crate) uniforms: Vec<Rows>,
+    pub(crate) bodies: Vec<PackedRows>,
+    pub(crate) uniforms: Vec<PackedRows>,
     pub(crate) seed: [u8; SEED_BYTES],
 }
 
@@ -42,12 +42,11 @@ impl SwitchingKey {
         let ring = parameters.ring();
         let public = seed.child("uniform", 0);
         let shape = digit_shape(parameters, ring.data());
-        let uniforms = Self::expand(ring, &public, shape.len());
-        let bodies = shape
+        let (bodies, uniforms) = shape
             .iter()
-            .zip(&uniforms)
             .enumerate()
-            .map(|(index, ((limb, low), uniform))| {
+            .map(|(index, (limb, low))| {
+                let uniform = Self::uniform(ring, &public, index);
                 let error = Small::gaussian(parameters.degree(), &seed.child("error", index as u64));
                 let mut body = ring.small(&error.0, ring.all());
                 let mut product = SecretRows(uniform.clone());
@@ -59,19 +58,26 @@ impl SwitchingKey {
                 gadget.0.row_mut(0).copy_from_slice(from.row(*limb));
                 q.scale_assign(gadget.0.row_mut(0), factor);
                 q.add_assign(body.row_mut(*limb), gadget.0.row(0));
-                body
+                (ring.pack(&body), ring.pack(&uniform))
             })
-            .collect();
+            .unzip();
         Self { bodies, uniforms, seed: *public.as_bytes() }
     }
 
-    pub(crate) fn from_wire(parameters: &Parameters, bodies: Vec<Rows>, seed: [u8; SEED_BYTES]) -> Self {
-        let uniforms = Self::expand(parameters.ring(), &Seed::from_bytes(seed), bodies.len());
+    pub(crate) fn from_wire(
+        parameters: &Parameters,
+        bodies: Vec<PackedRows>,
+        seed: [u8; SEED_BYTES],
+    ) -> Self {
+        let (ring, public) = (parameters.ring(), Seed::from_bytes(seed));
+        let uniforms =
+            (0..bodies.len()).map(|digit| ring.pack(&Self::uniform(ring, &public, digit))).collect();
         Self { bodies, uniforms, seed }
     }
 
-    fn expand(ring: &Ring, public: &Seed, digits: usize) -> Vec<Rows> {
-        (0..digits).map(|digit| ring.uniform(&public.child("digit", digit as u64), ring.all())).collect()
+    /// The uniform half of one digit.
+    fn uniform(ring: &Ring, public: &Seed, digit: usize) -> Rows {
+        ring.uniform(&public.child("digit", digit as u64), ring.all())
     }
 }
 

@@ -197,14 +197,13 @@ fn dot_products_of_rotations() {
         let message = f.encoder.slots(&x).unwrap();
         let a = f.encrypt(&message);
         let hoisted = f.evaluator.hoist(&a).unwrap();
-        if f.parameters.literal().special.is_none() {
+        let hybrid = f.parameters.literal().special.is_some();
+        if !hybrid {
             assert_eq!(f.evaluator.multiplicand_extended(&message, limbs), Err(Error::NoSpecialPrime));
-            assert_eq!(f.evaluator.dot_rotations(&hoisted, &[], &f.galois), Err(Error::NoSpecialPrime));
-            continue;
         }
         let mut expected = vec![0; n];
         let mut factors = Vec::new();
-        for (k, steps) in [0i64, 1, -1, 17].into_iter().enumerate() {
+        for (k, steps) in [0i64, 1, -1, 17, 3, 1].into_iter().enumerate() {
             let y = f.values(20 + k as u64);
             for slot in 0..n {
                 let (row, column) = (slot / (n / 2), slot % (n / 2));
@@ -213,11 +212,66 @@ fn dot_products_of_rotations() {
                 expected[slot] = f.parameters.plain_ring().add(expected[slot], term);
             }
             let factor = f.encoder.slots(&y).unwrap();
-            factors.push((steps, f.evaluator.multiplicand_extended(&factor, limbs).unwrap()));
+            let prepared = if hybrid {
+                f.evaluator.multiplicand_extended(&factor, limbs)
+            } else {
+                f.evaluator.multiplicand(&factor, limbs)
+            };
+            factors.push((steps, prepared.unwrap()));
         }
         let terms: Vec<_> = factors.iter().map(|(steps, factor)| (*steps, factor)).collect();
         let sum = f.evaluator.dot_rotations(&hoisted, &terms, &f.galois).unwrap();
         assert_eq!(f.encoder.decode_slots(&f.decrypt(&sum)).unwrap(), expected, "{}", f.name);
+    }
+}
+
+#[test]
+fn sums_of_rotations() {
+    for mut f in all().into_iter().filter(|f| f.parameters.has_slots()) {
+        let messages: Vec<_> = (0..4).map(|k| f.encoder.slots(&f.values(k)).unwrap()).collect();
+        let inputs: Vec<_> = messages.iter().map(|m| f.encrypt(m)).collect();
+        for steps in [vec![1i64, 0, -1, 0], vec![3, 17], vec![0, 0], vec![17]] {
+            let terms: Vec<_> = steps.iter().copied().zip(&inputs).collect();
+            let sum = f.evaluator.sum_rotations(&terms, &f.galois).unwrap();
+            let mut expected = f.evaluator.rotate_rows(&inputs[0], steps[0], &f.galois).unwrap();
+            for (steps, a) in &terms[1..] {
+                let rotated = f.evaluator.rotate_rows(a, *steps, &f.galois).unwrap();
+                f.evaluator.add_assign(&mut expected, &rotated).unwrap();
+            }
+            assert_eq!(f.decrypt(&sum), f.decrypt(&expected), "{} {steps:?}", f.name);
+        }
+        assert!(f.evaluator.sum_rotations(&[], &f.galois).is_err());
+    }
+}
+
+/// The forms of a dot product give the same ciphertext.
+#[test]
+fn dot_products_in_every_form() {
+    for mut f in all() {
+        let (limbs, p) = (f.parameters.limbs(), f.parameters.clone());
+        let messages: Vec<_> = (0..11).map(|k| f.message(20 + k)).collect();
+        let inputs: Vec<_> = (0..11).map(|k| f.message(k)).collect();
+        let inputs: Vec<_> = inputs.iter().map(|m| f.encrypt(m)).collect();
+        let factors: Vec<_> = messages.iter().map(|m| f.evaluator.multiplicand(m, limbs).unwrap()).collect();
+        let dot = f.evaluator.dot_plain(&inputs.iter().zip(&factors).collect::<Vec<_>>()).unwrap();
+        let packed: Vec<_> = inputs.iter().map(|a| f.evaluator.packed(a).unwrap()).collect();
+        assert!(packed[0].limbs() == limbs && packed[0].bytes() < 16 * limbs * p.degree());
+        let other = f.evaluator.dot_packed(&packed.iter().zip(&factors).collect::<Vec<_>>()).unwrap();
+        assert_eq!(other, dot, "{}", f.name);
+        if let Ok(held) = messages.iter().map(|m| m.compact(&p)).collect::<Result<Vec<_>, _>>() {
+            let terms: Vec<_> = inputs.iter().zip(&held).collect();
+            assert_eq!(f.evaluator.dot_compact(&terms).unwrap(), dot);
+            assert_eq!(f.evaluator.multiplicand_of(&held[2], limbs).unwrap(), factors[2]);
+        }
+        let all: Vec<_> = factors.iter().enumerate().collect();
+        let sums = [all[..4].to_vec(), vec![], all.clone(), vec![(7, &factors[1])]];
+        let many = f.evaluator.dot_plain_many(&inputs.iter().collect::<Vec<_>>(), &sums).unwrap();
+        assert_eq!(many[2], dot);
+        assert_eq!(many[3], f.evaluator.dot_plain(&[(&inputs[7], &factors[1])]).unwrap());
+        assert!(f.decrypt(&many[1]).coefficients().iter().all(|x| *x == 0));
+        let missing = [vec![(11, &factors[0])]];
+        assert!(f.evaluator.dot_plain_many(&[&inputs[0]], &missing).is_err());
+        assert!(f.evaluator.dot_packed(&[]).is_err());
     }
 }
 

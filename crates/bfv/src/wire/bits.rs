@@ -1,10 +1,10 @@
 //! Bytes and packed bits.
 
-use kernel::modular::Modulus;
+use kernel::modular::{Modulus, Packed};
 
 use super::{HEADER, Kind, VERSION};
 use crate::error::Error;
-use crate::ring::{Ring, Rows};
+use crate::ring::{PackedRows, Ring, Rows};
 
 /// Bytes of `count` numbers of `bits` bits.
 pub(crate) const fn packed(count: usize, bits: u32) -> usize {
@@ -71,6 +71,11 @@ impl Writer {
         for (index, row) in rows.iter().enumerate() {
             self.words(row, ring.modulus(index).bits());
         }
+    }
+
+    /// The same of packed rows, which are their wire form already.
+    pub(crate) fn packed_rows(&mut self, rows: &PackedRows) {
+        rows.iter().for_each(|row| self.bytes(row.bytes()));
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {
@@ -190,5 +195,14 @@ impl<'a> Reader<'a> {
             self.residues(q, row)?;
         }
         Ok(rows)
+    }
+
+    /// The first `count` rows of a polynomial, left packed.
+    pub(crate) fn packed_rows(&mut self, ring: &Ring, count: usize) -> Result<PackedRows, Error> {
+        let rows = ring.moduli(count).map(|q| {
+            let bytes = self.bytes(packed(ring.degree(), q.bits()))?;
+            Packed::from_bytes(q, ring.degree(), bytes).ok_or_else(|| self.error("a residue is too large"))
+        });
+        Ok(PackedRows(rows.collect::<Result<_, _>>()?))
     }
 }

@@ -76,9 +76,9 @@ impl SwitchingKey {
         SEED_BYTES + digit_shape(parameters, ring.data()).len() * rows_bytes(ring, ring.all())
     }
 
-    fn write(&self, parameters: &Parameters, out: &mut Writer) {
+    fn write(&self, out: &mut Writer) {
         out.bytes(&self.seed);
-        self.bodies.iter().for_each(|body| out.rows(parameters.ring(), body));
+        self.bodies.iter().for_each(|body| out.packed_rows(body));
     }
 
     fn read(parameters: &Parameters, reader: &mut Reader<'_>) -> Result<Self, Error> {
@@ -86,7 +86,7 @@ impl SwitchingKey {
         let seed = reader.array()?;
         let bodies = digit_shape(parameters, ring.data())
             .iter()
-            .map(|_| reader.rows(ring, ring.all()))
+            .map(|_| reader.packed_rows(ring, ring.all()))
             .collect::<Result<_, _>>()?;
         Ok(Self::from_wire(parameters, bodies, seed))
     }
@@ -105,7 +105,7 @@ impl RelinearisationKey {
     pub fn to_bytes(&self, parameters: &Parameters) -> Result<Vec<u8>, Error> {
         parameters.check_ring(self.ring_id, "relinearisation key")?;
         let mut out = Writer::new(Kind::RelinearisationKey, self.ring_id, SwitchingKey::payload(parameters));
-        self.key.write(parameters, &mut out);
+        self.key.write(&mut out);
         Ok(out.finish())
     }
 
@@ -141,7 +141,7 @@ impl GaloisKeys {
         out.u32(self.keys.len() as u32);
         for (exponent, key) in &self.keys {
             out.u32(*exponent as u32);
-            key.write(parameters, &mut out);
+            key.write(&mut out);
         }
         Ok(out.finish())
     }

@@ -282,54 +282,6 @@ pub fn small_add_assign(q: &Modulus, out: &mut [u64], a: &[i8]) {
     super::portable::small_add_assign(q, rest, input_rest);
 }
 
-/// Vectors of one block of [`dot_pair`]: with two sides and two halves each, sixteen accumulators.
-const DOT_BLOCK: usize = 4;
-
-/// `out[s] += sum of factor * pair[s]`, with the sums of the low and the high halves kept in registers.
-#[target_feature(enable = "avx512f,avx512ifma")]
-pub fn dot_pair(q: &Modulus, out: [&mut [u64]; 2], terms: &[(&[u64], [&[u64]; 2])]) {
-    let c = Constants::new(q);
-    // High halves are below 2^(2 bits - 52) each; their sum and a carry stay below 2^52.
-    let limit = (1usize << (104 - 2 * q.bits()).min(11)) - 1;
-    let [out0, out1] = out;
-    let whole = out0.len() / (LANES * DOT_BLOCK) * (LANES * DOT_BLOCK);
-    let zero = _mm512_setzero_si512();
-    for start in (0..whole).step_by(LANES * DOT_BLOCK) {
-        let range = start..start + LANES * DOT_BLOCK;
-        let block0 = out0[range.clone()].as_chunks_mut::<LANES>().0;
-        let block1 = out1[range.clone()].as_chunks_mut::<LANES>().0;
-        for terms in terms.chunks(limit) {
-            let mut low = [zero; 2 * DOT_BLOCK];
-            let mut high = [zero; 2 * DOT_BLOCK];
-            for k in 0..DOT_BLOCK {
-                low[k] = load(&block0[k]);
-                low[DOT_BLOCK + k] = load(&block1[k]);
-            }
-            for (factor, pair) in terms {
-                let factor = factor[range.clone()].as_chunks::<LANES>().0;
-                let side0 = pair[0][range.clone()].as_chunks::<LANES>().0;
-                let side1 = pair[1][range.clone()].as_chunks::<LANES>().0;
-                for k in 0..DOT_BLOCK {
-                    let (x, y0, y1) = (load(&factor[k]), load(&side0[k]), load(&side1[k]));
-                    low[k] = _mm512_madd52lo_epu64(low[k], x, y0);
-                    high[k] = _mm512_madd52hi_epu64(high[k], x, y0);
-                    low[DOT_BLOCK + k] = _mm512_madd52lo_epu64(low[DOT_BLOCK + k], x, y1);
-                    high[DOT_BLOCK + k] = _mm512_madd52hi_epu64(high[DOT_BLOCK + k], x, y1);
-                }
-            }
-            for k in 0..DOT_BLOCK {
-                store(&mut block0[k], c.reduce_sums(high[k], low[k]));
-                store(&mut block1[k], c.reduce_sums(high[DOT_BLOCK + k], low[DOT_BLOCK + k]));
-            }
-        }
-    }
-    if whole < out0.len() {
-        let rest: Vec<_> =
-            terms.iter().map(|(f, p)| (&f[whole..], [&p[0][whole..], &p[1][whole..]])).collect();
-        super::portable::dot_pair(q, [&mut out0[whole..], &mut out1[whole..]], &rest);
-    }
-}
-
 /// `out[i] = a[index[i]]`; every index is below `a.len()`.
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub fn gather(out: &mut [u64], a: &[u64], index: &[u32]) {

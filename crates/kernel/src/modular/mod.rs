@@ -6,8 +6,10 @@
 //! integer-only rounding, is why the two backends give the same bits.
 
 mod convert;
+mod dot;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod ifma;
+mod packed;
 pub(crate) mod portable;
 pub mod sample;
 mod scalar;
@@ -17,6 +19,8 @@ mod vector;
 mod words;
 
 pub use convert::Converter;
+pub use dot::Operand;
+pub use packed::Packed;
 pub use scalar::{Modulus, Shoup, is_prime, next_ntt_prime};
 pub use words::Words;
 

@@ -79,22 +79,6 @@ pub fn small_add_assign(q: &Modulus, out: &mut [u64], a: &[i8]) {
     }
 }
 
-pub fn dot_pair(q: &Modulus, out: [&mut [u64]; 2], terms: &[(&[u64], [&[u64]; 2])]) {
-    for (out, side) in out.into_iter().zip(0..2) {
-        for (index, out) in out.iter_mut().enumerate() {
-            let mut sum = u128::from(*out);
-            for (factor, pair) in terms {
-                // Operands are below 2^62, so eight products would fit; below 2^50 thousands do.
-                sum += u128::from(factor[index]) * u128::from(pair[side][index]);
-                if q.bits() > super::VECTOR_BITS {
-                    sum = u128::from(q.reduce_wide(sum));
-                }
-            }
-            *out = q.reduce_wide(sum);
-        }
-    }
-}
-
 pub fn gather(out: &mut [u64], a: &[u64], index: &[u32]) {
     for (out, index) in out.iter_mut().zip(index) {
         *out = a[*index as usize];

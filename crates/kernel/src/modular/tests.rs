@@ -137,16 +137,37 @@ fn dot_products_on_every_tier() {
                 let terms: Vec<_> = (0..count)
                     .map(|k| (&rows[3 * k][..], [&rows[3 * k + 1][..], &rows[3 * k + 2][..]]))
                     .collect();
-                let (mut out0, mut out1) = (top.clone(), words(length, value, 99));
-                let start = [out0.clone(), out1.clone()];
-                q.dot_pair([&mut out0, &mut out1], &terms);
-                for (side, out) in [out0, out1].iter().enumerate() {
-                    for i in 0..length {
-                        let sum =
-                            terms.iter().fold(start[side][i], |s, (f, p)| q.add(s, q.mul(f[i], p[side][i])));
-                        assert_eq!(out[i], sum, "{} q {value} terms {count}", tier.name());
+                let init = [top.clone(), words(length, value, 99)];
+                let expected = |side: usize, i: usize, init: u64| {
+                    terms.iter().fold(init, |s, (f, p)| q.add(s, q.mul(f[i], p[side][i])))
+                };
+                let check = |out: &[Vec<u64>; 2], start: usize, has: [bool; 2]| {
+                    for (side, out) in out.iter().enumerate() {
+                        for (i, x) in out.iter().enumerate() {
+                            let from = if has[side] { init[side][start + i] } else { 0 };
+                            let sum = expected(side, start + i, from);
+                            assert_eq!(*x, sum, "{} q {value} terms {count}", tier.name());
+                        }
                     }
+                };
+                let mut out = [vec![1; length], vec![1; length]];
+                let [a, b] = &mut out;
+                q.dot_pair([a, b], 0, [Some(&init[0]), Some(&init[1])], &terms);
+                check(&out, 0, [true, true]);
+                if q.bits() > 56 {
+                    continue;
                 }
+                let packed: Vec<_> = rows.iter().map(|row| Packed::new(&q, row)).collect();
+                let pairs = |k: usize| [&packed[3 * k + 1], &packed[3 * k + 2]];
+                let all: Vec<_> = (0..count).map(|k| (&packed[3 * k], pairs(k))).collect();
+                let mixed: Vec<_> = (0..count).map(|k| (&rows[3 * k][..], pairs(k))).collect();
+                let mut out = [vec![1; length - 8], vec![1; length - 8]];
+                let [a, b] = &mut out;
+                q.dot_pair([a, b], 8, [None, Some(&init[1])], &all);
+                check(&out, 8, [false, true]);
+                let [a, b] = &mut out;
+                q.dot_pair([a, b], 8, [Some(&init[0]), None], &mixed);
+                check(&out, 8, [true, false]);
             }
         }
     }

@@ -105,19 +105,6 @@ impl Modulus {
         dispatch!(self, small_add_assign(out, a))
     }
 
-    /// `out[0] += sum of f_k a_k` and `out[1] += sum of f_k b_k` over the terms `(f_k, [a_k, b_k])`, reduced once:
-    /// the inner product of key switching and of plaintext dot products.
-    pub fn dot_pair(&self, out: [&mut [u64]; 2], terms: &[(&[u64], [&[u64]; 2])]) {
-        let length = out[0].len();
-        assert!(out[1].len() == length);
-        for (factor, pair) in terms {
-            assert!(factor.len() == length && pair[0].len() == length && pair[1].len() == length);
-            debug_assert!(canonical(self, factor) && canonical(self, pair[0]) && canonical(self, pair[1]));
-        }
-        debug_assert!(canonical(self, out[0]) && canonical(self, out[1]));
-        dispatch!(self, dot_pair(out, terms))
-    }
-
     /// `out[i] = a[index[i]]`, a permutation of residues (an automorphism in evaluation form). Vectors are
     /// shorter than 2^31.
     ///

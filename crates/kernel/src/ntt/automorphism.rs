@@ -10,7 +10,8 @@
 //! ```
 //!
 //! So a block comes from one block: all its vectors have their lanes permuted alike, and then each lane is rotated
-//! among the eight vectors by an amount of its own, which three layers of blends do.
+//! among the eight vectors by an amount of its own, which three layers of blends do. As blocks stay whole, a part of the
+//! input can be brought to its place alone ([`Walk::Scatter`]).
 
 /// Reverses three bits.
 const REVERSED: [usize; 8] = [0, 4, 2, 6, 1, 5, 3, 7];
@@ -25,15 +26,43 @@ fn source(degree: usize, block: usize, g: usize) -> (usize, usize) {
     (reverse(index & (blocks - 1)), index / blocks)
 }
 
-pub fn portable(out: &mut [u64], words: &[u64], g: usize) {
+/// Which blocks meet: those of a whole output and input, or those of a part of the input, wherever they go.
+#[derive(Clone, Copy)]
+pub enum Walk {
+    /// Each block of the output in turn; the input is whole.
+    Gather,
+    /// Each block of an input that starts at this block; the output is whole. With the inverse of g modulo 2 n.
+    Scatter(usize, usize),
+}
+
+impl Walk {
+    /// The output block, the input block and the carry of one step.
+    #[inline]
+    fn step(self, degree: usize, index: usize, g: usize) -> (usize, usize, usize) {
+        match self {
+            Self::Gather => {
+                let (block, carry) = source(degree, index, g);
+                (index, block, carry)
+            }
+            Self::Scatter(first, inverse) => {
+                let (target, _) = source(degree, first + index, inverse);
+                let (block, carry) = source(degree, target, g);
+                debug_assert_eq!(block, first + index);
+                (target, index, carry)
+            }
+        }
+    }
+}
+
+pub fn portable(degree: usize, out: &mut [u64], words: &[u64], g: usize, walk: Walk) {
     let (outs, blocks) = (out.as_chunks_mut::<64>().0, words.as_chunks::<64>().0);
-    for (index, out) in outs.iter_mut().enumerate() {
-        let (block, carry) = source(words.len(), index, g);
+    for index in 0..outs.len().min(blocks.len()) {
+        let (target, block, carry) = walk.step(degree, index, g);
         for c in 0..8 {
             for r in 0..8 {
                 let low = g * REVERSED[r] + carry;
                 let high = g * REVERSED[c] + low / 8;
-                out[8 * c + r] = blocks[block][8 * REVERSED[high & 7] + REVERSED[low & 7]];
+                outs[target][8 * c + r] = blocks[block][8 * REVERSED[high & 7] + REVERSED[low & 7]];
             }
         }
     }
@@ -41,7 +70,7 @@ pub fn portable(out: &mut [u64], words: &[u64], g: usize) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-pub fn vector(out: &mut [u64], words: &[u64], g: usize) {
+pub fn vector(degree: usize, out: &mut [u64], words: &[u64], g: usize, walk: Walk) {
     use core::arch::x86_64::*;
 
     let reversed = _mm512_setr_epi64(0, 4, 2, 6, 1, 5, 3, 7);
@@ -51,8 +80,9 @@ pub fn vector(out: &mut [u64], words: &[u64], g: usize) {
     let scaled =
         _mm512_and_si512(_mm512_mul_epu32(scaled, _mm512_set1_epi64(g as i64)), _mm512_set1_epi64(63));
     let (outs, blocks) = (out.as_chunks_mut::<64>().0, words.as_chunks::<64>().0);
-    for (index, out) in outs.iter_mut().enumerate() {
-        let (block, carry) = source(words.len(), index, g);
+    for index in 0..outs.len().min(blocks.len()) {
+        let (target, block, carry) = walk.step(degree, index, g);
+        let out = &mut outs[target];
         let position = _mm512_add_epi64(scaled, _mm512_set1_epi64(carry as i64));
         let lanes = _mm512_permutexvar_epi64(_mm512_and_si512(position, seven), reversed);
         let block = &blocks[block];

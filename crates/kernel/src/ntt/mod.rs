@@ -148,9 +148,30 @@ impl Ntt {
         #[cfg(target_arch = "x86_64")]
         if self.modulus.is_vector() {
             // SAFETY: a modulus says so only where the tier with AVX-512 F was detected.
-            return unsafe { automorphism::vector(out, words, g) };
+            return unsafe { automorphism::vector(self.degree, out, words, g, automorphism::Walk::Gather) };
         }
-        automorphism::portable(out, words, g);
+        automorphism::portable(self.degree, out, words, g, automorphism::Walk::Gather);
+    }
+
+    /// As [`Self::automorphism_into`] for a part of the input, the positions from `start` on: their values go to their
+    /// places in `out`, and the other places stay. It saves a pass over memory where the input is just being computed.
+    ///
+    /// # Panics
+    /// If `out` is not as long as the degree, `g` is even, or the part is not of whole blocks of 64 inside the degree.
+    pub fn automorphism_scatter(&self, out: &mut [u64], part: &[u64], start: usize, g: usize) {
+        assert!(out.len() == self.degree && start + part.len() <= self.degree && g % 2 == 1);
+        assert!(start.is_multiple_of(64) && part.len().is_multiple_of(64));
+        let mask = 2 * self.degree - 1;
+        let g = g & mask;
+        // Newton's iteration doubles the correct low bits; an odd number is its own inverse modulo 8.
+        let inverse = (0..5).fold(g, |x, _| x.wrapping_mul(2usize.wrapping_sub(g.wrapping_mul(x)))) & mask;
+        let walk = automorphism::Walk::Scatter(start / 64, inverse);
+        #[cfg(target_arch = "x86_64")]
+        if self.modulus.is_vector() {
+            // SAFETY: a modulus says so only where the tier with AVX-512 F was detected.
+            return unsafe { automorphism::vector(self.degree, out, part, g, walk) };
+        }
+        automorphism::portable(self.degree, out, part, g, walk);
     }
 
     /// For each position of the evaluation form, the exponent `e` such that it holds the value at `root^e`.

@@ -164,6 +164,11 @@ fn automorphisms_commute_with_the_transform() {
                     ntt.forward(&mut expected);
                     ntt.automorphism_into(&mut mapped, &evaluations, g);
                     assert_eq!(mapped, expected, "degree {degree}, g {g}, {}", tier.name());
+                    let mut scattered = vec![0; degree];
+                    for (index, part) in evaluations.chunks(64 * 3).enumerate() {
+                        ntt.automorphism_scatter(&mut scattered, part, 64 * 3 * index, g);
+                    }
+                    assert_eq!(scattered, expected, "degree {degree}, g {g}, {}", tier.name());
                 }
             }
         }
