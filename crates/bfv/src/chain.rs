@@ -169,7 +169,7 @@ impl Chain<'_> {
 
     fn with_limbs(&self, limbs: u32, limit: u32, kind: KeySwitch) -> Option<Shape> {
         let (mut low, mut high) = (limbs * LIMB_BITS.start(), (limbs * LIMB_BITS.end()).min(limit));
-        while high > low && self.empty(high, limbs, kind).bits() > limit {
+        while high >= low && self.empty(high, limbs, kind).bits() > limit {
             high -= 1;
         }
         let runs = |total: u32| {

@@ -145,6 +145,22 @@ fn shapes_are_the_smallest() {
         assert!(fits(&shape) && !fits(&less), "{degree} {slots}");
         shape.parameters().unwrap();
     }
+    // Whatever is found is inside the table, and exists.
+    let mut found = 0;
+    for (slots, bits) in [(1024, 80), (2048, 80), (8192, 20), (8192, 27), (8192, 40), (512, 110)] {
+        let plain = PlainModulus::generalised(8192, slots, 1 << bits).unwrap();
+        for squares in 0..5 {
+            let steps = vec![Step::Square; squares];
+            let chain = Chain { degree: 8192, plain, public: false, steps: &steps };
+            for kind in [KeySwitch::Limbs, KeySwitch::Special, KeySwitch::Digits(20)] {
+                if let Some(shape) = chain.shape(kind) {
+                    assert!(shape.bits() <= 218, "{slots} {bits} {squares} {kind:?}");
+                    found += usize::from(squares > 1 && shape.parameters().is_ok());
+                }
+            }
+        }
+    }
+    assert!(found > 12, "{found}");
     // What the table has no room for is refused.
     let plain = PlainModulus::generalised(4096, 1024, 1 << 80).unwrap();
     let chain = Chain { degree: 4096, plain, public: true, steps: &flood };
