@@ -94,6 +94,13 @@ impl Error {
     }
 }
 
+impl From<bfv::Error> for Error {
+    /// What a ciphertext or a key was refused for: nearly always the peer's doing.
+    fn from(error: bfv::Error) -> Self {
+        Self::malformed("encrypted message", error.to_string())
+    }
+}
+
 /// Longest text of a peer that is shown, in bytes.
 pub const MAX_PEER_TEXT: usize = 1024;
 

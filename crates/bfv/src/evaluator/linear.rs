@@ -194,4 +194,48 @@ impl Evaluator {
         a.parts.iter_mut().for_each(|part| self.parameters.ring().mul_assign(part, &monomial));
         Ok(())
     }
+
+    /// For each row `sum of w_k a_k` over its terms `(k, w_k)`: a matrix of scalars times a vector of ciphertexts. Scalars are
+    /// numbers in `(-t, t)` taken as they are. Works through the inputs in blocks that stay in cache.
+    ///
+    /// # Errors
+    /// If ciphertexts are of other parameters or levels, a term has no ciphertext, or a scalar's magnitude is not below t.
+    pub fn combine(
+        &self,
+        inputs: &[&Ciphertext],
+        rows: &[Vec<(usize, i64)>],
+    ) -> Result<Vec<Ciphertext>, Error> {
+        let Some(first) = inputs.first() else { return Err(Error::TooMany(0, 0)) };
+        inputs.iter().try_for_each(|a| self.check_pair(first, a))?;
+        for (index, scalar) in rows.iter().flatten() {
+            inputs.get(*index).ok_or(Error::TooMany(*index, inputs.len()))?;
+            self.parameters.plain_ring().signed(*scalar).ok_or(Error::Value(i128::from(*scalar)))?;
+        }
+        let (ring, limbs) = (self.parameters.ring(), first.limbs());
+        let zero = || Ciphertext { id: first.id, parts: [0, 1].map(|_| ring.zeros(limbs)), seed: None };
+        let mut out: Vec<Ciphertext> = rows.iter().map(|_| zero()).collect();
+        let block = COMBINE_BLOCK.min(ring.degree());
+        let mut terms = Vec::new();
+        for (limb, q) in ring.moduli(limbs).enumerate() {
+            let scalars: Vec<Vec<(usize, u64)>> = rows
+                .iter()
+                .map(|row| row.iter().map(|(index, scalar)| (*index, q.from_signed(*scalar))).collect())
+                .collect();
+            for (half, start) in
+                (0..2).flat_map(|half| (0..ring.degree()).step_by(block).map(move |s| (half, s)))
+            {
+                let range = start..start + block;
+                for (out, row) in out.iter_mut().zip(&scalars) {
+                    terms.clear();
+                    let source = |index: &usize| &inputs[*index].parts[half].row(limb)[range.clone()];
+                    terms.extend(row.iter().map(|(index, scalar)| (*scalar, source(index))));
+                    q.dot_scalars(&mut out.parts[half].row_mut(limb)[range.clone()], &terms);
+                }
+            }
+        }
+        Ok(out)
+    }
 }
+
+/// Coefficients of a block of [`Evaluator::combine`]: those of a thousand ciphertexts fit into a second-level cache.
+const COMBINE_BLOCK: usize = 128;

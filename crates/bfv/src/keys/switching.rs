@@ -172,6 +172,23 @@ impl GaloisKeys {
         Self::of_exponents(parameters, key, (1..=levels).map(|k| (1 << k) + 1), randomness)
     }
 
+    /// No keys, for the ring of these parameters.
+    pub fn none(parameters: &Parameters) -> Self {
+        Self { ring_id: parameters.ring_id(), keys: BTreeMap::new() }
+    }
+
+    /// Takes the keys of another set in, for those that arrive one by one.
+    ///
+    /// # Errors
+    /// If they are of another ring.
+    pub fn absorb(&mut self, other: Self) -> Result<(), Error> {
+        if other.ring_id != self.ring_id {
+            return Err(Error::Mismatch("Galois key"));
+        }
+        self.keys.extend(other.keys);
+        Ok(())
+    }
+
     /// The exponents there are keys for.
     pub fn exponents(&self) -> impl Iterator<Item = usize> {
         self.keys.keys().copied()

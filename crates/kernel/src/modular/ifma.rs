@@ -282,6 +282,46 @@ pub fn small_add_assign(q: &Modulus, out: &mut [u64], a: &[i8]) {
     super::portable::small_add_assign(q, rest, input_rest);
 }
 
+/// Vectors of one block of [`dot_scalars`]: two halves each, sixteen accumulators.
+const SCALAR_BLOCK: usize = 8;
+
+/// `out += sum of factor * row`, with the sums of the low and the high halves kept in registers.
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub fn dot_scalars(q: &Modulus, out: &mut [u64], terms: &[(u64, &[u64])]) {
+    let c = Constants::new(q);
+    // High halves are below 2^(2 bits - 52) each; their sum and a carry stay below 2^52.
+    let limit = (1usize << (104 - 2 * q.bits()).min(11)) - 1;
+    let whole = out.len() / (LANES * SCALAR_BLOCK) * (LANES * SCALAR_BLOCK);
+    let zero = _mm512_setzero_si512();
+    for start in (0..whole).step_by(LANES * SCALAR_BLOCK) {
+        let range = start..start + LANES * SCALAR_BLOCK;
+        let block = out[range.clone()].as_chunks_mut::<LANES>().0;
+        for terms in terms.chunks(limit) {
+            let mut low = [zero; SCALAR_BLOCK];
+            let mut high = [zero; SCALAR_BLOCK];
+            for k in 0..SCALAR_BLOCK {
+                low[k] = load(&block[k]);
+            }
+            for (factor, row) in terms {
+                let factor = splat(*factor);
+                let row = row[range.clone()].as_chunks::<LANES>().0;
+                for k in 0..SCALAR_BLOCK {
+                    let x = load(&row[k]);
+                    low[k] = _mm512_madd52lo_epu64(low[k], factor, x);
+                    high[k] = _mm512_madd52hi_epu64(high[k], factor, x);
+                }
+            }
+            for k in 0..SCALAR_BLOCK {
+                store(&mut block[k], c.reduce_sums(high[k], low[k]));
+            }
+        }
+    }
+    if whole < out.len() {
+        let rest: Vec<_> = terms.iter().map(|(f, row)| (*f, &row[whole..])).collect();
+        super::portable::dot_scalars(q, &mut out[whole..], &rest);
+    }
+}
+
 /// `out[i] = a[index[i]]`; every index is below `a.len()`.
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub fn gather(out: &mut [u64], a: &[u64], index: &[u32]) {

@@ -79,6 +79,19 @@ pub fn small_add_assign(q: &Modulus, out: &mut [u64], a: &[i8]) {
     }
 }
 
+pub fn dot_scalars(q: &Modulus, out: &mut [u64], terms: &[(u64, &[u64])]) {
+    for (index, out) in out.iter_mut().enumerate() {
+        let mut sum = u128::from(*out);
+        for (factor, row) in terms {
+            sum += u128::from(*factor) * u128::from(row[index]);
+            if q.bits() > super::VECTOR_BITS {
+                sum = u128::from(q.reduce_wide(sum));
+            }
+        }
+        *out = q.reduce_wide(sum);
+    }
+}
+
 pub fn gather(out: &mut [u64], a: &[u64], index: &[u32]) {
     for (out, index) in out.iter_mut().zip(index) {
         *out = a[*index as usize];

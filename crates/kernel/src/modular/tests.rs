@@ -174,6 +174,27 @@ fn dot_products_on_every_tier() {
 }
 
 #[test]
+fn sums_of_scaled_vectors() {
+    for tier in Tier::available() {
+        for value in [65537, (1u64 << 46) - 21, (1 << 50) - 27, (1 << 61) - 1] {
+            let q = Modulus::with_tier(value, tier).unwrap();
+            for (length, count) in [(8, 1), (64, 3), (200, 300), (64, 5000)] {
+                let rows: Vec<_> = (0..count).map(|k| words(length, value, k as u64)).collect();
+                let factors = words(count, value, 77);
+                let terms: Vec<_> = factors.iter().copied().zip(rows.iter().map(|row| &row[..])).collect();
+                let mut out = words(length, value, 99);
+                let start = out.clone();
+                q.dot_scalars(&mut out, &terms);
+                for i in 0..length {
+                    let sum = terms.iter().fold(start[i], |s, (f, row)| q.add(s, q.mul(*f, row[i])));
+                    assert_eq!(out[i], sum, "{} q {value} terms {count}", tier.name());
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn permutations_and_automorphisms() {
     for tier in Tier::available() {
         let q = Modulus::with_tier((1 << 50) - 27, tier).unwrap();

@@ -105,6 +105,16 @@ impl Modulus {
         dispatch!(self, small_add_assign(out, a))
     }
 
+    /// `out += sum of f_k a_k` over the terms `(f_k, a_k)`, scalars times vectors, reduced once.
+    pub fn dot_scalars(&self, out: &mut [u64], terms: &[(u64, &[u64])]) {
+        for (factor, row) in terms {
+            assert!(row.len() == out.len() && *factor < self.value());
+            debug_assert!(canonical(self, row));
+        }
+        debug_assert!(canonical(self, out));
+        dispatch!(self, dot_scalars(out, terms))
+    }
+
     /// `out[i] = a[index[i]]`, a permutation of residues (an automorphism in evaluation form). Vectors are
     /// shorter than 2^31.
     ///

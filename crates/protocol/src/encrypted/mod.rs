@@ -8,9 +8,30 @@
 //! | --- | --- |
 //! | [`outline`] | what both parties know: parameters, how inputs and results stand in slots, keys, noise |
 //! | [`program`] | what the server computes; the keys it needs for that |
+//! | [`keys`] | a client's keys: made from a seed, sent in parts, named by their digest |
+//! | [`client`], [`server`] | the two halves |
+//! | [`batch`] | plans and programs for many inputs in one pass |
+//! | [`masks`] | what makes a result say nothing beyond itself |
+//! | [`check`] | a program held against the integer reference before it is served |
+//! | [`wire`] | the frames |
 
+pub mod batch;
+pub mod check;
+pub mod client;
+pub mod keys;
+pub mod masks;
 pub mod outline;
 pub mod program;
+pub mod server;
+pub mod values;
+pub mod wire;
 
+pub use client::Client;
+pub use keys::ClientKeys;
 pub use outline::{Answer, EMPTY, Outline, Place, Request};
 pub use program::{EvaluationKeys, Program};
+pub use server::{Host, Service};
+pub use wire::Digest;
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,8 @@ pub struct Outline {
     pub relinearise: bool,
     /// What the results hold, for each plaintext modulus.
     pub answer: Answer,
+    /// Limbs of the request's ciphertexts.
+    pub fresh_limbs: usize,
     /// Limbs of the results.
     pub limbs: usize,
     /// The bound of the results' noise, before they are masked and flooded.
@@ -162,8 +164,9 @@ impl Outline {
         if self.parameters.iter().any(|set| set.ring_id() != base.ring_id() || !set.has_slots()) {
             return wrong("its parameters are not of one ring with slots");
         }
-        if !(1..=base.limbs()).contains(&self.limbs) {
-            return wrong("its results have no such limbs");
+        let levels = 1..=base.limbs();
+        if !levels.contains(&self.limbs) || !levels.contains(&self.fresh_limbs) {
+            return wrong("its ciphertexts have no such limbs");
         }
         let increasing = self.rotations.windows(2).all(|pair| pair[0] < pair[1]);
         let odd = self.rotations.iter().all(|g| g % 2 == 1 && (3..2 * base.degree()).contains(g));

@@ -1,0 +1,233 @@
+//! Many inputs in one pass: CryptoNets' SIMD representation (LoLa, sections 3.2 and 4.2.1).
+//!
+//! Every value of the network is a ciphertext of its own whose slot b belongs to input b of the batch. Weights are scalars,
+//! nothing is rotated, and a layer is a matrix of scalars times a vector of ciphertexts. One pass takes long and serves as many
+//! inputs as there are slots.
+//!
+//! The plaintext space is a product of a few small primes with slots, each computed apart, one after the other.
+
+mod program;
+mod rows;
+mod schedule;
+
+use bfv::{Literal, NoiseModel, Parameters, PlainModulus};
+use kernel::modular::next_ntt_prime;
+use model::fixed::{FixedGraph, NumberFormat, Op, Params};
+use serde::{Deserialize, Serialize};
+
+use super::outline::{Answer, Outline, Request, STATISTICAL, inputs, outputs};
+use super::program::Program;
+use crate::error::Error;
+
+use rows::Shape;
+use schedule::Schedule;
+
+/// A plan for batches: parameters, and where the modulus is switched down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Ring degree, which is the number of slots.
+    pub degree: usize,
+    /// Primes of the ciphertext modulus.
+    pub data: Vec<u64>,
+    /// The special prime of key switching, if any.
+    pub special: Option<u64>,
+    /// Bits of the key-switching digits, where residues are not taken whole.
+    pub digit_bits: Option<u32>,
+    /// The plaintext moduli.
+    pub plain: Vec<u64>,
+    /// Limbs after each product of the network, in the order of its nodes.
+    pub levels: Vec<usize>,
+}
+
+/// Most multiplications of a ciphertext by a scalar that a plan may ask for.
+const MAX_TERMS: u64 = 1 << 32;
+
+/// Most ciphertext products.
+const MAX_PRODUCTS: u64 = 1 << 20;
+
+/// Most frames of progress of a pass.
+const PROGRESS: u32 = 64;
+
+impl Plan {
+    /// Derives parameters for a network: those with the most inputs a second by a rough price.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where the network has an operation that ciphertexts cannot do, or nothing within the 128-bit table
+    /// leaves room for its integers; with the layer or the width.
+    pub fn derive(graph: &FixedGraph) -> Result<Self, Error> {
+        let shape = Shape::of(graph)?;
+        let bits = graph.outputs.iter().filter_map(|output| graph.nodes.get(output.node));
+        let bits = bits.map(|node| node.format.bits).max().unwrap_or(0);
+        let mut best: Option<(f64, Self)> = None;
+        for degree in [8192, 16384] {
+            for count in 1..=super::outline::MAX_MODULI as u32 {
+                let Some(plain) = plain_moduli(degree, bits, count) else { continue };
+                for literal in literals(degree, plain[0]) {
+                    if let Some(found) = Self::try_literal(&shape, &literal, &plain)
+                        && best.as_ref().is_none_or(|(price, _)| found.0 < *price)
+                    {
+                        best = Some(found);
+                    }
+                }
+            }
+        }
+        let none = || {
+            Error::Refused(format!(
+                "its results of {bits} bits and {} products one after another leave no room for noise in any 128-bit \
+                 parameters; use a plan that truncates (deepsecure)",
+                shape.products().len()
+            ))
+        };
+        best.map(|(_, plan)| plan).ok_or_else(none)
+    }
+
+    /// The plan with these parameters and its price a slot, if its noise fits.
+    fn try_literal(shape: &Shape, literal: &Literal, plain: &[u64]) -> Option<(f64, Self)> {
+        let log2 = |q: &u64| (*q as f64).log2();
+        let limbs: Vec<f64> = literal.data.iter().map(log2).collect();
+        let largest = plain.iter().map(log2).fold(0.0, f64::max);
+        let special = literal.special.as_ref().map(log2);
+        let model = NoiseModel::of_sizes(literal.degree, largest, &limbs, special, literal.digit_bits);
+        let schedule = Schedule::lowest(shape, &model, limbs.len(), largest)?;
+        let price = schedule.price(shape, limbs.len(), literal.digit_bits) * plain.len() as f64;
+        let plan = Self {
+            degree: literal.degree,
+            data: literal.data.clone(),
+            special: literal.special,
+            digit_bits: literal.digit_bits,
+            plain: plain.to_vec(),
+            levels: schedule.levels,
+        };
+        Some((price, plan))
+    }
+
+    /// The public facts, for a network that was checked.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] or [`Error::Refused`] where the plan is not one for this network.
+    pub fn outline(&self, graph: &FixedGraph) -> Result<Outline, Error> {
+        let shape = Shape::of(graph)?;
+        let wrong = |why: &str| Error::malformed("plan", why);
+        if shape.terms() > MAX_TERMS || shape.products().iter().sum::<u64>() > MAX_PRODUCTS {
+            return Err(Error::Refused("the network is too large for one ciphertext a value".into()));
+        }
+        let first = *self.plain.first().ok_or_else(|| wrong("it has no plaintext moduli"))?;
+        if self.plain.len() > super::outline::MAX_MODULI || self.data.len() > bfv::MAX_LIMBS {
+            return Err(wrong("it has too many moduli"));
+        }
+        let base = Parameters::new(Literal {
+            degree: self.degree,
+            plain: PlainModulus::Prime(first),
+            data: self.data.clone(),
+            special: self.special,
+            digit_bits: self.digit_bits,
+        })?;
+        let rest = self.plain[1..].iter().map(|t| base.with_plain(PlainModulus::Prime(*t)));
+        let parameters: Vec<Parameters> =
+            std::iter::once(Ok(base.clone())).chain(rest).collect::<Result<_, bfv::Error>>()?;
+        let largest = parameters.iter().max_by(|a, b| a.plain().log2().total_cmp(&b.plain().log2()));
+        let largest = largest.ok_or_else(|| wrong("it has no plaintext moduli"))?;
+        let model = NoiseModel::new(largest);
+        let schedule = Schedule { levels: self.levels.clone() };
+        let end = schedule.end(&shape, &model, base.limbs(), largest.plain().log2());
+        let (limbs, noise) = end.ok_or_else(|| wrong("its levels do not fit the network"))?;
+        let ciphertext = 16 * (self.degree * base.limbs()) as u64;
+        let outline = Outline {
+            batch: self.degree,
+            request: Request::Batch { elements: inputs(graph) },
+            rotations: Vec::new(),
+            relinearise: !shape.products().is_empty(),
+            answer: Answer::Batch { elements: outputs(graph) },
+            fresh_limbs: base.limbs(),
+            limbs,
+            noise,
+            progress: PROGRESS,
+            memory: ciphertext.saturating_mul(shape.alive() as u64 + 64),
+            parameters,
+        };
+        outline.validate(graph)?;
+        Ok(outline)
+    }
+
+    /// The computation with a network's weights.
+    ///
+    /// # Errors
+    /// As [`Plan::outline`].
+    pub fn program(&self, graph: &FixedGraph, params: &Params) -> Result<Box<dyn Program>, Error> {
+        let outline = self.outline(graph)?;
+        Ok(Box::new(program::Batch::new(self, graph, params, &outline)?))
+    }
+}
+
+/// `count` primes with slots whose product holds signed numbers of `bits` bits.
+fn plain_moduli(degree: usize, bits: u32, count: u32) -> Option<Vec<u64>> {
+    let size = (f64::from(bits) / f64::from(count) + 0.1).max(18.0);
+    if size > 49.0 {
+        return None;
+    }
+    let mut bound = size.exp2() as u64;
+    let step = 2 * degree as u64;
+    // The smallest primes above the size: their product is large enough.
+    let mut primes = Vec::new();
+    while primes.len() < count as usize {
+        bound = (bound + 1).next_multiple_of(step) + 1;
+        if next_ntt_prime(bound + 1, step) == Some(bound) {
+            primes.push(bound);
+        }
+    }
+    Some(primes)
+}
+
+/// Parameter shapes that are tried: as many limbs of a size as the table allows, with a special prime or with digits.
+fn literals(degree: usize, plain: u64) -> Vec<Literal> {
+    let Some(limit) = bfv::security::max_modulus_bits(degree) else { return Vec::new() };
+    let mut found = Vec::new();
+    for size in 36..=50 {
+        for digit_bits in [None, Some(25), Some(17), Some(13), Some(10)] {
+            let special = digit_bits.is_none().then_some((size + 1).min(50));
+            let limbs = (limit - special.unwrap_or(0)) / size;
+            let plain = PlainModulus::Prime(plain);
+            let literal = Literal::with_sizes(degree, plain, &vec![size; limbs as usize], special);
+            found.extend(literal.map(|literal| Literal { digit_bits, ..literal }));
+        }
+    }
+    found
+}
+
+/// Whether flooded results still decrypt.
+fn finishes(model: &NoiseModel, noise: bfv::Noise, limbs: usize) -> bool {
+    let noise = noise.plus(model.fresh_public());
+    let bits = model.flood_bits(noise, STATISTICAL);
+    bits <= bfv::MAX_FLOOD_BITS && {
+        let flooded = model.flood(noise, bits);
+        model.decrypts(flooded, limbs) && model.reply_shape(flooded, limbs, 1).is_some()
+    }
+}
+
+/// Refuses graphs and nodes that ciphertexts cannot do.
+fn supported(graph: &FixedGraph) -> Result<(), Error> {
+    if graph.number != NumberFormat::Exact {
+        return Err(Error::Refused(
+            "ciphertexts compute on integers without truncation; the plan is for another protocol".into(),
+        ));
+    }
+    for node in &graph.nodes {
+        let possible = match &node.op {
+            Op::Input | Op::Product { shift: 0 } | Op::Constant { .. } => true,
+            Op::Conv { shift, .. } | Op::Dense { shift, .. } => shift.iter().all(|shift| *shift == 0),
+            Op::Affine { shift, .. }
+            | Op::PublicAffine { shift, .. }
+            | Op::Sum { shift, .. }
+            | Op::AveragePool { shift, .. } => *shift == 0,
+            other => other.movement().is_some(),
+        };
+        if !possible {
+            return Err(Error::Refused(format!(
+                "layer {}: only sums and products can be computed on ciphertexts; train with squares in place of other \
+                 activations, or use deepsecure",
+                crate::error::printable(node.name.as_bytes())
+            )));
+        }
+    }
+    Ok(())
+}

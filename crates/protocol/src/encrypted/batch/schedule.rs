@@ -1,0 +1,123 @@
+//! Noise through a network, and the levels at which it is computed.
+
+use bfv::{Noise, NoiseModel};
+
+use super::finishes;
+use super::rows::{Kind, Shape};
+
+/// Limbs after each product of tensors.
+pub(super) struct Schedule {
+    pub levels: Vec<usize>,
+}
+
+/// A tensor's level and noise; `fresh` while its elements' noises are independent.
+#[derive(Clone, Copy)]
+struct State {
+    limbs: usize,
+    noise: Noise,
+    fresh: bool,
+}
+
+impl Schedule {
+    /// The schedule that switches down as far and as early as the noise allows, if the network fits at all.
+    pub fn lowest(shape: &Shape, model: &NoiseModel, limbs: usize, log2_plain: f64) -> Option<Self> {
+        let mut best = Self { levels: vec![limbs; shape.products().len()] };
+        let fits = |schedule: &Self| {
+            let end = schedule.end(shape, model, limbs, log2_plain);
+            end.is_some_and(|(level, noise)| finishes(model, noise, level))
+        };
+        if !fits(&best) {
+            return None;
+        }
+        for product in 0..best.levels.len() {
+            while best.levels[product] > 1 {
+                let mut lower = Self { levels: best.levels.clone() };
+                let to = lower.levels[product] - 1;
+                lower.levels[product..].iter_mut().for_each(|level| *level = (*level).min(to));
+                if !fits(&lower) {
+                    break;
+                }
+                best = lower;
+            }
+        }
+        Some(best)
+    }
+
+    /// The level and the noise of the results, if the levels are ones.
+    pub fn end(
+        &self,
+        shape: &Shape,
+        model: &NoiseModel,
+        limbs: usize,
+        log2_plain: f64,
+    ) -> Option<(usize, Noise)> {
+        let falling = self.levels.windows(2).all(|pair| pair[0] >= pair[1]);
+        let exist = self.levels.iter().all(|level| (1..=limbs).contains(level));
+        if !falling || !exist || self.levels.len() != shape.products().len() {
+            return None;
+        }
+        let fresh = State { limbs, noise: model.fresh_symmetric(), fresh: true };
+        let mut states: Vec<State> = Vec::with_capacity(shape.nodes.len());
+        let mut levels = self.levels.iter();
+        for (operands, _, kind) in &shape.nodes {
+            let operands: Vec<State> = operands.iter().map(|operand| states[*operand]).collect();
+            let joined = join(model, &operands).unwrap_or(fresh);
+            states.push(match *kind {
+                Kind::Input => fresh,
+                Kind::Move => joined,
+                Kind::Linear { terms, log2_weight } => {
+                    // Sums of independent noises grow with the root of their number, others with it.
+                    let count = (terms.max(1) as f64).log2() * if joined.fresh { 1.0 } else { 2.0 };
+                    let norm = count + 2.0 * log2_weight.min(log2_plain - 1.0);
+                    State { noise: model.mul_plain(joined.noise, norm.exp2()), fresh: false, ..joined }
+                }
+                Kind::Product { square } => {
+                    let noise = if square {
+                        model.square(joined.noise, joined.limbs)
+                    } else {
+                        model.multiply(joined.noise, joined.noise, joined.limbs)
+                    };
+                    let to = (*levels.next()?).min(joined.limbs);
+                    State { limbs: to, noise: model.switch_down(noise, joined.limbs, to), fresh: false }
+                }
+            });
+        }
+        let outputs: Vec<State> = shape.outputs.iter().map(|output| states[*output]).collect();
+        // Each result gets a fresh summand of its own kind later; here they meet on one level.
+        join(model, &outputs).map(|state| (state.limbs, state.noise))
+    }
+
+    /// A rough price of a pass for each slot, in arbitrary units: transforms of products, and passes over scaled rows.
+    pub fn price(&self, shape: &Shape, limbs: usize, digit_bits: Option<u32>) -> f64 {
+        let mut level = limbs as f64;
+        let mut levels = self.levels.iter();
+        let mut sum = 0.0;
+        for (_, elements, kind) in &shape.nodes {
+            match kind {
+                Kind::Linear { terms, .. } => sum += level * (*terms as f64) * (*elements as f64),
+                Kind::Product { .. } => {
+                    let digits = level * digit_bits.map_or(1.0, |bits| (50.0 / f64::from(bits)).ceil());
+                    sum += (*elements as f64) * (60.0 * level + 12.0 * digits * level) * 2.0;
+                    level = levels.next().map_or(level, |to| *to as f64);
+                }
+                _ => {}
+            }
+        }
+        sum
+    }
+}
+
+/// Operands on their lowest common level, with the larger noise.
+fn join(model: &NoiseModel, operands: &[State]) -> Option<State> {
+    let limbs = operands.iter().map(|state| state.limbs).min()?;
+    let lowered = operands.iter().map(|state| State {
+        noise: model.switch_down(state.noise, state.limbs, limbs),
+        limbs,
+        fresh: state.fresh,
+    });
+    lowered.reduce(|a, b| State {
+        limbs,
+        noise: if a.noise >= b.noise { a.noise } else { b.noise },
+        fresh: a.fresh && b.fresh,
+    })
+}
