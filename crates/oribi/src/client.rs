@@ -5,6 +5,8 @@
 
 mod deepsecure;
 mod engine;
+mod keys;
+mod lola;
 mod prediction;
 
 use std::net::{TcpStream, ToSocketAddrs};
@@ -28,6 +30,8 @@ use crate::trust::{Trust, Trusted};
 
 pub use deepsecure::DeepSecure;
 pub use engine::Engine;
+pub use keys::KeyFolder;
+pub use lola::Lola;
 pub use prediction::{PeakRss, Prediction};
 
 /// A client's limits and habits.
@@ -48,12 +52,13 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// 20 s to get to the server's list, ten minutes for the server's computation; all protocols.
     pub fn new(trust: Trust) -> Self {
+        let deepsecure: Arc<dyn Engine> = Arc::new(DeepSecure::default());
         Self {
             trust,
             handshake: Duration::from_secs(20),
             limits: Limits::default(),
             link: None,
-            engines: vec![Arc::new(DeepSecure::default())],
+            engines: std::iter::once(deepsecure).chain(Lola::engines(0, None)).collect(),
         }
     }
 
@@ -160,6 +165,13 @@ impl Connection {
             return Err(error.into());
         }
         let inputs = input_specs(&model, &plan)?;
+        let engine = match engine.for_connection(&plan, self.fingerprint) {
+            Ok(own) => own.unwrap_or(engine),
+            Err(error) => {
+                self.session.give_up("the client cannot use this plan");
+                return Err(error.into());
+            }
+        };
         Ok(Client {
             session: self.session,
             model,
@@ -209,22 +221,34 @@ impl Client {
         self.session.record()
     }
 
+    /// Inputs that [`Client::predict_batch`] takes in one pass.
+    pub fn batch(&self) -> usize {
+        self.engine.batch()
+    }
+
     /// A private prediction: one tensor of input values for each of the model's inputs.
     ///
     /// # Errors
     /// The input does not fit ([`Error::Choice`], and the client can go on), or the session fails (and it cannot).
     pub fn predict(&mut self, input: &[Vec<f32>], progress: &dyn Progress) -> Result<Prediction, Error> {
-        let graph = &self.plan.graph;
-        if input.len() != graph.inputs.len() {
-            return Err(Error::Choice(format!(
-                "the model has {} inputs, not {}",
-                graph.inputs.len(),
-                input.len()
-            )));
+        let mut predictions = self.predict_batch(&[input], progress)?;
+        predictions.pop().ok_or_else(|| protocol::Error::malformed("result", "it is empty").into())
+    }
+
+    /// Private predictions of up to [`Client::batch`] inputs in one pass, in order. Each has the account of the whole pass.
+    ///
+    /// # Errors
+    /// As [`Client::predict`].
+    pub fn predict_batch(
+        &mut self,
+        batch: &[&[Vec<f32>]],
+        progress: &dyn Progress,
+    ) -> Result<Vec<Prediction>, Error> {
+        if batch.is_empty() || batch.len() > self.batch() {
+            let (got, most) = (batch.len(), self.batch());
+            return Err(Error::Choice(format!("{got} inputs in one pass; from 1 to {most} are possible")));
         }
-        let integers = input.iter().enumerate().map(|(index, values)| graph.quantise_input(index, values));
-        let integers: Vec<_> =
-            integers.collect::<Result<_, _>>().map_err(|e| Error::Choice(e.to_string()))?;
+        let integers = batch.iter().map(|input| self.quantise(input)).collect::<Result<Vec<_>, _>>()?;
         let outputs = self.exchange(&integers, progress);
         let (outputs, done) = outputs.map_err(|error| match self.session.explain(error) {
             error @ protocol::Error::Peer(_) => error.into(),
@@ -237,22 +261,33 @@ impl Client {
             }
         })?;
         let cost = self.session.meter.snapshot();
-        Prediction::read(
-            &self.plan.graph,
-            &self.model.labels,
-            self.reveal,
-            outputs,
-            cost,
-            done.peak_rss_bytes,
-        )
+        let read = |outputs: Vec<Vec<i128>>| {
+            let (graph, labels) = (&self.plan.graph, &self.model.labels);
+            Prediction::read(graph, labels, self.reveal, outputs, cost.clone(), done.peak_rss_bytes)
+        };
+        outputs.into_iter().map(read).collect()
+    }
+
+    /// The integers of an input.
+    fn quantise(&self, input: &[Vec<f32>]) -> Result<Vec<Vec<i64>>, Error> {
+        let graph = &self.plan.graph;
+        if input.len() != graph.inputs.len() {
+            return Err(Error::Choice(format!(
+                "the model has {} inputs, not {}",
+                graph.inputs.len(),
+                input.len()
+            )));
+        }
+        let integers = input.iter().enumerate().map(|(index, values)| graph.quantise_input(index, values));
+        integers.collect::<Result<_, _>>().map_err(|e| Error::Choice(e.to_string()))
     }
 
     /// The protocol's run between its two brackets.
     fn exchange(
         &mut self,
-        input: &[Vec<i64>],
+        batch: &[Vec<Vec<i64>>],
         progress: &dyn Progress,
-    ) -> Result<(Vec<Vec<i64>>, Done), protocol::Error> {
+    ) -> Result<(Vec<Vec<Vec<i128>>>, Done), protocol::Error> {
         let seed = Seed::from_os()
             .map_err(|e| protocol::Error::Refused(format!("this machine has no randomness: {e}")))?;
         if self.predictions > 0 {
@@ -262,7 +297,7 @@ impl Client {
         let session = &mut self.session;
         session.outbox.send(Tag::START, &[])?;
         session.outbox.flush()?;
-        let outputs = self.engine.predict(&self.plan, input, self.reveal, session, &seed, progress)?;
+        let outputs = self.engine.predict_batch(&self.plan, batch, self.reveal, session, &seed, progress)?;
         session.outbox.unpin();
         let done = session.inbox.recv(Tag::DONE, Length::Exactly(DONE_BYTES))?;
         Ok((outputs, Done::from_bytes(&done)?))

@@ -160,7 +160,7 @@ fn self_signed() -> Result<Zeroizing<String>, rcgen::Error> {
 }
 
 /// Makes a directory that only its owner can look into.
-fn create_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn create_directory(directory: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -169,7 +169,7 @@ fn create_directory(directory: &Path) -> io::Result<()> {
 }
 
 /// Writes a secret file under another name and then gives it its own, unless that is taken already.
-fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn publish(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_extension(format!("{}.draft", std::process::id()));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

@@ -24,3 +24,10 @@ pub use trust::{Trust, Trusted};
 pub fn vector_tier() -> &'static str {
     kernel::tier::Tier::current().name()
 }
+
+/// A pool of so many threads, 0 for one a core.
+pub(crate) fn threads(count: usize) -> Result<rayon::ThreadPool, Error> {
+    let failed =
+        |e: rayon::ThreadPoolBuildError| Error::System { doing: "starting threads", why: e.to_string() };
+    rayon::ThreadPoolBuilder::new().num_threads(count).build().map_err(failed)
+}

@@ -7,6 +7,9 @@
 mod connection;
 mod deepsecure;
 mod engine;
+mod gate;
+mod keys;
+mod lola;
 mod model;
 mod registry;
 
@@ -31,6 +34,7 @@ use registry::Registry;
 pub use connection::Event;
 pub use deepsecure::DeepSecure;
 pub use engine::Engine;
+pub use lola::{Lola, LolaConfig};
 pub use model::{ServedModel, Variant};
 pub use registry::Counts;
 
@@ -245,12 +249,7 @@ fn prepare(models: Vec<ServedModel>, config: &ServerConfig) -> Result<(Hello, Ve
         }
         let mut id = [0; 16];
         id.copy_from_slice(&seed.child("model", index as u64).as_bytes()[..16]);
-        let (info, variants) = model.prepare(ModelId(id))?;
-        for protocol in &info.protocols {
-            if !config.engines.iter().any(|engine| engine.name() == protocol.name) {
-                return Err(wrong(format!("this server cannot run the protocol {}", protocol.name)));
-            }
-        }
+        let (info, variants) = model.prepare(ModelId(id), &config.engines)?;
         hello.models.push(info);
         prepared.push(variants);
     }

@@ -35,8 +35,8 @@ impl Engine for DeepSecure {
         session: &mut Session,
         seed: &Seed,
         progress: &dyn Progress,
-    ) -> Result<Vec<Vec<i64>>, protocol::Error> {
-        garbled::client::predict(
+    ) -> Result<Vec<Vec<i128>>, protocol::Error> {
+        let outputs = garbled::client::predict(
             &plan.graph,
             Options::read(&plan.payload)?,
             input,
@@ -44,6 +44,7 @@ impl Engine for DeepSecure {
             session,
             seed,
             progress,
-        )
+        )?;
+        Ok(outputs.into_iter().map(|values| values.into_iter().map(i128::from).collect()).collect())
     }
 }

@@ -1,8 +1,12 @@
 //! The client's half of a protocol, by name.
 
+use std::sync::Arc;
+
 use kernel::seed::Seed;
 use protocol::handshake::Plan;
 use protocol::{Progress, Reveal, Session};
+
+use crate::identity::Fingerprint;
 
 /// The client's half of a protocol. Each is a file of its own beside this one.
 pub trait Engine: Send + Sync {
@@ -22,6 +26,42 @@ pub trait Engine: Send + Sync {
         Ok(())
     }
 
+    /// The engine for one connection, where the protocol checks the plan or keeps something from one prediction to the next.
+    ///
+    /// # Errors
+    /// Where the plan is one that this client must not or cannot use.
+    fn for_connection(
+        &self,
+        _plan: &Plan,
+        _server: Fingerprint,
+    ) -> Result<Option<Arc<dyn Engine>>, protocol::Error> {
+        Ok(None)
+    }
+
+    /// Inputs that one prediction may carry.
+    fn batch(&self) -> usize {
+        1
+    }
+
+    /// Predictions of up to [`Engine::batch`] inputs in one pass; as [`Engine::predict`] for each.
+    ///
+    /// # Errors
+    /// As [`Engine::predict`].
+    fn predict_batch(
+        &self,
+        plan: &Plan,
+        batch: &[Vec<Vec<i64>>],
+        reveal: Reveal,
+        session: &mut Session,
+        seed: &Seed,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Vec<Vec<i128>>>, protocol::Error> {
+        match batch {
+            [input] => Ok(vec![self.predict(plan, input, reveal, session, seed, progress)?]),
+            _ => Err(protocol::Error::Refused("this protocol takes one input at a time".into())),
+        }
+    }
+
     /// One prediction of a valid plan: `input` holds the integers of each of the graph's inputs, the result those of each
     /// output, or, for [`Reveal::Label`], the index of the first output's largest value alone. All secrets derive from
     /// `seed`, which is fresh.
@@ -36,5 +76,5 @@ pub trait Engine: Send + Sync {
         session: &mut Session,
         seed: &Seed,
         progress: &dyn Progress,
-    ) -> Result<Vec<Vec<i64>>, protocol::Error>;
+    ) -> Result<Vec<Vec<i128>>, protocol::Error>;
 }

@@ -26,7 +26,7 @@ pub struct Prediction {
     /// The outputs' names and real numbers, their last step (softmax) applied; none where only the label was revealed.
     pub outputs: Vec<(String, Vec<f32>)>,
     /// The integers that the protocol gave.
-    pub integers: Vec<Vec<i64>>,
+    pub integers: Vec<Vec<i128>>,
     /// Cost of each phase and layer as the client saw it; set-up is in the session's first prediction.
     pub cost: Snapshot,
     /// Memory.
@@ -39,7 +39,7 @@ impl Prediction {
         graph: &FixedGraph,
         labels: &[String],
         reveal: Reveal,
-        integers: Vec<Vec<i64>>,
+        integers: Vec<Vec<i128>>,
         cost: Snapshot,
         server_peak: u64,
     ) -> Result<Self, Error> {
@@ -48,7 +48,7 @@ impl Prediction {
         let (class, outputs) = match reveal {
             Reveal::Scores => {
                 let values = integers.iter().enumerate().map(|(index, values)| {
-                    let real = graph.dequantise(index, values).map_err(|e| wrong(e.to_string()))?;
+                    let real = graph.dequantise_wide(index, values).map_err(|e| wrong(e.to_string()))?;
                     Ok((graph.outputs[index].name.clone(), real))
                 });
                 (arg_max(first), values.collect::<Result<Vec<_>, Error>>()?)
@@ -65,7 +65,7 @@ impl Prediction {
 }
 
 /// Index of the largest value, the first on ties.
-fn arg_max(values: &[i64]) -> usize {
+fn arg_max(values: &[i128]) -> usize {
     let best = values.iter().enumerate().max_by(|(i, a), (j, b)| a.cmp(b).then(j.cmp(i)));
     best.map_or(0, |(index, _)| index)
 }

@@ -11,7 +11,6 @@ use protocol::session::Limits;
 use protocol::{Error, Length, Session, Tag};
 
 use super::Shared;
-use super::engine::Engine;
 use super::model::Prepared;
 use super::registry::Ticket;
 use crate::done::Done;
@@ -130,8 +129,8 @@ impl Conversation<'_> {
         let Some(choice) = handshake::receive_choice(self.session, &self.shared.hello)? else {
             return Ok(());
         };
-        let (name, prepared, engine) = find(self.shared, &choice)?;
-        let payload = engine.agree(&prepared.plan, &choice.payload)?;
+        let (name, prepared) = find(self.shared, &choice)?;
+        let payload = prepared.engine.agree(&prepared.plan, &choice.payload)?;
         let plan = Plan { graph: prepared.plan.graph.clone(), payload };
         if !self.ticket.promote() {
             return Err(Error::Refused(format!(
@@ -146,6 +145,8 @@ impl Conversation<'_> {
         });
         handshake::send_plan(self.session, &plan)?;
         self.session.inbox.set_latest(Instant::now().checked_add(config.session));
+        let own = prepared.engine.for_connection(self.client.map(|client| client.ip()));
+        let engine = own.as_deref().unwrap_or(prepared.engine.as_ref());
         while self.next()? {
             engine.predict(&plan, &prepared.params, choice.reveal, self.session, &fresh_seed()?)?;
             self.finish(name)?;
@@ -192,15 +193,14 @@ impl Conversation<'_> {
     }
 }
 
-/// The model's name, the variant and the engine of a choice that was found to be on offer.
-fn find<'a>(shared: &'a Shared, choice: &Choice) -> Result<(&'a str, &'a Prepared, &'a dyn Engine), Error> {
+/// The model's name and the variant of a choice that was found to be on offer.
+fn find<'a>(shared: &'a Shared, choice: &Choice) -> Result<(&'a str, &'a Prepared), Error> {
     let mut offers = shared.hello.models.iter().zip(&shared.models);
     offers
         .find(|(info, _)| info.id == choice.model)
         .and_then(|(info, variants)| {
             let index = info.protocols.iter().position(|protocol| protocol.name == choice.protocol)?;
-            let engine = shared.config.engines.iter().find(|engine| engine.name() == choice.protocol)?;
-            Some((info.name.as_str(), variants.get(index)?, engine.as_ref()))
+            Some((info.name.as_str(), variants.get(index)?))
         })
         .ok_or_else(|| Error::Refused("this offer has gone".into()))
 }

@@ -1,5 +1,8 @@
 //! The server's half of a protocol, by name.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use kernel::seed::Seed;
 use model::fixed::Params;
 use protocol::handshake::Plan;
@@ -16,6 +19,19 @@ pub trait Engine: Send + Sync {
     /// When the client asks for what this server does not do.
     fn agree(&self, plan: &Plan, _wishes: &serde_json::Value) -> Result<serde_json::Value, protocol::Error> {
         Ok(plan.payload.clone())
+    }
+
+    /// The engine for one model, where the protocol prepares or checks something before it is served.
+    ///
+    /// # Errors
+    /// Where the model must not be served, with the reason.
+    fn for_model(&self, _plan: &Plan, _params: &Params) -> Result<Option<Arc<dyn Engine>>, protocol::Error> {
+        Ok(None)
+    }
+
+    /// The engine for one connection, where the protocol keeps something from one prediction to the next.
+    fn for_connection(&self, _client: Option<IpAddr>) -> Option<Box<dyn Engine>> {
+        None
     }
 
     /// Serves one prediction of a valid plan. All secrets derive from `seed`, which is fresh.

@@ -1,9 +1,12 @@
 //! A model as a server offers it.
 
+use std::sync::Arc;
+
 use model::fixed::{FixedGraph, Limits, Params};
 use protocol::Reveal;
 use protocol::handshake::{InputInfo, MAX_PLAN_BYTES, ModelId, ModelInfo, Plan, ProtocolInfo};
 
+use super::engine::Engine;
 use crate::error::Error;
 use crate::input::InputSpec;
 
@@ -33,15 +36,21 @@ pub struct Variant {
     pub params: Params,
 }
 
-/// A variant ready to be sent.
+/// A variant ready to be served.
 pub(super) struct Prepared {
     pub(super) plan: Plan,
     pub(super) params: Params,
+    /// What serves it.
+    pub(super) engine: Arc<dyn Engine>,
 }
 
 impl ServedModel {
-    /// What clients are told, and the variants in the same order.
-    pub(super) fn prepare(self, id: ModelId) -> Result<(ModelInfo, Vec<Prepared>), Error> {
+    /// What clients are told, and the variants in the same order, each with one of these engines.
+    pub(super) fn prepare(
+        self,
+        id: ModelId,
+        engines: &[Arc<dyn Engine>],
+    ) -> Result<(ModelInfo, Vec<Prepared>), Error> {
         let wrong = |name: &str, why: String| Error::Model { name: name.to_owned(), why };
         let mut protocols = Vec::new();
         let mut prepared = Vec::new();
@@ -65,8 +74,14 @@ impl ServedModel {
                     format!("{protocol}: its plan of {bytes} bytes is too long to send"),
                 ));
             }
+            let engine = engines.iter().find(|engine| engine.name() == protocol).ok_or_else(|| {
+                wrong(&self.name, format!("this server cannot run the protocol {protocol}"))
+            })?;
+            let own = engine.for_model(&plan, &params);
+            let own = own.map_err(|e| wrong(&self.name, format!("{protocol}: {e}")))?;
+            let engine = own.unwrap_or_else(|| engine.clone());
             protocols.push(ProtocolInfo { name: protocol, reveals });
-            prepared.push(Prepared { plan, params });
+            prepared.push(Prepared { plan, params, engine });
         }
         if prepared.is_empty() {
             return Err(wrong(&self.name, "no protocol can run it".into()));

@@ -56,11 +56,17 @@ pub fn network() -> (FixedGraph, Params) {
 }
 
 /// An input by number, and what the network makes of it.
-pub fn example(number: usize) -> (Vec<Vec<f32>>, Vec<Vec<i64>>) {
+pub fn example(number: usize) -> (Vec<Vec<f32>>, Vec<Vec<i128>>) {
     let (graph, params) = network();
     let input: Vec<f32> = (0..WIDTH).map(|i| ((i * 7 + number * 5) % 16) as f32 / 4.0 - 2.0).collect();
     let integers = graph.quantise_input(0, &input).unwrap();
-    (vec![input], model::reference::run(&graph, &params, &[integers]).unwrap())
+    let output = model::reference::run(&graph, &params, &[integers]).unwrap();
+    (vec![input], widen(output))
+}
+
+/// The integers as predictions have them.
+fn widen(tensors: Vec<Vec<i64>>) -> Vec<Vec<i128>> {
+    tensors.into_iter().map(|tensor| tensor.into_iter().map(i128::from).collect()).collect()
 }
 
 fn to_bytes(tensors: &[Vec<i64>]) -> Vec<u8> {
@@ -87,7 +93,7 @@ impl oribi::client::Engine for Clear {
         session: &mut Session,
         _seed: &Seed,
         progress: &dyn Progress,
-    ) -> Result<Vec<Vec<i64>>, protocol::Error> {
+    ) -> Result<Vec<Vec<i128>>, protocol::Error> {
         session.meter.enter(Phase::Online, "all");
         let mut output = Vec::new();
         for frame in 0..FRAMES {
@@ -96,7 +102,7 @@ impl oribi::client::Engine for Clear {
             output = session.inbox.recv(OUTPUT, Length::Exactly(8 * WIDTH))?;
             progress.report(frame as u64 + 1, FRAMES as u64);
         }
-        Ok(vec![from_bytes(&output)])
+        Ok(widen(vec![from_bytes(&output)]))
     }
 }
 

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use super::keys::{Assembly, ClientKeys, parts};
 use super::program::EvaluationKeys;
 use super::server::Service;
-use super::values::{answer_residues, prime, request_slots};
+use super::values::{answer_residues, centre, modulus, request_slots};
 use crate::error::Error;
 
 /// Members of a batch that are compared; the others are encrypted as zeros.
@@ -54,8 +54,8 @@ pub fn check(
         .map_err(|error| Error::Refused(format!("the reference refuses the network: {error}")))?;
     let mut checked =
         Checked { log2_noise: f64::NEG_INFINITY, log2_bound: outline.noise.log2_bound(), seconds: 0.0 };
-    for modulus in 0..outline.parameters.len() {
-        let run = Run { service, client: &client, keys: &keys, modulus, seed };
+    for (number, parameters) in outline.parameters.iter().enumerate() {
+        let run = Run { service, client: &client, keys: &keys, number, seed };
         let (residues, log2_noise, seconds) = pool.install(|| run.residues(&batch))?;
         checked.log2_noise = checked.log2_noise.max(log2_noise);
         checked.seconds += seconds;
@@ -65,11 +65,11 @@ pub fn check(
                 checked.log2_bound
             )));
         }
-        let t = i128::from(prime(&outline.parameters[modulus])?);
+        let p = modulus(parameters)?;
         let same = residues
             .iter()
             .zip(&expected)
-            .all(|(got, want)| want.iter().map(|w| w.rem_euclid(t) as u64).eq(got.iter().copied()));
+            .all(|(got, want)| want.iter().map(|w| centre(*w, p)).eq(got.iter().copied()));
         if !same {
             return Err(Error::Refused("its result on a random input is not the integer reference's".into()));
         }
@@ -110,37 +110,37 @@ struct Run<'a> {
     service: &'a Service,
     client: &'a ClientKeys,
     keys: &'a EvaluationKeys,
-    modulus: usize,
+    number: usize,
     seed: &'a Seed,
 }
 
 impl Run<'_> {
     /// The results' elements of each member, the largest noise and the program's seconds.
-    fn residues(&self, batch: &[Vec<Vec<i64>>]) -> Result<(Vec<Vec<u64>>, f64, f64), Error> {
+    fn residues(&self, batch: &[Vec<Vec<i64>>]) -> Result<(Vec<Vec<i128>>, f64, f64), Error> {
         let outline = self.service.outline();
-        let parameters = &outline.parameters[self.modulus];
-        let (t, encoder, secret) = (prime(parameters)?, Encoder::new(parameters), self.client.secret());
-        let seed = self.seed.child("check/encrypt", self.modulus as u64);
+        let parameters = &outline.parameters[self.number];
+        let (p, encoder, secret) = (modulus(parameters)?, Encoder::new(parameters), self.client.secret());
+        let seed = self.seed.child("check/encrypt", self.number as u64);
         let encrypt = |number: usize| {
-            let message = encoder.slots(&request_slots(outline, number, batch, t))?;
+            let message = encoder.slots_wide(&request_slots(outline, number, batch, p))?;
             let mut randomness = Randomness::new(seed.child("ciphertext", number as u64));
             secret.encrypt_at(parameters, &message, outline.fresh_limbs, &mut randomness)
         };
         let inputs: Result<Vec<Ciphertext>, bfv::Error> =
             (0..outline.request.ciphertexts()).into_par_iter().map(encrypt).collect();
         let start = std::time::Instant::now();
-        let results = self.service.run(self.modulus, inputs?, self.keys)?;
+        let results = self.service.run(self.number, inputs?, self.keys)?;
         let seconds = start.elapsed().as_secs_f64();
         let noises: Result<Vec<f64>, bfv::Error> =
             results.par_iter().map(|result| Ok(secret.measure_noise(parameters, result)?.log2_max)).collect();
         let noise = noises?.into_iter().fold(f64::NEG_INFINITY, f64::max);
         let replies =
-            self.service.reply(self.modulus, results, self.keys, &self.seed.child("check/hide", 0))?;
+            self.service.reply(self.number, results, self.keys, &self.seed.child("check/hide", 0))?;
         let open = |bytes: &Vec<u8>| {
             let reply = Reply::from_bytes(parameters, None, bytes)?;
-            encoder.decode_slots(&secret.decrypt_reply(parameters, &reply)?)
+            encoder.decode_slots_wide(&secret.decrypt_reply(parameters, &reply)?)
         };
         let slots: Result<Vec<_>, bfv::Error> = replies.par_iter().map(open).collect();
-        Ok((answer_residues(outline, &slots?, batch.len(), t), noise, seconds))
+        Ok((answer_residues(outline, &slots?, batch.len(), p), noise, seconds))
     }
 }

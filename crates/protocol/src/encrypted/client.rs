@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::keys::{self, ClientKeys};
 use super::outline::{Outline, inputs};
-use super::values::{answer_residues, centred, outputs, prime, request_slots};
+use super::values::{self, answer_residues, compose, outputs, request_slots};
 use super::wire::{self, State};
 use crate::error::Error;
 use crate::frame::Length;
@@ -105,10 +105,10 @@ impl Client<'_> {
         seed: &Seed,
     ) -> Result<(), Error> {
         let parameters = &self.outline.parameters[modulus];
-        let t = prime(parameters)?;
+        let slots = values::modulus(parameters)?;
         let encoder = Encoder::new(parameters);
         let one = |ciphertext: usize| {
-            let message = encoder.slots(&request_slots(self.outline, ciphertext, batch, t))?;
+            let message = encoder.slots_wide(&request_slots(self.outline, ciphertext, batch, slots))?;
             let mut randomness = Randomness::new(seed.child("ciphertext", ciphertext as u64));
             let secret = self.keys.secret();
             secret
@@ -132,7 +132,7 @@ impl Client<'_> {
         modulus: usize,
         members: usize,
         session: &mut Session,
-    ) -> Result<Vec<Vec<u64>>, Error> {
+    ) -> Result<Vec<Vec<i128>>, Error> {
         let parameters = &self.outline.parameters[modulus];
         let shape = self.outline.finish(modulus)?.shape;
         let length = Reply::wire_bytes(parameters, shape, parameters.degree());
@@ -142,7 +142,7 @@ impl Client<'_> {
             if reply.shape() != shape {
                 return Err(Error::malformed("encrypted result", "it has another shape than the plan's"));
             }
-            Ok(encoder.decode_slots(&self.keys.secret().decrypt_reply(parameters, &reply)?)?)
+            Ok(encoder.decode_slots_wide(&self.keys.secret().decrypt_reply(parameters, &reply)?)?)
         };
         let mut left = self.outline.answer.ciphertexts();
         let mut slots = Vec::with_capacity(left);
@@ -155,16 +155,16 @@ impl Client<'_> {
             slots.extend(opened?);
             left -= count;
         }
-        Ok(answer_residues(self.outline, &slots, members, prime(parameters)?))
+        Ok(answer_residues(self.outline, &slots, members, values::modulus(parameters)?))
     }
 
     /// One member's outputs from the residues, which come by modulus, member and element.
-    fn decode(&self, residues: &[Vec<Vec<u64>>], member: usize) -> Result<Vec<Vec<i128>>, Error> {
+    fn decode(&self, residues: &[Vec<Vec<i128>>], member: usize) -> Result<Vec<Vec<i128>>, Error> {
         let count = residues.first().map_or(0, |members| members[member].len());
         let elements = (0..count)
             .map(|element| {
-                let one: Vec<u64> = residues.iter().map(|members| members[member][element]).collect();
-                centred(self.outline, &one)
+                let one: Vec<i128> = residues.iter().map(|members| members[member][element]).collect();
+                compose(self.outline, &one)
             })
             .collect::<Result<Vec<_>, _>>()?;
         outputs(self.graph, &elements)

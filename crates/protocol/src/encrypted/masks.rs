@@ -5,7 +5,7 @@
 //! of how the result came about, and flooding hides its noise to within 2^-40. Switching to a small modulus and dropping
 //! low bits come after that and cannot add knowledge.
 
-use bfv::{Ciphertext, Encoder, Evaluator, Parameters, PlainModulus, Randomness, Reply};
+use bfv::{Ciphertext, Encoder, Evaluator, Parameters, Randomness, Reply};
 use kernel::block::Block;
 use kernel::prg::Prg;
 use kernel::seed::Seed;
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::outline::{Answer, Finish, Outline};
 use super::program::EvaluationKeys;
+use super::values::{centre, modulus};
 use crate::error::Error;
 
 /// Makes a result, number `index` modulo plaintext modulus number `modulus`, into a reply: with its mask, one of [`masks`]. The
@@ -23,14 +24,14 @@ use crate::error::Error;
 pub fn hide(
     parameters: &Parameters,
     (modulus, index): (usize, usize),
-    (mut result, mask): (Ciphertext, Option<&[u64]>),
+    (mut result, mask): (Ciphertext, Option<&[i128]>),
     keys: &EvaluationKeys,
     finish: &Finish,
     seed: &Seed,
 ) -> Result<Reply, Error> {
     let evaluator = Evaluator::new(parameters);
     if let Some(mask) = mask {
-        evaluator.add_plain_assign(&mut result, &Encoder::new(parameters).slots(mask)?)?;
+        evaluator.add_plain_assign(&mut result, &Encoder::new(parameters).slots_wide(mask)?)?;
     }
     let mut randomness = Randomness::new(seed.child("encrypted/hide", (modulus << 32 | index) as u64));
     evaluator.rerandomise(&mut result, &keys.public, &mut randomness)?;
@@ -39,13 +40,16 @@ pub fn hide(
 }
 
 /// The masks of all results' slots modulo one plaintext modulus; none for a batch, whose slots are all results.
-pub fn masks(outline: &Outline, modulus: usize, seed: &Seed) -> Vec<Zeroizing<Vec<u64>>> {
-    let Answer::Slots { ciphertexts, elements } = &outline.answer else { return Vec::new() };
-    let Some(parameters) = outline.parameters.get(modulus) else { return Vec::new() };
-    let PlainModulus::Prime(t) = parameters.plain() else { return Vec::new() };
-    let mut uniform = Uniform::new(t, &seed.child("encrypted/masks", modulus as u64));
+///
+/// # Errors
+/// Where the parameters have no slots.
+pub fn masks(outline: &Outline, number: usize, seed: &Seed) -> Result<Vec<Zeroizing<Vec<i128>>>, Error> {
+    let Answer::Slots { ciphertexts, elements } = &outline.answer else { return Ok(Vec::new()) };
+    let Some(parameters) = outline.parameters.get(number) else { return Ok(Vec::new()) };
+    let p = modulus(parameters)?;
+    let mut uniform = Uniform::new(p, &seed.child("encrypted/masks", number as u64));
     let mut masks: Vec<_> = (0..*ciphertexts)
-        .map(|_| Zeroizing::new((0..outline.slots()).map(|_| uniform.next()).collect::<Vec<u64>>()))
+        .map(|_| Zeroizing::new((0..outline.slots()).map(|_| uniform.next()).collect::<Vec<i128>>()))
         .collect();
     for places in elements {
         // The last of several masks is what makes their sum zero.
@@ -53,41 +57,40 @@ pub fn masks(outline: &Outline, modulus: usize, seed: &Seed) -> Vec<Zeroizing<Ve
         for (number, place) in places.iter().enumerate() {
             let mask = &mut masks[place.ciphertext as usize][place.slot as usize];
             if number + 1 == places.len() {
-                *mask = (t - sum) % t;
+                *mask = centre(-sum, p);
             }
-            sum = ((u128::from(sum) + u128::from(*mask)) % u128::from(t)) as u64;
+            sum = centre(sum + *mask, p);
         }
     }
-    masks
+    Ok(masks)
 }
 
-/// Uniform residues, by rejection.
+/// Uniform residues next to zero, by rejection.
 struct Uniform {
-    modulus: u64,
+    modulus: i128,
     prg: Prg,
-    words: Zeroizing<Vec<u64>>,
+    blocks: Zeroizing<Vec<Block>>,
 }
+
+/// Blocks of the stream made at a time.
+const BLOCKS: usize = 256;
 
 impl Uniform {
-    fn new(modulus: u64, seed: &Seed) -> Self {
-        Self { modulus, prg: Prg::new(seed), words: Zeroizing::new(Vec::new()) }
+    fn new(modulus: i128, seed: &Seed) -> Self {
+        Self { modulus, prg: Prg::new(seed), blocks: Zeroizing::new(Vec::with_capacity(BLOCKS)) }
     }
 
-    fn next(&mut self) -> u64 {
-        let kept = u64::MAX >> self.modulus.leading_zeros();
+    fn next(&mut self) -> i128 {
+        let kept = i128::MAX >> (self.modulus.leading_zeros() - 1);
         loop {
-            if let Some(word) = self.words.pop() {
-                if word & kept < self.modulus {
-                    return word & kept;
-                }
-                continue;
+            if self.blocks.is_empty() {
+                self.blocks.resize(BLOCKS, Block::ZERO);
+                self.prg.fill_blocks(&mut self.blocks);
             }
-            let mut blocks = Zeroizing::new([Block::ZERO; 256]);
-            self.prg.fill_blocks(&mut blocks[..]);
-            self.words.extend(blocks.iter().flat_map(|block| {
-                let bytes = u128::from_le_bytes(block.to_bytes());
-                [bytes as u64, (bytes >> 64) as u64]
-            }));
+            let word = self.blocks.pop().map_or(0, |block| i128::from_le_bytes(block.to_bytes()) & kept);
+            if word < self.modulus {
+                return centre(word, self.modulus);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | [`keys`] | a client's keys: made from a seed, sent in parts, named by their digest |
 //! | [`client`], [`server`] | the two halves |
 //! | [`batch`] | plans and programs for many inputs in one pass |
+//! | [`plans`] | plans as they stand in the handshake |
 //! | [`masks`] | what makes a result say nothing beyond itself |
 //! | [`check`] | a program held against the integer reference before it is served |
 //! | [`wire`] | the frames |
@@ -21,6 +22,7 @@ pub mod client;
 pub mod keys;
 pub mod masks;
 pub mod outline;
+pub mod plans;
 pub mod program;
 pub mod server;
 pub mod values;

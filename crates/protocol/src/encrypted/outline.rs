@@ -129,7 +129,7 @@ impl Outline {
 
     /// Slots of a ciphertext.
     pub fn slots(&self) -> usize {
-        self.parameters.first().map_or(0, Parameters::degree)
+        self.parameters.first().and_then(Parameters::slot_shape).map_or(0, |shape| shape.rows * shape.columns)
     }
 
     /// How the results modulo plaintext modulus number `modulus` are finished.

@@ -1,5 +1,6 @@
 //! The server's half: it computes on the ciphertexts and hides what the result does not say.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +10,7 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::keys::{self, Assembly};
-use super::masks::hide;
+use super::masks::{hide, masks};
 use super::outline::{Finish, Outline};
 use super::program::{EvaluationKeys, Program};
 use super::wire::{self, Digest, State};
@@ -35,10 +36,10 @@ pub trait Host: Sync {
     ///
     /// # Errors
     /// [`Error::Refused`] where there is none.
-    fn room_for_keys(&self, bytes: u64) -> Result<Box<dyn Send>, Error>;
+    fn room_for_keys(&self, bytes: u64) -> Result<Box<dyn Any + Send>, Error>;
 
     /// Keeps keys in the room that was made for them.
-    fn keep(&self, digest: Digest, keys: EvaluationKeys, room: Box<dyn Send>) -> Arc<EvaluationKeys>;
+    fn keep(&self, digest: Digest, keys: EvaluationKeys, room: Box<dyn Any + Send>) -> Arc<EvaluationKeys>;
 
     /// Memory for one computation, waited for and held until the result is dropped.
     ///
@@ -177,7 +178,7 @@ impl Service {
             return Err(Error::Refused("the computation's results are not the plan's".into()));
         }
         let parameters = &self.outline.parameters[modulus];
-        let masks = super::masks::masks(&self.outline, modulus, seed);
+        let masks = masks(&self.outline, modulus, seed)?;
         let one = |(index, result): (usize, Ciphertext)| {
             let mask = masks.get(index).map(|mask| mask.as_slice());
             let reply =

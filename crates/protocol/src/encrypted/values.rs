@@ -3,26 +3,37 @@
 use bfv::{Parameters, PlainModulus};
 use model::fixed::FixedGraph;
 
-use super::outline::{Answer, EMPTY, Outline, Request};
+use super::outline::{Answer, EMPTY, Outline, Place, Request};
 use crate::error::Error;
 
-/// The plaintext modulus of a parameter set, where it is a prime with slots.
-pub fn prime(parameters: &Parameters) -> Result<u64, Error> {
-    match parameters.plain() {
-        PlainModulus::Prime(t) => Ok(t),
-        PlainModulus::PowerOfTwo(_) => Err(Error::malformed("plan", "its plaintext modulus has no slots")),
-    }
+/// What the slots of a parameter set count modulo.
+///
+/// # Errors
+/// Where it has no slots.
+pub fn modulus(parameters: &Parameters) -> Result<i128, Error> {
+    let modulus = parameters.slot_modulus().and_then(|modulus| i128::try_from(modulus).ok());
+    modulus.ok_or_else(|| Error::malformed("plan", "its plaintext modulus has no slots"))
 }
 
-/// The slots of ciphertext number `ciphertext` of a request, modulo `t`. `batch` holds the integers of each input of each
-/// member.
-pub fn request_slots(outline: &Outline, ciphertext: usize, batch: &[Vec<Vec<i64>>], t: u64) -> Vec<u64> {
-    let residue = |value: i64| i128::from(value).rem_euclid(i128::from(t)) as u64;
+/// The residue next to zero.
+pub fn centre(value: i128, modulus: i128) -> i128 {
+    let residue = value.rem_euclid(modulus);
+    if residue > modulus / 2 { residue - modulus } else { residue }
+}
+
+/// The slots of ciphertext number `ciphertext` of a request, modulo `modulus`. `batch` holds the integers of each input of
+/// each member.
+pub fn request_slots(
+    outline: &Outline,
+    ciphertext: usize,
+    batch: &[Vec<Vec<i64>>],
+    modulus: i128,
+) -> Vec<i128> {
     let element = |member: &Vec<Vec<i64>>, number: usize| {
         let mut rest = number;
         for tensor in member {
             match tensor.get(rest) {
-                Some(value) => return residue(*value),
+                Some(value) => return centre(i128::from(*value), modulus),
                 None => rest -= tensor.len(),
             }
         }
@@ -41,15 +52,20 @@ pub fn request_slots(outline: &Outline, ciphertext: usize, batch: &[Vec<Vec<i64>
     }
 }
 
-/// The results' elements of each member, modulo `t`, from the slots of the reply's ciphertexts.
-pub fn answer_residues(outline: &Outline, slots: &[Vec<u64>], members: usize, t: u64) -> Vec<Vec<u64>> {
+/// The results' elements of each member, modulo `modulus`, from the slots of the reply's ciphertexts.
+pub fn answer_residues(
+    outline: &Outline,
+    slots: &[Vec<i128>],
+    members: usize,
+    modulus: i128,
+) -> Vec<Vec<i128>> {
     let slot =
         |ciphertext: usize, slot: usize| slots.get(ciphertext).and_then(|held| held.get(slot)).copied();
     match &outline.answer {
         Answer::Slots { elements, .. } => {
-            let sum = |places: &Vec<super::Place>| {
+            let sum = |places: &Vec<Place>| {
                 let values = places.iter().filter_map(|p| slot(p.ciphertext as usize, p.slot as usize));
-                values.fold(0, |sum, value| ((u128::from(sum) + u128::from(value)) % u128::from(t)) as u64)
+                values.fold(0, |sum, value| centre(sum + value, modulus))
             };
             vec![elements.iter().map(sum).collect()]
         }
@@ -59,20 +75,22 @@ pub fn answer_residues(outline: &Outline, slots: &[Vec<u64>], members: usize, t:
     }
 }
 
-/// The integer next to zero with these residues.
+/// The integer next to zero with these residues, one for each plaintext modulus.
 ///
 /// # Errors
 /// Where the moduli are not coprime or their product is too large, which a checked outline excludes.
-pub fn centred(outline: &Outline, residues: &[u64]) -> Result<i128, Error> {
-    let moduli: Vec<PlainModulus> = outline.parameters.iter().map(Parameters::plain).collect();
+pub fn compose(outline: &Outline, residues: &[i128]) -> Result<i128, Error> {
+    if let [only] = residues {
+        return Ok(*only);
+    }
     let wrong = || Error::malformed("plan", "its plaintext moduli have no common product");
-    let value = bfv::compose(&moduli, residues).ok_or_else(wrong)?;
-    let product = moduli.iter().try_fold(1u128, |product, modulus| match modulus {
-        PlainModulus::Prime(t) => product.checked_mul(u128::from(*t)),
-        PlainModulus::PowerOfTwo(_) => None,
-    });
-    let product = product.ok_or_else(wrong)?;
-    Ok(if value > product / 2 { -((product - value) as i128) } else { value as i128 })
+    let moduli: Vec<PlainModulus> = outline.parameters.iter().map(Parameters::plain).collect();
+    let values = outline.parameters.iter().map(modulus).collect::<Result<Vec<_>, _>>()?;
+    let words = residues.iter().zip(&values).map(|(r, t)| u64::try_from(r.rem_euclid(*t)).ok());
+    let words: Vec<u64> = words.collect::<Option<_>>().ok_or_else(wrong)?;
+    let value = bfv::compose(&moduli, &words).ok_or_else(wrong)?;
+    let product = values.iter().try_fold(1i128, |product, t| product.checked_mul(*t)).ok_or_else(wrong)?;
+    Ok(centre(i128::try_from(value).map_err(|_| wrong())?, product))
 }
 
 /// Cuts a result's elements into the graph's outputs. Each must lie in its format: beyond it the plaintext space may have

@@ -45,6 +45,10 @@ const MAX_TERMS: u64 = 1 << 32;
 /// Most ciphertext products.
 const MAX_PRODUCTS: u64 = 1 << 20;
 
+/// Bits that the plaintext space has beyond the results': a ciphertext that does not decrypt leaves their range almost surely in
+/// one of them.
+const GUARD: u32 = 4;
+
 /// Most frames of progress of a pass.
 const PROGRESS: u32 = 64;
 
@@ -60,10 +64,11 @@ impl Plan {
         let bits = bits.map(|node| node.format.bits).max().unwrap_or(0);
         let mut best: Option<(f64, Self)> = None;
         for degree in [8192, 16384] {
+            let literals = literals(degree);
             for count in 1..=super::outline::MAX_MODULI as u32 {
-                let Some(plain) = plain_moduli(degree, bits, count) else { continue };
-                for literal in literals(degree, plain[0]) {
-                    if let Some(found) = Self::try_literal(&shape, &literal, &plain)
+                let Some(plain) = plain_moduli(degree, bits + GUARD, count) else { continue };
+                for literal in &literals {
+                    if let Some(found) = Self::try_literal(&shape, literal, &plain)
                         && best.as_ref().is_none_or(|(price, _)| found.0 < *price)
                     {
                         best = Some(found);
@@ -88,6 +93,9 @@ impl Plan {
         let largest = plain.iter().map(log2).fold(0.0, f64::max);
         let special = literal.special.as_ref().map(log2);
         let model = NoiseModel::of_sizes(literal.degree, largest, &limbs, special, literal.digit_bits);
+        if plain.iter().any(|t| literal.data.contains(t) || literal.special == Some(*t)) {
+            return None;
+        }
         let schedule = Schedule::lowest(shape, &model, limbs.len(), largest)?;
         let price = schedule.price(shape, limbs.len(), literal.digit_bits) * plain.len() as f64;
         let plan = Self {
@@ -179,15 +187,20 @@ fn plain_moduli(degree: usize, bits: u32, count: u32) -> Option<Vec<u64>> {
 }
 
 /// Parameter shapes that are tried: as many limbs of a size as the table allows, with a special prime or with digits.
-fn literals(degree: usize, plain: u64) -> Vec<Literal> {
+fn literals(degree: usize) -> Vec<Literal> {
     let Some(limit) = bfv::security::max_modulus_bits(degree) else { return Vec::new() };
     let mut found = Vec::new();
     for size in 36..=50 {
         for digit_bits in [None, Some(25), Some(17), Some(13), Some(10)] {
             let special = digit_bits.is_none().then_some((size + 1).min(50));
             let limbs = (limit - special.unwrap_or(0)) / size;
-            let plain = PlainModulus::Prime(plain);
-            let literal = Literal::with_sizes(degree, plain, &vec![size; limbs as usize], special);
+            // The plaintext modulus is chosen apart.
+            let literal = Literal::with_sizes(
+                degree,
+                PlainModulus::PowerOfTwo(1),
+                &vec![size; limbs as usize],
+                special,
+            );
             found.extend(literal.map(|literal| Literal { digit_bits, ..literal }));
         }
     }

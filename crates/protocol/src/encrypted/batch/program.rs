@@ -12,7 +12,7 @@ use super::Plan;
 use super::rows::{Row, rows};
 use crate::encrypted::outline::Outline;
 use crate::encrypted::program::{EvaluationKeys, Program};
-use crate::encrypted::values::prime;
+use crate::encrypted::values::{centre, modulus as slot_modulus};
 use crate::error::Error;
 use crate::session::Progress;
 
@@ -62,7 +62,7 @@ impl Program for Batch {
         let pass = Pass {
             evaluator: Evaluator::new(parameters),
             encoder: Encoder::new(parameters),
-            t: i128::from(prime(parameters)?),
+            t: slot_modulus(parameters)?,
             keys,
             done: AtomicU64::new(0),
             total: self.graph.nodes.iter().map(|node| node.shape.iter().product::<usize>() as u64).sum(),
@@ -128,8 +128,7 @@ impl Pass<'_> {
 
     /// The residue next to zero.
     fn centred(&self, value: i128) -> i64 {
-        let residue = value.rem_euclid(self.t);
-        (if residue > self.t / 2 { residue - self.t } else { residue }) as i64
+        centre(value, self.t) as i64
     }
 
     /// A linear operation.

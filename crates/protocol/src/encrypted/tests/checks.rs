@@ -5,7 +5,7 @@ use bfv::{Ciphertext, Evaluator, Noise};
 use super::*;
 use crate::encrypted::check::check;
 use crate::encrypted::masks::masks;
-use crate::encrypted::values::prime;
+use crate::encrypted::values::{centre, modulus as slot_modulus};
 use crate::session::Progress;
 
 /// A program that does something to the results of another.
@@ -28,7 +28,7 @@ impl Program for Bent {
 
 fn checked(bend: fn(&Evaluator, &mut Ciphertext), change: fn(&mut Outline)) -> Result<check::Checked, Error> {
     let (graph, params) = network();
-    let plan = Plan::derive(&graph).unwrap();
+    let plan = plan();
     let mut outline = plan.outline(&graph).unwrap();
     change(&mut outline);
     let program = Bent(plan.program(&graph, &params).unwrap(), bend, outline.clone());
@@ -49,7 +49,7 @@ fn a_right_program_passes_and_wrong_ones_do_not() {
 #[test]
 fn outlines_that_contradict_themselves_are_refused() {
     let (graph, _) = network();
-    let good = Plan::derive(&graph).unwrap().outline(&graph).unwrap();
+    let good = plan().outline(&graph).unwrap();
     good.validate(&graph).unwrap();
     let bad: [fn(&mut Outline); 9] = [
         |o| o.parameters.clear(),
@@ -72,7 +72,7 @@ fn outlines_that_contradict_themselves_are_refused() {
 #[test]
 fn plans_of_a_hostile_server_are_refused() {
     let (graph, _) = network();
-    let good = Plan::derive(&graph).unwrap();
+    let good = plan();
     let bad: [fn(&mut Plan); 9] = [
         |p| p.degree = 1 << 30,
         |p| p.degree = 4096,
@@ -104,16 +104,16 @@ fn networks_that_ciphertexts_cannot_compute_are_named() {
 #[test]
 fn masks_hide_all_but_sums() {
     let (graph, _) = network();
-    let mut outline = Plan::derive(&graph).unwrap().outline(&graph).unwrap();
+    let mut outline = plan().outline(&graph).unwrap();
     let place = |ciphertext, slot| Place { ciphertext, slot };
     let elements = vec![vec![place(0, 3)], vec![place(0, 1), place(1, 5), place(1, 6)]];
     outline.answer = Answer::Slots { ciphertexts: 2, elements: elements.clone() };
     for modulus in 0..outline.parameters.len() {
-        let t = prime(&outline.parameters[modulus]).unwrap();
-        let masks = masks(&outline, modulus, &seed(3));
+        let t = slot_modulus(&outline.parameters[modulus]).unwrap();
+        let masks = masks(&outline, modulus, &seed(3)).unwrap();
         let at = |place: &Place| masks[place.ciphertext as usize][place.slot as usize];
         for places in &elements {
-            assert_eq!(places.iter().map(at).sum::<u64>() % t, 0);
+            assert_eq!(centre(places.iter().map(at).sum(), t), 0);
         }
         assert_ne!(at(&elements[1][0]), 0);
         // Chi-square over sixteen bins of all other slots; 83 is exceeded with probability below 1e-10.
@@ -121,7 +121,7 @@ fn masks_hide_all_but_sums() {
         masks
             .iter()
             .flat_map(|mask| mask.iter())
-            .for_each(|m| bins[(u128::from(*m) * 16 / u128::from(t)) as usize] += 1);
+            .for_each(|m| bins[(m.rem_euclid(t) * 16 / t) as usize] += 1);
         let count = bins.iter().sum::<u64>() as f64;
         let chi: f64 = bins.iter().map(|b| (*b as f64 - count / 16.0).powi(2) / (count / 16.0)).sum();
         assert!(chi < 83.0, "{chi}");

@@ -5,8 +5,9 @@
 mod checks;
 mod hostile;
 
+use std::any::Any;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 
 use kernel::seed::Seed;
@@ -59,9 +60,15 @@ pub fn input(number: i64) -> Vec<Vec<i64>> {
     vec![(0..4).map(|i| (number * 31 + i * 17) % 256 - 128).collect()]
 }
 
+/// The network's plan, derived once.
+pub fn plan() -> Plan {
+    static PLAN: LazyLock<Plan> = LazyLock::new(|| Plan::derive(&network().0).unwrap());
+    PLAN.clone()
+}
+
 pub fn service() -> Service {
     let (graph, params) = network();
-    let plan = Plan::derive(&graph).unwrap();
+    let plan = plan();
     Service::new(plan.outline(&graph).unwrap(), plan.program(&graph, &params).unwrap()).unwrap()
 }
 
@@ -87,11 +94,11 @@ impl Host for TestHost {
         self.keys.lock().unwrap().get(&digest).cloned()
     }
 
-    fn room_for_keys(&self, _bytes: u64) -> Result<Box<dyn Send>, Error> {
+    fn room_for_keys(&self, _bytes: u64) -> Result<Box<dyn Any + Send>, Error> {
         if self.full { Err(Error::Refused("no room for keys".into())) } else { Ok(Box::new(())) }
     }
 
-    fn keep(&self, digest: Digest, keys: EvaluationKeys, _room: Box<dyn Send>) -> Arc<EvaluationKeys> {
+    fn keep(&self, digest: Digest, keys: EvaluationKeys, _room: Box<dyn Any + Send>) -> Arc<EvaluationKeys> {
         let keys = Arc::new(keys);
         self.keys.lock().unwrap().insert(digest, keys.clone());
         keys
