@@ -1,4 +1,4 @@
-//! What the program carries within itself: the demo's network and ten digits.
+//! What the program carries within itself: the demo's networks and ten digits.
 
 use oribi::input::{Example, InputError, InputSpec, from_png};
 
@@ -21,12 +21,38 @@ impl Digit {
     }
 }
 
-/// The name that stands for the built-in network wherever a model file is wanted.
+/// A network within the program, with its side file.
+pub struct Network {
+    /// The name that stands for it wherever a model file is wanted.
+    pub path: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// The ONNX file.
+    pub onnx: &'static [u8],
+    /// The side file.
+    pub side_file: &'static str,
+}
+
+/// The demo's network, with a ReLU: `models/digits.onnx`.
 pub const MODEL: &str = "builtin:digits";
-/// The built-in network: `models/digits.onnx`.
-pub const MODEL_ONNX: &[u8] = include_bytes!("../../../models/digits.onnx");
-/// Its side file.
-pub const MODEL_SIDE_FILE: &str = include_str!("../../../models/digits.oribi.toml");
+/// The demo's network for ciphertexts, with squares: `models/cryptonets.onnx`.
+pub const SQUARES: &str = "builtin:cryptonets";
+
+/// All of them.
+pub const NETWORKS: [Network; 2] = [
+    Network {
+        path: MODEL,
+        name: "digits",
+        onnx: include_bytes!("../../../models/digits.onnx"),
+        side_file: include_str!("../../../models/digits.oribi.toml"),
+    },
+    Network {
+        path: SQUARES,
+        name: "cryptonets",
+        onnx: include_bytes!("../../../models/cryptonets.onnx"),
+        side_file: include_str!("../../../models/cryptonets.oribi.toml"),
+    },
+];
 
 macro_rules! digits {
     ($($label:literal)*) => {

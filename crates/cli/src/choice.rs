@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use model::fixed::FixedGraph;
 use protocol::Reveal;
+use protocol::encrypted::plans;
 use protocol::garbled::{self, Wishes};
 
 /// `--protocol`: a preset of the program.
@@ -11,16 +12,38 @@ use protocol::garbled::{self, Wishes};
 pub enum Protocol {
     /// One garbled circuit for the whole network.
     DeepSecure,
+    /// The whole network on ciphertexts.
+    Lola,
 }
 
 impl Protocol {
     /// All that exist.
-    pub const ALL: [Self; 1] = [Self::DeepSecure];
+    pub const ALL: [Self; 2] = [Self::DeepSecure, Self::Lola];
 
     /// The word on the command line and on the wire.
     pub fn name(self) -> &'static str {
         match self {
             Self::DeepSecure => "deepsecure",
+            Self::Lola => plans::LOLA,
+        }
+    }
+
+    /// The word on the wire for many inputs in one pass, where the protocol has that.
+    pub fn batch_name(self) -> Option<&'static str> {
+        match self {
+            Self::DeepSecure => None,
+            Self::Lola => Some(plans::BATCH),
+        }
+    }
+
+    /// What the client may learn.
+    ///
+    /// # Errors
+    /// Why it cannot learn this.
+    pub fn reveals(self, reveal: Reveal) -> Result<(), String> {
+        match (self, reveal) {
+            (Self::Lola, Reveal::Label) => Err(plans::NO_LABEL.to_owned()),
+            _ => Ok(()),
         }
     }
 
@@ -31,6 +54,10 @@ impl Protocol {
     pub fn check(self, graph: &FixedGraph, reveal: Reveal) -> Result<(), String> {
         let checked = match self {
             Self::DeepSecure => garbled::check(graph, reveal),
+            Self::Lola => {
+                self.reveals(reveal)?;
+                plans::check(graph)
+            }
         };
         checked.map_err(|error| format!("{}: {error}", self.name()))
     }
@@ -108,6 +135,65 @@ impl Garbling {
     }
 }
 
+/// Options of `lola` for a server.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Encryption {
+    /// lola: threads of a query; all cores by default.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
+    pub threads: usize,
+    /// lola: a plan of the paper by its name, lola-paper, lola-dense-paper, lola-small-paper or lola-cifar-paper, instead of the best
+    /// one that is found.
+    #[arg(long, value_name = "NAME")]
+    pub plan: Option<String>,
+    /// lola: serve many inputs in one pass too (predict --batch); its check takes a pass's time at the start.
+    #[arg(long)]
+    pub batch: bool,
+}
+
+impl Encryption {
+    /// The same options for a child process.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut list = vec!["--threads".to_owned(), self.threads.to_string()];
+        if let Some(plan) = &self.plan {
+            list.extend(["--plan".to_owned(), plan.clone()]);
+        }
+        if self.batch {
+            list.push("--batch".to_owned());
+        }
+        list
+    }
+}
+
+/// A number of bytes such as 500MB or 2GB, in powers of ten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "a size is a whole number with kB, MB or GB after it, such as 500MB".to_owned();
+        let lower = text.trim().to_ascii_lowercase();
+        let units = [("gb", 1_000_000_000), ("mb", 1_000_000), ("kb", 1000), ("b", 1)];
+        let (digits, unit) = units
+            .iter()
+            .find_map(|(unit, factor)| Some((lower.strip_suffix(unit)?, *factor)))
+            .ok_or_else(wrong)?;
+        let number: u64 = digits.trim().parse().map_err(|_| wrong())?;
+        number.checked_mul(unit).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            bytes if bytes % 1_000_000_000 == 0 => write!(f, "{}GB", bytes / 1_000_000_000),
+            bytes if bytes % 1_000_000 == 0 => write!(f, "{}MB", bytes / 1_000_000),
+            bytes => write!(f, "{bytes}B"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,5 +204,16 @@ mod tests {
             assert_eq!(protocol.name().parse(), Ok(protocol));
         }
         assert!("gazelle".parse::<Protocol>().unwrap_err().contains("deepsecure"));
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [("500MB", 500_000_000), ("2 GB", 2_000_000_000), ("12kb", 12_000), ("7B", 7)] {
+            assert_eq!(text.parse(), Ok(Size(bytes)));
+        }
+        for wrong in ["", "5", "MB", "1.5GB", "-1MB", "99999999999999GB"] {
+            assert!(wrong.parse::<Size>().is_err(), "{wrong}");
+        }
+        assert_eq!(Size(500_000_000).to_string().parse(), Ok(Size(500_000_000)));
     }
 }

@@ -1,8 +1,9 @@
 //! The client's side of the commands: a connection, a model, predictions as lines.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use oribi::client::DeepSecure;
+use oribi::client::{DeepSecure, Engine, KeyFolder, Lola};
 use oribi::input::{Example, InputSpec};
 use oribi::{ClientConfig, Connection, Fingerprint, Prediction, Trust, Trusted};
 use protocol::handshake::ModelInfo;
@@ -28,6 +29,12 @@ pub struct Wanted<'a> {
     pub link: Option<Link>,
     /// Options of `deepsecure`.
     pub garbling: Garbling,
+    /// Threads of `lola`, 0 for all cores.
+    pub threads: usize,
+    /// Many inputs in one pass.
+    pub batch: bool,
+    /// A folder for keys that outlive the connection.
+    pub keys: Option<&'a Path>,
 }
 
 /// A client that has agreed with its server.
@@ -38,7 +45,7 @@ pub struct Client(oribi::Client);
 /// # Errors
 /// The server cannot be reached, or is not the expected one.
 pub fn offers(address: &str, fingerprint: Option<Fingerprint>) -> Result<Vec<ModelInfo>, Failure> {
-    let connection = open(address, fingerprint, None, Garbling::default())?;
+    let connection = open(address, fingerprint, None, vec![])?;
     let models = connection.models().to_vec();
     connection.close();
     Ok(models)
@@ -49,7 +56,7 @@ fn open(
     address: &str,
     fingerprint: Option<Fingerprint>,
     link: Option<Link>,
-    garbling: Garbling,
+    engines: Vec<Arc<dyn Engine>>,
 ) -> Result<Connection, Failure> {
     let known_hosts = Trust::default_known_hosts();
     let trust = match (fingerprint, &known_hosts) {
@@ -61,8 +68,8 @@ fn open(
             ));
         }
     };
-    let engine = Arc::new(DeepSecure { wishes: garbling.wishes() });
-    let config = ClientConfig { link, ..ClientConfig::new(trust).with_engine(engine) };
+    let config = engines.into_iter().fold(ClientConfig::new(trust), ClientConfig::with_engine);
+    let config = ClientConfig { link, ..config };
     let connection = Connection::open(address, config)?;
     if connection.trusted() == Trusted::FirstUse {
         let file = known_hosts.unwrap_or_default();
@@ -76,6 +83,36 @@ fn open(
     Ok(connection)
 }
 
+impl Wanted<'_> {
+    /// The protocol's name on the wire.
+    fn wire_name(&self) -> Result<Option<&'static str>, Failure> {
+        if let Some(protocol) = self.protocol {
+            protocol.reveals(Reveal::from(self.output)).map_err(Failure::bad)?;
+        }
+        match (self.batch, self.protocol) {
+            (false, protocol) => Ok(protocol.map(Protocol::name)),
+            (true, protocol) => {
+                let protocol = protocol.unwrap_or(Protocol::Lola);
+                let one = || {
+                    Failure::bad(format!(
+                        "--batch is for lola; {} takes one input at a time",
+                        protocol.name()
+                    ))
+                };
+                protocol.batch_name().map(Some).ok_or_else(one)
+            }
+        }
+    }
+
+    /// The engines with the options that were given.
+    fn engines(&self) -> Vec<Arc<dyn Engine>> {
+        let garbling: Arc<dyn Engine> = Arc::new(DeepSecure { wishes: self.garbling.wishes() });
+        let mut engines = Lola::engines(self.threads, self.keys.map(KeyFolder::new));
+        engines.push(garbling);
+        engines
+    }
+}
+
 impl Client {
     /// Connects to a server and agrees on a model and a protocol.
     ///
@@ -86,7 +123,8 @@ impl Client {
         fingerprint: Option<Fingerprint>,
         wanted: &Wanted<'_>,
     ) -> Result<Self, Failure> {
-        let connection = open(address, fingerprint, wanted.link, wanted.garbling)?;
+        let protocol = wanted.wire_name()?;
+        let connection = open(address, fingerprint, wanted.link, wanted.engines())?;
         if wanted.model.is_none() && connection.models().len() > 1 {
             let names: Vec<&str> = connection.models().iter().map(|model| model.name.as_str()).collect();
             let several =
@@ -96,7 +134,7 @@ impl Client {
         }
         let client = connection.choose(oribi::Wanted {
             model: wanted.model,
-            protocol: wanted.protocol.map(Protocol::name),
+            protocol,
             reveal: Reveal::from(wanted.output),
         })?;
         Ok(Self(client))
@@ -122,16 +160,35 @@ impl Client {
         self.0.protocol()
     }
 
-    /// A private prediction.
+    /// Inputs that [`Client::predict`] takes in one pass.
+    pub fn batch(&self) -> usize {
+        self.0.batch()
+    }
+
+    /// Private predictions in one pass. What the pass cost is charged to the first.
     ///
     /// # Errors
-    /// The input does not fit, or the session fails.
-    pub fn predict(&mut self, example: &Example, progress: &dyn Progress) -> Result<Line, Failure> {
-        let prediction = self.0.predict(&example.tensors, progress).map_err(|error| {
+    /// An input does not fit, or the session fails.
+    pub fn predict(&mut self, examples: &[Example], progress: &dyn Progress) -> Result<Vec<Line>, Failure> {
+        let tensors: Vec<&[Vec<f32>]> = examples.iter().map(|example| example.tensors.as_slice()).collect();
+        let predictions = self.0.predict_batch(&tensors, progress).map_err(|error| {
             let failure = Failure::from(error);
-            failure.at(&example.name)
+            examples.first().map_or_else(|| Failure::running("no inputs"), |first| failure.at(&first.name))
         })?;
-        let costs = costs(&prediction);
+        let mut lines: Vec<Line> = predictions
+            .iter()
+            .zip(examples)
+            .map(|(prediction, example)| self.line(prediction, example))
+            .collect();
+        for line in lines.iter_mut().skip(1) {
+            let peak_rss_bytes = line.costs.map(|costs| costs.peak_rss_bytes).unwrap_or_default();
+            line.costs = Some(Costs { peak_rss_bytes, ..Costs::default() });
+        }
+        Ok(lines)
+    }
+
+    fn line(&self, prediction: &Prediction, example: &Example) -> Line {
+        let costs = costs(prediction);
         let (class, label_only) = (prediction.class, prediction.outputs.is_empty());
         let outputs =
             prediction.outputs.iter().map(|(name, values)| (name.as_str(), values.clone())).collect();
@@ -143,7 +200,7 @@ impl Client {
             line.label = report::label(class, self.labels());
         }
         line.costs = Some(costs);
-        Ok(line)
+        line
     }
 
     /// Ends the session in good order.

@@ -8,6 +8,7 @@ mod commands;
 mod console;
 mod failure;
 mod networks;
+mod plan_report;
 mod report;
 mod screen;
 mod source;

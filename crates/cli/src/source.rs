@@ -8,6 +8,7 @@ use model::ranges::Ranges;
 use model::side::{Channels, InputMeta};
 use model::{Graph, Meta, Side, Tensor, onnx};
 use oribi::input::{Example, InputSpec, Pixels};
+use protocol::encrypted::plans;
 
 use crate::builtin;
 use crate::choice::Protocol;
@@ -65,9 +66,11 @@ impl Source {
     }
 
     fn read(path: &str) -> Result<(Self, Side), model::Error> {
-        let (name, graph, side) = if path == builtin::MODEL && !Path::new(path).exists() {
-            let graph = onnx::from_bytes(builtin::MODEL_ONNX, None)?;
-            ("digits".to_owned(), graph, Side::parse(builtin::MODEL_SIDE_FILE)?)
+        let built_in =
+            builtin::NETWORKS.iter().find(|network| network.path == path && !Path::new(path).exists());
+        let (name, graph, side) = if let Some(network) = built_in {
+            let graph = onnx::from_bytes(network.onnx, None)?;
+            (network.name.to_owned(), graph, Side::parse(network.side_file)?)
         } else if let Some(generated) = networks::generate(path).filter(|_| !Path::new(path).exists()) {
             generated?
         } else {
@@ -88,6 +91,10 @@ impl Source {
     /// # Errors
     /// If the number format cannot hold it.
     pub fn quantise(&self, number: Number) -> Result<(FixedGraph, Params), Failure> {
+        if number == Number::Of(Protocol::Lola) {
+            plans::supports(&self.graph)
+                .map_err(|error| Failure::bad(format!("{}: lola: {error}", self.path)))?;
+        }
         quantise(&self.graph, &self.ranges, &number.options())
             .map_err(|error| Failure::bad(format!("{}: {error}", self.path)))
     }
@@ -119,6 +126,7 @@ impl Number {
     fn options(self) -> Options {
         match self {
             Self::Of(Protocol::DeepSecure) => Options::new(NumberFormat::Word16),
+            Self::Of(Protocol::Lola) => Options::new(NumberFormat::Exact),
             Self::Ring => Options::ring(),
         }
     }

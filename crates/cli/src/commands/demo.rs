@@ -7,7 +7,7 @@ use protocol::shape::Link;
 
 use crate::builtin::{self, DIGITS};
 use crate::child::ServerProcess;
-use crate::choice::{Garbling, Output, Protocol};
+use crate::choice::{Encryption, Garbling, Output, Protocol};
 use crate::client::{Client, Wanted};
 use crate::console::{Human, Progress, out};
 use crate::failure::Failure;
@@ -19,13 +19,13 @@ use crate::screen::{Ink, Picture};
 /// Without arguments: a small network and ten handwritten digits that are built into the program.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The server's network, an ONNX file.
-    #[arg(value_name = "MODEL", default_value = builtin::MODEL)]
-    model: String,
+    /// The server's network, an ONNX file. A small one that is built in by default: builtin:digits, or builtin:cryptonets for lola.
+    #[arg(value_name = "MODEL")]
+    model: Option<String>,
     /// The client's inputs: PNG, JPEG, .npy, .npz, IDX or JSON; FILE#3 is one of several. The built-in digits by default.
     #[arg(value_name = "INPUT")]
     inputs: Vec<String>,
-    /// How to compute: deepsecure.
+    /// How to compute: deepsecure or lola.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
     /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.
@@ -39,6 +39,8 @@ pub struct Arguments {
     output: Output,
     #[command(flatten)]
     garbling: Garbling,
+    #[command(flatten)]
+    encryption: Encryption,
     /// Print one JSON object a line; the report for people goes to standard error.
     #[arg(long)]
     json: bool,
@@ -56,6 +58,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         output: arguments.output,
         link: arguments.link,
         garbling: arguments.garbling,
+        threads: arguments.encryption.threads,
+        batch: arguments.encryption.batch,
+        keys: None,
     };
     let fingerprint = announced.fingerprint.parse().map_err(Failure::running)?;
     let mut client = Client::connect(&announced.listen, Some(fingerprint), &wanted)?;
@@ -66,31 +71,56 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     human.line("")?;
     let progress = Progress::new(inputs.count as u64, "predicting");
     let mut tally = Tally::default();
-    for entry in inputs.entries {
-        let (example, truth) = entry?;
-        let picture = match client.inputs() {
-            [only] => Picture::from_tensor(&only.shape, &example.tensors[0]),
-            _ => None,
-        };
-        let line = client.predict(&example, &progress)?;
-        tally.add(&line, truth);
-        progress.step();
-        progress.suspend(|| {
-            show(human, picture.as_ref(), &line, truth, client.labels())?;
-            if arguments.json { out(&line.to_json()?) } else { Ok(()) }
-        })?;
+    let mut entries = inputs.entries;
+    loop {
+        let (examples, truths): (Vec<Example>, Vec<_>) =
+            entries.by_ref().take(client.batch()).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        if examples.is_empty() {
+            break;
+        }
+        let lines = client.predict(&examples, &progress)?;
+        for ((line, example), truth) in lines.iter().zip(&examples).zip(truths) {
+            let picture = match client.inputs() {
+                [only] => Picture::from_tensor(&only.shape, &example.tensors[0]),
+                _ => None,
+            };
+            tally.add(line, truth);
+            progress.step();
+            progress.suspend(|| {
+                show(human, picture.as_ref(), line, truth, client.labels())?;
+                if arguments.json { out(&line.to_json()?) } else { Ok(()) }
+            })?;
+        }
     }
     drop(progress);
     client.finish()?;
     human.line(&tally.sentence())
 }
 
-/// Refuses files that are not there before a server is started.
+/// Refuses what cannot be, and files that are not there, before a server is started.
 fn check_files(arguments: &Arguments) -> Result<(), Failure> {
-    if arguments.model != builtin::MODEL && !Path::new(&arguments.model).exists() {
-        return Err(Failure::bad(format!("{}: no such file; wanted an ONNX model", arguments.model)));
+    if let Some(protocol) = arguments.protocol {
+        protocol.reveals(arguments.output.into()).map_err(Failure::bad)?;
     }
-    Ok(())
+    match &arguments.model {
+        Some(path) if !is_built_in(path) && !Path::new(path).exists() => {
+            Err(Failure::bad(format!("{path}: no such file; wanted an ONNX model")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_built_in(path: &str) -> bool {
+    builtin::NETWORKS.iter().any(|network| network.path == path)
+}
+
+/// The network that is shown.
+fn model(arguments: &Arguments) -> &str {
+    match (&arguments.model, arguments.protocol) {
+        (Some(path), _) => path,
+        (None, Some(Protocol::Lola)) => builtin::SQUARES,
+        (None, _) => builtin::MODEL,
+    }
 }
 
 /// What the server process is started with.
@@ -106,8 +136,9 @@ fn server_arguments(arguments: &Arguments) -> Vec<String> {
         list.extend(["--calibrate".to_owned(), data.clone()]);
     }
     list.extend(arguments.garbling.arguments());
+    list.extend(arguments.encryption.arguments());
     list.push("--".to_owned());
-    list.push(arguments.model.clone());
+    list.push(model(arguments).to_owned());
     list
 }
 

@@ -5,9 +5,10 @@ use protocol::Reveal;
 use protocol::garbled::{Price, price};
 use serde::Serialize;
 
-use crate::choice::Protocol;
+use crate::choice::{Encryption, Protocol};
 use crate::console::out;
 use crate::failure::Failure;
+use crate::plan_report::Encrypted;
 use crate::report::bytes;
 use crate::source::{Number, Source};
 
@@ -17,12 +18,14 @@ pub struct Arguments {
     /// The network, an ONNX file.
     #[arg(value_name = "MODEL")]
     model: String,
-    /// For which protocol: deepsecure.
+    /// For which protocol: deepsecure (the default) or lola.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
     /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.
     #[arg(long, value_name = "DATA")]
     calibrate: Option<String>,
+    #[command(flatten)]
+    encryption: Encryption,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -47,6 +50,9 @@ struct Report {
     /// AND gates of either kind: what a garbled circuit costs.
     #[serde(skip_serializing_if = "Option::is_none")]
     non_xor_gates: Option<u64>,
+    /// The plan under encryption.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encrypted: Option<Encrypted>,
     layers: Vec<LayerRow>,
 }
 
@@ -78,7 +84,7 @@ struct LayerRow {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let source = Source::load(&arguments.model, arguments.calibrate.as_deref())?;
     let protocol = arguments.protocol.unwrap_or(Protocol::DeepSecure);
-    let report = Report::new(&source, protocol)?;
+    let report = Report::new(&source, protocol, &arguments.encryption)?;
     if arguments.json {
         return out(&serde_json::to_string(&report).map_err(Failure::running)?);
     }
@@ -86,12 +92,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 impl Report {
-    fn new(source: &Source, protocol: Protocol) -> Result<Self, Failure> {
+    fn new(source: &Source, protocol: Protocol, encryption: &Encryption) -> Result<Self, Failure> {
         let (fixed, _) = source.quantise(Number::Of(protocol))?;
         let refused = protocol.check(&fixed, Reveal::Scores).err();
-        let price = match protocol {
-            Protocol::DeepSecure => refused.is_none().then(|| price(&fixed, Reveal::Scores)),
-        };
+        let mut refused = refused;
+        let (mut gates, mut encrypted) = (None, None);
+        match protocol {
+            Protocol::DeepSecure => gates = refused.is_none().then(|| price(&fixed, Reveal::Scores)),
+            Protocol::Lola if refused.is_none() => match Encrypted::new(&fixed, encryption) {
+                Ok(report) => encrypted = Some(report),
+                Err(why) => refused = Some(why),
+            },
+            Protocol::Lola => {}
+        }
+        let price = gates;
         let graph = &source.graph;
         let inputs = source.meta.inputs.iter();
         Ok(Self {
@@ -111,6 +125,7 @@ impl Report {
             refused,
             price,
             non_xor_gates: price.map(|price| price.ands + price.known_ands),
+            encrypted,
             layers: (0..graph.nodes.len()).map(|id| LayerRow::new(source, &fixed, id)).collect(),
         })
     }
@@ -154,6 +169,9 @@ impl Report {
         out(&format!("protocol    {}", self.protocol))?;
         if let Some(reason) = &self.refused {
             out(&format!("refused     {reason}"))?;
+        }
+        if let Some(encrypted) = &self.encrypted {
+            encrypted.lines().iter().try_for_each(|line| out(line))?;
         }
         let Some(price) = &self.price else { return Ok(()) };
         out(&format!(

@@ -1,5 +1,7 @@
 //! `oribi predict`: private inputs, a server's model.
 
+use std::path::PathBuf;
+
 use oribi::Fingerprint;
 use protocol::shape::Link;
 
@@ -41,6 +43,15 @@ pub struct Arguments {
     link: Option<Link>,
     #[command(flatten)]
     garbling: Garbling,
+    /// lola: threads of this side; all cores by default.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
+    threads: usize,
+    /// lola: all inputs in one pass, or in as few as they fit. The server must offer it (serve --batch).
+    #[arg(long)]
+    batch: bool,
+    /// lola: keep this client's keys in a folder, so that a server that knows them need not be sent them again.
+    #[arg(long, value_name = "FOLDER")]
+    store: Option<PathBuf>,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -54,6 +65,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         output: arguments.output,
         link: arguments.link,
         garbling: arguments.garbling,
+        threads: arguments.threads,
+        batch: arguments.batch,
+        keys: arguments.store.as_deref(),
     };
     let mut client = Client::connect(&arguments.server, arguments.fingerprint, &wanted)?;
     // All files are opened before anything is sent, so that a wrong one is found at once.
@@ -64,13 +78,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .collect::<Result<Vec<_>, _>>()?;
     let progress = Progress::new(files.iter().map(|file| file.len() as u64).sum(), "predicting");
     let human = Human::new(arguments.json);
-    for example in files.into_iter().flatten() {
-        let line = client.predict(&example?, &progress)?;
-        progress.step();
-        progress.suspend(|| match arguments.json {
-            true => out(&line.to_json()?),
-            false => print(human, &line, client.labels(), arguments.top),
-        })?;
+    let mut examples = files.into_iter().flatten();
+    loop {
+        let batch = examples.by_ref().take(client.batch()).collect::<Result<Vec<_>, _>>()?;
+        if batch.is_empty() {
+            break;
+        }
+        for line in client.predict(&batch, &progress)? {
+            progress.step();
+            progress.suspend(|| match arguments.json {
+                true => out(&line.to_json()?),
+                false => print(human, &line, client.labels(), arguments.top),
+            })?;
+        }
     }
     drop(progress);
     if let Err(failure) = client.finish() {

@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use oribi::server::{DeepSecure, Event};
+use oribi::server::{DeepSecure, Event, Lola, LolaConfig};
 use oribi::{Identity, ServedModel, Server, ServerConfig, Variant};
 use protocol::Reveal;
+use protocol::encrypted::plans;
 use protocol::meter::Phase;
 use protocol::shape::Link;
 
 use crate::child::{Announcement, wait_for_parent};
-use crate::choice::{Garbling, Output, Protocol};
+use crate::choice::{Encryption, Garbling, Output, Protocol, Size};
 use crate::console::{note, out};
 use crate::failure::{FAILED, Failure};
 use crate::report::{bytes, seconds};
@@ -29,7 +30,7 @@ pub struct Arguments {
     /// Where to listen; port 0 picks a free one. 0.0.0.0:6174 listens for other machines too.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6174")]
     listen: String,
-    /// Offer this protocol alone: deepsecure. All that the model supports by default.
+    /// Offer this protocol alone: deepsecure or lola. All that the model supports by default.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
     /// Offer this output alone: scores or label. Both by default.
@@ -52,6 +53,14 @@ pub struct Arguments {
     state: Option<PathBuf>,
     #[command(flatten)]
     garbling: Garbling,
+    #[command(flatten)]
+    encryption: Encryption,
+    /// lola: most memory for clients' evaluation keys, which are kept so that they are sent once.
+    #[arg(long, value_name = "SIZE", default_value = "1GB")]
+    key_memory: Size,
+    /// lola: most memory for queries at one time; others wait.
+    #[arg(long, value_name = "SIZE", default_value = "8GB")]
+    memory: Size,
     /// Slow the connections down: lan, wan, or RATE,RTT such as 100mbit,40ms.
     #[arg(long, value_name = "LINK")]
     link: Option<Link>,
@@ -72,6 +81,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         ..ServerConfig::default()
     }
     .with_engine(Arc::new(DeepSecure { wishes: arguments.garbling.wishes() }));
+    let lola = LolaConfig {
+        threads: arguments.encryption.threads,
+        key_memory: arguments.key_memory.0,
+        memory: arguments.memory.0,
+        ..LolaConfig::default()
+    };
+    let config = Lola::engines(lola)?.into_iter().fold(config, ServerConfig::with_engine);
     let server = Server::bind(&arguments.listen, &identity(arguments)?, models, config)?;
     stop_on_interrupt(&server)?;
     if arguments.tether {
@@ -85,27 +101,76 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-/// A model with the protocols and outputs that are offered.
+/// A model with the protocols and outputs that are offered: all that it supports, or the one that is asked for.
 fn served(source: &Source, arguments: &Arguments) -> Result<ServedModel, Failure> {
-    let reveals = match arguments.output {
-        Some(output) => vec![Reveal::from(output)],
-        None => vec![Reveal::Scores, Reveal::Label],
-    };
-    let protocols = arguments.protocol.map_or_else(|| Protocol::ALL.to_vec(), |only| vec![only]);
-    let variants = protocols.into_iter().map(|protocol| {
-        let (graph, params) = source.quantise(Number::Of(protocol))?;
-        for reveal in &reveals {
-            protocol.check(&graph, *reveal).map_err(|why| Failure::bad(format!("{}: {why}", source.path)))?;
+    let mut variants = Vec::new();
+    match arguments.protocol {
+        Some(protocol) => variants.extend(offer(source, protocol, arguments)?),
+        None => {
+            let mut refusals = Vec::new();
+            for protocol in Protocol::ALL {
+                match offer(source, protocol, arguments) {
+                    Ok(offered) => variants.extend(offered),
+                    Err(refusal) => refusals.push(refusal),
+                }
+            }
+            if variants.is_empty() {
+                let none = || Failure::bad(format!("{}: no protocol can run it", source.path));
+                return Err(refusals.into_iter().next().unwrap_or_else(none));
+            }
         }
-        let (protocol, reveals) = (protocol.name().to_owned(), reveals.clone());
-        Ok(Variant { protocol, reveals, graph, payload: serde_json::Value::Null, params })
-    });
+    }
     Ok(ServedModel {
         name: source.meta.name.clone(),
         labels: source.meta.labels.clone(),
         inputs: source.inputs(),
-        variants: variants.collect::<Result<_, Failure>>()?,
+        variants,
     })
+}
+
+/// A model as one protocol computes it.
+fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<Vec<Variant>, Failure> {
+    let bad = |why: String| Failure::bad(format!("{}: {why}", source.path));
+    let reveals: Vec<Reveal> = match arguments.output {
+        Some(output) => vec![Reveal::from(output)],
+        None => vec![Reveal::Scores, Reveal::Label],
+    };
+    let possible: Vec<Reveal> =
+        reveals.iter().copied().filter(|reveal| protocol.reveals(*reveal).is_ok()).collect();
+    if let ([], Some(reveal)) = (possible.as_slice(), reveals.first()) {
+        protocol.reveals(*reveal).map_err(bad)?;
+    }
+    let (graph, params) = source.quantise(Number::Of(protocol))?;
+    for reveal in &possible {
+        protocol.check(&graph, *reveal).map_err(bad)?;
+    }
+    let variant = |name: &str, payload| Variant {
+        protocol: name.to_owned(),
+        reveals: possible.clone(),
+        graph: graph.clone(),
+        payload,
+        params: params.clone(),
+    };
+    let batch = protocol.batch_name().filter(|_| arguments.encryption.batch);
+    let mut variants = Vec::new();
+    for name in std::iter::once(protocol.name()).chain(batch) {
+        let payload = match protocol {
+            Protocol::DeepSecure => serde_json::Value::Null,
+            Protocol::Lola => plans::make(name, &graph, &plan_options(arguments))
+                .map_err(|error| bad(format!("{name}: {error}")))?,
+        };
+        variants.push(variant(name, payload));
+    }
+    Ok(variants)
+}
+
+/// What is asked of a plan.
+fn plan_options(arguments: &Arguments) -> plans::Options {
+    plans::Options {
+        preset: arguments.encryption.plan.clone(),
+        threads: arguments.encryption.threads,
+        memory: arguments.memory.0,
+    }
 }
 
 /// The user's certificate, or the server's own.

@@ -1,6 +1,8 @@
 //! Plans as they stand in the handshake, by protocol name.
 
-use model::fixed::Params;
+use model::Graph;
+use model::fixed::{FixedGraph, Params};
+use model::graph::Layer;
 
 use super::batch;
 use super::outline::Outline;
@@ -38,6 +40,65 @@ pub fn service(protocol: &str, plan: &Plan, params: &Params) -> Result<Service, 
         BATCH => Service::new(outline, batch(plan)?.program(&plan.graph, params)?),
         _ => Err(unknown(protocol)),
     }
+}
+
+/// What is asked of a plan.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// A plan of the paper by its name.
+    pub preset: Option<String>,
+    /// Threads of the server, 0 for all cores.
+    pub threads: usize,
+    /// Bytes that the server may take for one query and its weights.
+    pub memory: u64,
+}
+
+/// Makes a plan for a network, as the payload of a handshake.
+///
+/// # Errors
+/// [`Error::Refused`] where the network has none, with the reason.
+pub fn make(protocol: &str, graph: &FixedGraph, _options: &Options) -> Result<serde_json::Value, Error> {
+    let made = match protocol {
+        BATCH => serde_json::to_value(batch::Plan::derive(graph)?),
+        _ => return Err(unknown(protocol)),
+    };
+    made.map_err(|e| Error::Refused(format!("the plan cannot be written: {e}")))
+}
+
+/// Whether ciphertexts can compute a network of integers. Cheap.
+///
+/// # Errors
+/// [`Error::Refused`], with the layer.
+pub fn check(graph: &FixedGraph) -> Result<(), Error> {
+    batch::supported(graph)
+}
+
+/// Whether ciphertexts can compute a network at all: before it is turned into integers, which may take long.
+///
+/// # Errors
+/// [`Error::Refused`], with the layer.
+pub fn supports(graph: &Graph) -> Result<(), Error> {
+    let other = graph.nodes.iter().find(|node| {
+        matches!(
+            node.layer,
+            Layer::Relu
+                | Layer::Clamp { .. }
+                | Layer::MaxPool { .. }
+                | Layer::LeakyRelu { .. }
+                | Layer::PRelu { .. }
+                | Layer::Sigmoid
+                | Layer::Tanh
+                | Layer::ArgMax { .. }
+        )
+    });
+    other.map_or(Ok(()), |node| {
+        Err(Error::Refused(format!(
+            "layer {} is a {}: only sums and products can be computed on ciphertexts; train with squares in its place, or use \
+             deepsecure",
+            crate::error::printable(node.name.as_bytes()),
+            node.layer.kind()
+        )))
+    })
 }
 
 fn batch(plan: &Plan) -> Result<batch::Plan, Error> {

@@ -218,7 +218,7 @@ fn finishes(model: &NoiseModel, noise: bfv::Noise, limbs: usize) -> bool {
 }
 
 /// Refuses graphs and nodes that ciphertexts cannot do.
-fn supported(graph: &FixedGraph) -> Result<(), Error> {
+pub(super) fn supported(graph: &FixedGraph) -> Result<(), Error> {
     if graph.number != NumberFormat::Exact {
         return Err(Error::Refused(
             "ciphertexts compute on integers without truncation; the plan is for another protocol".into(),
