@@ -29,7 +29,7 @@ use crate::tls;
 use crate::trust::{Trust, Trusted};
 
 pub use deepsecure::DeepSecure;
-pub use engine::Engine;
+pub use engine::{Engine, Integers};
 pub use keys::KeyFolder;
 pub use lola::Lola;
 pub use prediction::{PeakRss, Prediction};
@@ -261,7 +261,7 @@ impl Client {
             }
         })?;
         let cost = self.session.meter.snapshot();
-        let read = |outputs: Vec<Vec<i128>>| {
+        let read = |outputs: Integers| {
             let (graph, labels) = (&self.plan.graph, &self.model.labels);
             Prediction::read(graph, labels, self.reveal, outputs, cost.clone(), done.peak_rss_bytes)
         };
@@ -287,7 +287,7 @@ impl Client {
         &mut self,
         batch: &[Vec<Vec<i64>>],
         progress: &dyn Progress,
-    ) -> Result<(Vec<Vec<Vec<i128>>>, Done), protocol::Error> {
+    ) -> Result<(Vec<Integers>, Done), protocol::Error> {
         let seed = Seed::from_os()
             .map_err(|e| protocol::Error::Refused(format!("this machine has no randomness: {e}")))?;
         if self.predictions > 0 {

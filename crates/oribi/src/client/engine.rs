@@ -8,6 +8,9 @@ use protocol::{Progress, Reveal, Session};
 
 use crate::identity::Fingerprint;
 
+/// The integers of each of the graph's outputs.
+pub type Integers = Vec<Vec<i128>>;
+
 /// The client's half of a protocol. Each is a file of its own beside this one.
 pub trait Engine: Send + Sync {
     /// The protocol's name on the wire and on the command line.
@@ -55,7 +58,7 @@ pub trait Engine: Send + Sync {
         session: &mut Session,
         seed: &Seed,
         progress: &dyn Progress,
-    ) -> Result<Vec<Vec<Vec<i128>>>, protocol::Error> {
+    ) -> Result<Vec<Integers>, protocol::Error> {
         match batch {
             [input] => Ok(vec![self.predict(plan, input, reveal, session, seed, progress)?]),
             _ => Err(protocol::Error::Refused("this protocol takes one input at a time".into())),
@@ -76,5 +79,5 @@ pub trait Engine: Send + Sync {
         session: &mut Session,
         seed: &Seed,
         progress: &dyn Progress,
-    ) -> Result<Vec<Vec<i128>>, protocol::Error>;
+    ) -> Result<Integers, protocol::Error>;
 }

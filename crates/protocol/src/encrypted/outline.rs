@@ -179,6 +179,10 @@ impl Outline {
         let [inputs, outputs] = [inputs(graph), outputs(graph)];
         self.check_request(inputs).or_else(wrong)?;
         self.check_answer(outputs).or_else(wrong)?;
+        let wide = |set: &Parameters| set.slot_modulus().is_none_or(|modulus| modulus >> 62 != 0);
+        if self.parameters.len() > 1 && self.parameters.iter().any(wide) {
+            return wrong("several plaintext moduli have at most 62 bits each");
+        }
         if plain_bits(&self.parameters) > 126.0 {
             return wrong("its plaintext space has more than 126 bits");
         }

@@ -1,6 +1,6 @@
 //! Integers in slots: residues for each plaintext modulus on the way in, the Chinese remainder theorem on the way out.
 
-use bfv::{Parameters, PlainModulus};
+use bfv::Parameters;
 use model::fixed::FixedGraph;
 
 use super::outline::{Answer, EMPTY, Outline, Place, Request};
@@ -75,22 +75,38 @@ pub fn answer_residues(
     }
 }
 
-/// The integer next to zero with these residues, one for each plaintext modulus.
+/// The integer next to zero with these residues, one for each plaintext modulus, by the Chinese remainder theorem.
 ///
 /// # Errors
-/// Where the moduli are not coprime or their product is too large, which a checked outline excludes.
+/// Where the moduli are not coprime or too large, which a checked outline excludes.
 pub fn compose(outline: &Outline, residues: &[i128]) -> Result<i128, Error> {
     if let [only] = residues {
         return Ok(*only);
     }
     let wrong = || Error::malformed("plan", "its plaintext moduli have no common product");
-    let moduli: Vec<PlainModulus> = outline.parameters.iter().map(Parameters::plain).collect();
-    let values = outline.parameters.iter().map(modulus).collect::<Result<Vec<_>, _>>()?;
-    let words = residues.iter().zip(&values).map(|(r, t)| u64::try_from(r.rem_euclid(*t)).ok());
-    let words: Vec<u64> = words.collect::<Option<_>>().ok_or_else(wrong)?;
-    let value = bfv::compose(&moduli, &words).ok_or_else(wrong)?;
-    let product = values.iter().try_fold(1i128, |product, t| product.checked_mul(*t)).ok_or_else(wrong)?;
-    Ok(centre(i128::try_from(value).map_err(|_| wrong())?, product))
+    let (mut value, mut product) = (0i128, 1i128);
+    for (parameters, residue) in outline.parameters.iter().zip(residues) {
+        let p = modulus(parameters)?;
+        if p >> 62 != 0 {
+            return Err(wrong());
+        }
+        let inverse = inverse(product.rem_euclid(p), p).ok_or_else(wrong)?;
+        let step = (residue - value).rem_euclid(p) * inverse % p;
+        value += product * step;
+        product = product.checked_mul(p).ok_or_else(wrong)?;
+    }
+    Ok(centre(value, product))
+}
+
+/// The inverse of `a` modulo `p`, by Euclid's algorithm.
+fn inverse(a: i128, p: i128) -> Option<i128> {
+    let (mut r, mut s) = ((p, a), (0, 1));
+    while r.1 != 0 {
+        let quotient = r.0 / r.1;
+        r = (r.1, r.0 - quotient * r.1);
+        s = (s.1, s.0 - quotient * s.1);
+    }
+    (r.0 == 1).then(|| s.0.rem_euclid(p))
 }
 
 /// Cuts a result's elements into the graph's outputs. Each must lie in its format: beyond it the plaintext space may have
@@ -118,4 +134,18 @@ pub fn outputs(graph: &FixedGraph, elements: &[i128]) -> Result<Vec<Vec<i128>>, 
         rest = after;
     }
     Ok(outputs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn residues_make_the_integer_again() {
+        assert_eq!((centre(6, 7), centre(-4, 7), centre(3, 7)), (-1, 3, 3));
+        for (a, p) in [(3, 7), (5, 65537), (123_456_789, (1 << 61) - 1)] {
+            assert_eq!(a * inverse(a, p).unwrap() % p, 1);
+        }
+        assert_eq!(inverse(6, 9), None);
+    }
 }

@@ -183,14 +183,16 @@ impl Pass<'_> {
         let references: Vec<&Ciphertext> = used.iter().map(AsRef::as_ref).collect();
         let sums = self.evaluator.combine(&references, &scalars)?;
         self.step(rows.len());
-        let add = |((mut sum, terms), constant): ((Ciphertext, &Vec<(usize, i64)>), &i128)| {
+        let mut cells = Vec::with_capacity(sums.len());
+        for ((mut sum, terms), constant) in sums.into_iter().zip(&scalars).zip(constants) {
             if terms.is_empty() {
-                return Ok(Cell::Known(*constant));
+                cells.push(Cell::Known(constant));
+            } else {
+                self.add_constant(&mut sum, constant)?;
+                cells.push(Cell::Cipher(Arc::new(sum)));
             }
-            self.add_constant(&mut sum, *constant)?;
-            Ok(Cell::Cipher(Arc::new(sum)))
-        };
-        sums.into_iter().zip(&scalars).zip(&constants).map(add).collect()
+        }
+        Ok(cells)
     }
 
     /// Adds a constant to all slots.

@@ -48,6 +48,7 @@ pub fn network() -> (FixedGraph, Params) {
             info("b2", &[2], 44),
         ],
         inputs: vec![0],
+        input_levels: Vec::new(),
         outputs: vec![Output { name: "y".into(), node: 3, post: Post::None }],
     };
     let tensor = |count: i32, step: i32| ParamData::I32((0..count).map(|i| (i * step) % 127 - 60).collect());
@@ -124,7 +125,7 @@ pub fn predict(
     host: &TestHost,
     keys: u8,
     batches: &[Vec<Vec<Vec<i64>>>],
-) -> Result<(Vec<Vec<Vec<Vec<i128>>>>, Seen), Error> {
+) -> Result<(Vec<Results>, Seen), Error> {
     let (graph, _) = network();
     let (mut near, mut far) = Session::pair();
     let transcript = near.record();
@@ -140,7 +141,7 @@ pub fn predict(
         });
         let pool = pool();
         let client = Client { outline, graph: &graph, keys: &keys, pool: &pool };
-        let mut run = || {
+        let run = || {
             client.share_keys(&mut near, Some(made))?;
             let one = |(number, batch): (usize, &Vec<_>)| {
                 client.predict(batch, &mut near, &seed(50 + number as u8), &())
@@ -156,10 +157,13 @@ pub fn predict(
     })
 }
 
+/// The integers of each output of each member.
+pub type Results = Vec<Vec<Vec<i128>>>;
+
 /// Frames each way, costs of each phase.
 pub type Seen = (Vec<(u16, u32)>, Vec<(u16, u32)>, [(u64, u64, u64); 3]);
 
-pub fn expected(batch: &[Vec<Vec<i64>>]) -> Vec<Vec<Vec<i128>>> {
+pub fn expected(batch: &[Vec<Vec<i64>>]) -> Results {
     let (graph, params) = network();
     batch.iter().map(|input| reference::run_wide(&graph, &params, input).unwrap()).collect()
 }
