@@ -269,6 +269,17 @@ impl Ring {
         )
     }
 
+    /// The rows of a polynomial on all primes that are of the first `limbs` primes and of the special one.
+    pub(crate) fn pack_extended(&self, poly: &Rows, limbs: usize) -> PackedRows {
+        let pack = |prime: usize| Packed::new(self.modulus(prime), poly.row(prime));
+        PackedRows(self.extended(limbs).map(pack).collect())
+    }
+
+    /// The first `limbs` primes and the special one, if there is one.
+    pub(crate) fn extended(&self, limbs: usize) -> impl Iterator<Item = usize> + use<> {
+        (0..limbs).chain(self.data..self.all())
+    }
+
     /// Small coefficients in evaluation form, on the first `rows` primes.
     pub(crate) fn small(&self, coefficients: &[i8], rows: usize) -> Rows {
         let mut out = self.scratch(rows);

@@ -27,7 +27,7 @@ impl Evaluator {
     /// The automorphism `X -> X^g`: one key switch. It maps coefficients by `X^i -> X^(g i)`.
     ///
     /// # Errors
-    /// If something is of other parameters, the key is missing, or the plaintext space is a generalised one and g is not 1
+    /// If something is of other parameters, the key is missing or has fewer limbs, or the plaintext space is a generalised one and g is not 1
     /// modulo twice its power.
     pub fn automorphism(&self, a: &Ciphertext, g: usize, keys: &GaloisKeys) -> Result<Ciphertext, Error> {
         self.check_rotation(a, keys)?;
@@ -35,7 +35,7 @@ impl Evaluator {
         if g == 1 {
             return Ok(a.clone());
         }
-        let key = keys.get(g)?;
+        let key = keys.get(g, a.limbs())?;
         let coefficients = self.coefficients(&a.parts[1]);
         let poly = Self::rotated(a, &coefficients);
         Ok(Ciphertext { id: a.id, parts: switch(&self.parameters, &poly, key, g), seed: None })
@@ -106,7 +106,7 @@ impl Evaluator {
         if g == 1 {
             return Ok(a.clone());
         }
-        let key = keys.get(g)?;
+        let key = keys.get(g, a.limbs())?;
         let parts = hoisted.digits.switch(&self.parameters, key, Some(&hoisted.scaled), g);
         Ok(Ciphertext { id: a.id, parts, seed: None })
     }
@@ -152,7 +152,7 @@ impl Evaluator {
                 return Err(Error::Level(factor.rows.count(), rows));
             }
             let g = self.parameters.rotation_exponent(*steps);
-            rotations.push((g, if g == 1 { None } else { Some(keys.get(g)?) }, *factor));
+            rotations.push((g, if g == 1 { None } else { Some(keys.get(g, limbs)?) }, *factor));
         }
         let mut out = [0, 1].map(|_| ring.scratch(rows));
         let mut sums = Sums::new(ring.degree());
@@ -235,7 +235,7 @@ impl Evaluator {
             }
             let coefficients = self.coefficients(&a.parts[1]);
             let poly = Self::rotated(a, &coefficients);
-            let pair = extended_switch(&self.parameters, &poly, keys.get(g)?, g);
+            let pair = extended_switch(&self.parameters, &poly, keys.get(g, a.limbs())?, g);
             match &mut switched {
                 Some(sums) => {
                     for (sum, part) in sums.iter_mut().zip(&pair) {

@@ -126,7 +126,9 @@ impl Digits {
 }
 
 fn key_rows(key: &SwitchingKey, digit: usize, prime: usize) -> [&Packed; 2] {
-    [key.bodies[digit].row(prime), key.uniforms[digit].row(prime)]
+    // The special prime's row comes after those of the limbs that the key has.
+    let row = prime.min(key.limbs);
+    [key.bodies[digit].row(row), key.uniforms[digit].row(row)]
 }
 
 /// Residues that are computed before they are brought to their places: they stay in the first-level cache.

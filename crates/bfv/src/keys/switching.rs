@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use kernel::seed::Seed;
 
 use crate::error::Error;
-use crate::keys::SecretKey;
+use crate::keys::{SecretKey, check_limbs};
 use crate::parameters::Parameters;
 use crate::random::{Randomness, SEED_BYTES, Small};
 use crate::ring::{PackedRows, Ring, Rows, SecretRows};
@@ -30,7 +30,9 @@ pub(crate) fn digit_shape(parameters: &Parameters, limbs: usize) -> Vec<(usize, 
 /// A key from one secret to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SwitchingKey {
-    /// For each digit the bodies on all primes.
+    /// Limbs of the ciphertexts that it serves, at most.
+    pub(crate) limbs: usize,
+    /// For each digit of these limbs the bodies on them and on the special prime.
     pub(crate) bodies: Vec<PackedRows>,
     pub(crate) uniforms: Vec<PackedRows>,
     pub(crate) seed: [u8; SEED_BYTES],
@@ -38,10 +40,10 @@ pub(crate) struct SwitchingKey {
 
 impl SwitchingKey {
     /// The key that turns products with `from` into encryptions under `to`, both in evaluation form on all primes.
-    fn new(parameters: &Parameters, from: &Rows, to: &Rows, seed: &Seed) -> Self {
+    fn new(parameters: &Parameters, from: &Rows, to: &Rows, limbs: usize, seed: &Seed) -> Self {
         let ring = parameters.ring();
         let public = seed.child("uniform", 0);
-        let shape = digit_shape(parameters, ring.data());
+        let shape = digit_shape(parameters, limbs);
         let (bodies, uniforms) = shape
             .iter()
             .enumerate()
@@ -58,21 +60,23 @@ impl SwitchingKey {
                 gadget.0.row_mut(0).copy_from_slice(from.row(*limb));
                 q.scale_assign(gadget.0.row_mut(0), factor);
                 q.add_assign(body.row_mut(*limb), gadget.0.row(0));
-                (ring.pack(&body), ring.pack(&uniform))
+                (ring.pack_extended(&body, limbs), ring.pack_extended(&uniform, limbs))
             })
             .unzip();
-        Self { bodies, uniforms, seed: *public.as_bytes() }
+        Self { limbs, bodies, uniforms, seed: *public.as_bytes() }
     }
 
     pub(crate) fn from_wire(
         parameters: &Parameters,
+        limbs: usize,
         bodies: Vec<PackedRows>,
         seed: [u8; SEED_BYTES],
     ) -> Self {
         let (ring, public) = (parameters.ring(), Seed::from_bytes(seed));
-        let uniforms =
-            (0..bodies.len()).map(|digit| ring.pack(&Self::uniform(ring, &public, digit))).collect();
-        Self { bodies, uniforms, seed }
+        let uniforms = (0..bodies.len())
+            .map(|digit| ring.pack_extended(&Self::uniform(ring, &public, digit), limbs))
+            .collect();
+        Self { limbs, bodies, uniforms, seed }
     }
 
     /// The uniform half of one digit.
@@ -97,7 +101,8 @@ impl RelinearisationKey {
         parameters.check_ring(key.ring_id, "secret key")?;
         let mut square = SecretRows(key.rows.0.clone());
         parameters.ring().mul_assign(&mut square.0, &key.rows.0);
-        let key = SwitchingKey::new(parameters, &square.0, &key.rows.0, &randomness.draw());
+        let limbs = parameters.limbs();
+        let key = SwitchingKey::new(parameters, &square.0, &key.rows.0, limbs, &randomness.draw());
         Ok(Self { ring_id: parameters.ring_id(), key })
     }
 }
@@ -123,21 +128,40 @@ impl GaloisKeys {
         exponents: impl IntoIterator<Item = usize>,
         randomness: &mut Randomness,
     ) -> Result<Self, Error> {
+        let limbs = parameters.limbs();
+        Self::of_levels(parameters, key, exponents.into_iter().map(|g| (g, limbs)), randomness)
+    }
+
+    /// As [`Self::of_exponents`], each key for ciphertexts of at most a number of limbs (the largest, where an exponent comes
+    /// more than once): with half the limbs a key has a quarter of the bytes.
+    ///
+    /// # Errors
+    /// As [`Self::of_exponents`], or if there are no such limbs.
+    pub fn of_levels(
+        parameters: &Parameters,
+        key: &SecretKey,
+        levels: impl IntoIterator<Item = (usize, usize)>,
+        randomness: &mut Randomness,
+    ) -> Result<Self, Error> {
         parameters.check_ring(key.ring_id, "secret key")?;
         let (ring, degree) = (parameters.ring(), parameters.degree());
-        let mut keys = BTreeMap::new();
-        for g in exponents {
+        let mut wanted: Vec<(usize, usize)> = Vec::new();
+        for (g, limbs) in levels {
             if g % 2 == 0 || g >= 2 * degree {
                 return Err(Error::MissingKey(g));
             }
-            if g == 1 || keys.contains_key(&g) {
-                continue;
+            check_limbs(parameters, limbs)?;
+            match wanted.iter_mut().find(|(known, _)| *known == g) {
+                Some((_, most)) => *most = limbs.max(*most),
+                None if g == 1 => {}
+                None => wanted.push((g, limbs)),
             }
-            let target = SecretRows(ring.automorphism(&key.rows.0, inverse_exponent(degree, g)));
-            let switching = SwitchingKey::new(parameters, &key.rows.0, &target.0, &randomness.draw());
-            keys.insert(g, switching);
         }
-        Ok(Self { ring_id: parameters.ring_id(), keys })
+        let keys = wanted.into_iter().map(|(g, limbs)| {
+            let target = SecretRows(ring.automorphism(&key.rows.0, inverse_exponent(degree, g)));
+            (g, SwitchingKey::new(parameters, &key.rows.0, &target.0, limbs, &randomness.draw()))
+        });
+        Ok(Self { ring_id: parameters.ring_id(), keys: keys.collect() })
     }
 
     /// Keys of row rotations by the given steps (left; negative is right), and of the column swap if asked. The steps are
@@ -194,8 +218,15 @@ impl GaloisKeys {
         self.keys.keys().copied()
     }
 
-    pub(crate) fn get(&self, g: usize) -> Result<&SwitchingKey, Error> {
-        self.keys.get(&g).ok_or(Error::MissingKey(g))
+    /// The most limbs of a ciphertext that the key of an exponent serves, if there is one.
+    pub fn limbs(&self, exponent: usize) -> Option<usize> {
+        self.keys.get(&exponent).map(|key| key.limbs)
+    }
+
+    /// The key of an exponent for ciphertexts with this many limbs.
+    pub(crate) fn get(&self, g: usize, limbs: usize) -> Result<&SwitchingKey, Error> {
+        let key = self.keys.get(&g).ok_or(Error::MissingKey(g))?;
+        if limbs <= key.limbs { Ok(key) } else { Err(Error::Level(limbs, key.limbs)) }
     }
 }
 

@@ -189,6 +189,48 @@ fn rotations_at_lower_levels() {
     }
 }
 
+/// A key of fewer limbs serves ciphertexts of as many, and is shorter.
+#[test]
+fn keys_of_fewer_limbs() {
+    for mut f in all().into_iter().filter(|f| f.parameters.has_slots()) {
+        let (p, model) = (f.parameters.clone(), f.model());
+        let (limbs, low) = (p.limbs(), p.limbs() - 1);
+        let (left, right) = (p.rotation_exponent(1), p.rotation_exponent(-1));
+        let levels = [(left, low), (right, limbs), (1, 1), (right, low)];
+        let keys = GaloisKeys::of_levels(&p, &f.secret, levels, &mut f.randomness).unwrap();
+        assert_eq!([left, right, 1].map(|g| keys.limbs(g)), [Some(low), Some(limbs), None]);
+        let bytes = keys.to_bytes(&p).unwrap();
+        assert_eq!(bytes.len(), GaloisKeys::wire_bytes_of(&p, [low, limbs]));
+        assert!(bytes.len() < GaloisKeys::wire_bytes(&p, 2));
+        assert_eq!(GaloisKeys::from_bytes(&p, 2, &bytes).unwrap(), keys);
+        for (position, value) in [(10 + 4 + 3, limbs as u8), (10 + 4 + 3, 255), (10, 3)] {
+            let mut changed = bytes.clone();
+            changed[position] = value;
+            assert!(GaloisKeys::from_bytes(&p, 3, &changed).is_err());
+        }
+        let x = f.values(1);
+        let message = f.encoder.slots(&x).unwrap();
+        let a = f.encrypt(&message);
+        assert_eq!(f.evaluator.rotate_rows(&a, 1, &keys), Err(Error::Level(limbs, low)));
+        assert!(f.evaluator.rotate_rows(&a, -1, &keys).is_ok());
+        let switched = model.switch_down(model.fresh_symmetric(), limbs, low);
+        if !model.decrypts(model.key_switch(switched, low), low) {
+            continue;
+        }
+        let a = f.evaluator.switch_down(&a, low).unwrap();
+        let rotated = f.evaluator.rotate_rows(&a, 1, &keys).unwrap();
+        assert_eq!(f.encoder.decode_slots(&f.decrypt(&rotated)).unwrap()[..5], x[1..6], "{}", f.name);
+        let hoisted = f.evaluator.hoist(&a).unwrap();
+        assert_eq!(f.evaluator.rotate_rows_hoisted(&hoisted, 1, &keys).unwrap(), rotated);
+    }
+    let f = toys().remove(0);
+    let mut randomness = Randomness::new(Seed::from_bytes([9; 32]));
+    for limbs in [0, 4] {
+        let keys = GaloisKeys::of_levels(&f.parameters, &f.secret, [(3, limbs)], &mut randomness);
+        assert_eq!(keys, Err(Error::Level(limbs, 3)));
+    }
+}
+
 #[test]
 fn dot_products_of_rotations() {
     for mut f in all().into_iter().filter(|f| f.parameters.has_slots()) {

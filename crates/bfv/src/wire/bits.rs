@@ -197,9 +197,10 @@ impl<'a> Reader<'a> {
         Ok(rows)
     }
 
-    /// The first `count` rows of a polynomial, left packed.
-    pub(crate) fn packed_rows(&mut self, ring: &Ring, count: usize) -> Result<PackedRows, Error> {
-        let rows = ring.moduli(count).map(|q| {
+    /// The rows of a polynomial on the first `limbs` primes and the special one, left packed.
+    pub(crate) fn packed_rows(&mut self, ring: &Ring, limbs: usize) -> Result<PackedRows, Error> {
+        let rows = ring.extended(limbs).map(|prime| {
+            let q = ring.modulus(prime);
             let bytes = self.bytes(packed(ring.degree(), q.bits()))?;
             Packed::from_bytes(q, ring.degree(), bytes).ok_or_else(|| self.error("a residue is too large"))
         });

@@ -70,10 +70,11 @@ impl PublicKey {
 }
 
 impl SwitchingKey {
-    /// The seed and the bodies.
-    fn payload(parameters: &Parameters) -> usize {
+    /// The seed and the bodies of a key for this many limbs.
+    fn payload(parameters: &Parameters, limbs: usize) -> usize {
         let ring = parameters.ring();
-        SEED_BYTES + digit_shape(parameters, ring.data()).len() * rows_bytes(ring, ring.all())
+        let special = rows_bytes(ring, ring.all()) - rows_bytes(ring, ring.data());
+        SEED_BYTES + digit_shape(parameters, limbs).len() * (rows_bytes(ring, limbs) + special)
     }
 
     fn write(&self, out: &mut Writer) {
@@ -81,21 +82,21 @@ impl SwitchingKey {
         self.bodies.iter().for_each(|body| out.packed_rows(body));
     }
 
-    fn read(parameters: &Parameters, reader: &mut Reader<'_>) -> Result<Self, Error> {
+    fn read(parameters: &Parameters, limbs: usize, reader: &mut Reader<'_>) -> Result<Self, Error> {
         let ring = parameters.ring();
         let seed = reader.array()?;
-        let bodies = digit_shape(parameters, ring.data())
+        let bodies = digit_shape(parameters, limbs)
             .iter()
-            .map(|_| reader.packed_rows(ring, ring.all()))
+            .map(|_| reader.packed_rows(ring, limbs))
             .collect::<Result<_, _>>()?;
-        Ok(Self::from_wire(parameters, bodies, seed))
+        Ok(Self::from_wire(parameters, limbs, bodies, seed))
     }
 }
 
 impl RelinearisationKey {
     /// Bytes of the wire form.
     pub fn wire_bytes(parameters: &Parameters) -> usize {
-        HEADER + SwitchingKey::payload(parameters)
+        HEADER + SwitchingKey::payload(parameters, parameters.limbs())
     }
 
     /// The wire form: the seed and the bodies.
@@ -104,7 +105,8 @@ impl RelinearisationKey {
     /// If it is of another ring.
     pub fn to_bytes(&self, parameters: &Parameters) -> Result<Vec<u8>, Error> {
         parameters.check_ring(self.ring_id, "relinearisation key")?;
-        let mut out = Writer::new(Kind::RelinearisationKey, self.ring_id, SwitchingKey::payload(parameters));
+        let length = Self::wire_bytes(parameters) - HEADER;
+        let mut out = Writer::new(Kind::RelinearisationKey, self.ring_id, length);
         self.key.write(&mut out);
         Ok(out.finish())
     }
@@ -115,8 +117,8 @@ impl RelinearisationKey {
     /// As [`SecretKey::from_bytes`].
     pub fn from_bytes(parameters: &Parameters, bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(Kind::RelinearisationKey, parameters.ring_id(), bytes)?;
-        reader.expect(Some(SwitchingKey::payload(parameters)))?;
-        let key = SwitchingKey::read(parameters, &mut reader)?;
+        reader.expect(Some(Self::wire_bytes(parameters) - HEADER))?;
+        let key = SwitchingKey::read(parameters, parameters.limbs(), &mut reader)?;
         Ok(Self { ring_id: parameters.ring_id(), key })
     }
 }
@@ -124,23 +126,33 @@ impl RelinearisationKey {
 /// Bytes of a Galois key's exponent.
 const EXPONENT: usize = 4;
 
+/// Bits of the exponent; above them is the number of limbs that the key lacks.
+const EXPONENT_BITS: u32 = 24;
+
 impl GaloisKeys {
-    /// Bytes of the wire form of keys for `count` automorphisms.
+    /// Bytes of the wire form of keys for `count` automorphisms, of all limbs.
     pub fn wire_bytes(parameters: &Parameters, count: usize) -> usize {
-        HEADER + 4 + count * (EXPONENT + SwitchingKey::payload(parameters))
+        Self::wire_bytes_of(parameters, core::iter::repeat_n(parameters.limbs(), count))
     }
 
-    /// The wire form: their number, and for each the exponent, the seed and the bodies, by increasing exponent.
+    /// Bytes of the wire form of keys with these numbers of limbs.
+    pub fn wire_bytes_of(parameters: &Parameters, limbs: impl IntoIterator<Item = usize>) -> usize {
+        let key = |limbs: usize| EXPONENT + SwitchingKey::payload(parameters, limbs.min(parameters.limbs()));
+        HEADER + 4 + limbs.into_iter().map(key).sum::<usize>()
+    }
+
+    /// The wire form: their number, and for each the exponent and the number of limbs that it lacks, the seed and the bodies,
+    /// by increasing exponent.
     ///
     /// # Errors
     /// If they are of another ring.
     pub fn to_bytes(&self, parameters: &Parameters) -> Result<Vec<u8>, Error> {
         parameters.check_ring(self.ring_id, "Galois key")?;
-        let length = Self::wire_bytes(parameters, self.keys.len()) - HEADER;
+        let length = Self::wire_bytes_of(parameters, self.keys.values().map(|key| key.limbs)) - HEADER;
         let mut out = Writer::new(Kind::GaloisKeys, self.ring_id, length);
         out.u32(self.keys.len() as u32);
         for (exponent, key) in &self.keys {
-            out.u32(*exponent as u32);
+            out.u32(*exponent as u32 | ((parameters.limbs() - key.limbs) as u32) << EXPONENT_BITS);
             key.write(&mut out);
         }
         Ok(out.finish())
@@ -156,17 +168,24 @@ impl GaloisKeys {
         if count > limit.min(parameters.degree()) {
             return Err(reader.error("too many keys"));
         }
-        reader.expect(count.checked_mul(EXPONENT + SwitchingKey::payload(parameters)))?;
         let mut keys = std::collections::BTreeMap::new();
         let mut last = 1;
         for _ in 0..count {
-            let exponent = reader.u32()? as usize;
+            let head = reader.u32()?;
+            let (exponent, lacking) =
+                ((head & ((1 << EXPONENT_BITS) - 1)) as usize, (head >> EXPONENT_BITS) as usize);
+            let limbs = parameters.limbs().saturating_sub(lacking);
+            if limbs == 0 {
+                return Err(reader.error("a key without limbs"));
+            }
             if exponent <= last || exponent.is_multiple_of(2) || exponent >= 2 * parameters.degree() {
                 return Err(reader.error("exponents are not increasing odd numbers"));
             }
             last = exponent;
-            keys.insert(exponent, SwitchingKey::read(parameters, &mut reader)?);
+            // Each row is read before it is unpacked: a lie about the number of keys allocates nothing.
+            keys.insert(exponent, SwitchingKey::read(parameters, limbs, &mut reader)?);
         }
+        reader.expect(Some(0))?;
         Ok(Self { ring_id: parameters.ring_id(), keys })
     }
 }
