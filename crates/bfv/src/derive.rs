@@ -44,6 +44,10 @@ pub enum Operation {
 }
 
 impl Operation {
+    const fn is_product(self) -> bool {
+        matches!(self, Self::Multiply | Self::Square)
+    }
+
     const fn needs_key(self) -> bool {
         matches!(self, Self::Rotate | Self::Multiply | Self::Square | Self::Pack(_))
     }
@@ -162,7 +166,21 @@ fn realise(
     (special, digit_bits): (Option<u32>, Option<u32>),
 ) -> Option<Vec<Parameters>> {
     let first = *moduli.first()?;
-    let literal = Literal::with_sizes(degree, first, &vec![size; limbs], special).ok()?;
+    let (sizes, products) = (vec![size; limbs], request.operations.iter().any(|step| step.is_product()));
+    // Primes for products by BGV arithmetic where there are such: they fit as others do, and leave the choice.
+    let for_products = products.then(|| Literal::for_products(degree, first, &sizes, special).ok()).flatten();
+    let any = Literal::with_sizes(degree, first, &sizes, special).ok();
+    for_products.into_iter().chain(any).find_map(|literal| checked(request, literal, moduli, digit_bits))
+}
+
+/// The parameter sets of a literal, if they leave room.
+fn checked(
+    request: &Request,
+    literal: Literal,
+    moduli: &[PlainModulus],
+    digit_bits: Option<u32>,
+) -> Option<Vec<Parameters>> {
+    let limbs = literal.data.len();
     let base = Parameters::new(Literal { digit_bits, ..literal }).ok()?;
     let rest = moduli[1..].iter().map(|plain| base.with_plain(*plain));
     let sets = core::iter::once(Ok(base.clone())).chain(rest).collect::<Result<Vec<_>, _>>().ok()?;

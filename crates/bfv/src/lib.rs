@@ -93,7 +93,7 @@ pub use ciphertext::{Ciphertext, Multiplicand, PackedCiphertext, Product};
 pub use compact::Compact;
 pub use encoder::{Encoder, Plaintext, SlotShape, compose};
 pub use error::Error;
-pub use evaluator::{Evaluator, Hoisted, MAX_FLOOD_BITS};
+pub use evaluator::{Evaluator, Hoisted, MAX_FLOOD_BITS, ProductPlan, Scheme};
 pub use keys::{GaloisKeys, PublicKey, RelinearisationKey, SecretKey};
 pub use noise::{MeasuredNoise, Noise, NoiseModel, TAIL};
 pub use parameters::{Literal, MAX_LIMBS, Parameters};

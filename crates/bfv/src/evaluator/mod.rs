@@ -1,5 +1,6 @@
 //! Operations on ciphertexts.
 
+mod bgv;
 mod dot;
 mod linear;
 mod masking;
@@ -10,9 +11,11 @@ mod rotation;
 mod sums;
 mod switching;
 
+pub use bgv::{ProductPlan, Scheme};
 pub use masking::MAX_FLOOD_BITS;
 pub use rotation::Hoisted;
 
+pub(crate) use bgv::product_factor;
 pub(crate) use product::Multiplier;
 
 use crate::ciphertext::Ciphertext;

@@ -138,7 +138,11 @@ fn convert(converter: &Converter, from: &Rows, to: &mut Rows) {
 }
 
 /// `a0 b0`, `a0 b1 + a1 b0`, `a1 b1` on one prime after another.
-fn tensor<'a>(moduli: impl Iterator<Item = &'a Modulus>, a: &[Rows; 2], b: &[Rows; 2]) -> [Rows; 3] {
+pub(crate) fn tensor<'a>(
+    moduli: impl Iterator<Item = &'a Modulus>,
+    a: &[Rows; 2],
+    b: &[Rows; 2],
+) -> [Rows; 3] {
     let mut out = [0, 1, 2].map(|_| a[0].scratch_like());
     for (row, q) in moduli.enumerate() {
         q.mul_into(out[0].row_mut(row), a[0].row(row), b[0].row(row));

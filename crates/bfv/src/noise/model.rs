@@ -15,6 +15,7 @@
 //! | key switch, hybrid | `V + N sigma^2 sum(d_k^2 / 3) / P^2 + R` |
 //! | key switch, no special prime | `V + N sigma^2 sum(d_k^2 / 3)` |
 //! | ciphertext product | `N t^2 (2 + 2 N / 3) (V1 + V2) / 12 + (1 + 2 N / 3 + 4 N^2 / 9) / 12`, and twice the first term for a square |
+//! | the same by BGV arithmetic | `2 f^2 N t^2 (V1 + 1/12) (V2 + 1/12) + 1/12`, twice that for a square; f: `evaluator/bgv.rs` |
 //! | modulus switch to Q' | `V (Q'/Q)^2 + R` |
 //! | flooding with b bits | `V + 2^(2 b) / 12` |
 //!
@@ -33,6 +34,7 @@
 //! parameters from [`crate::derive`] keep at least that. The fixed-point fraction of the decryption
 //! moves the threshold by less than 2^-12 of itself.
 
+use crate::evaluator::product_factor;
 use crate::parameters::Parameters;
 
 /// Standard deviations that must fit: a Gaussian exceeds nine with probability below 2^-61.
@@ -66,6 +68,11 @@ impl Noise {
         Self(high + (1.0 + (low - high).exp2()).log2())
     }
 
+    /// Noise whose variance is the product of two.
+    pub(crate) fn times(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// Noise whose variance is `2^log2_factor` times this one's.
     pub fn scaled(self, log2_factor: f64) -> Self {
         Self(self.0 + log2_factor)
@@ -82,6 +89,8 @@ pub struct NoiseModel {
     log2_special: Option<f64>,
     /// For each number of limbs the base-2 logarithm of the sum of the digits' mean squares.
     digits: Vec<f64>,
+    /// For each number of limbs the base-2 logarithm of the factor of a product by BGV arithmetic.
+    product_factors: Option<Vec<f64>>,
 }
 
 impl NoiseModel {
@@ -92,7 +101,14 @@ impl NoiseModel {
         let limbs: Vec<f64> = (0..ring.data()).map(log2).collect();
         let special = ring.has_special().then(|| log2(ring.data()));
         let digit_bits = parameters.literal().digit_bits;
-        Self::of_sizes(parameters.degree(), parameters.plain().log2_norm(), &limbs, special, digit_bits)
+        let product_factors = (1..=ring.data())
+            .map(|limbs| {
+                product_factor(parameters, limbs).map(|factor| (factor.unsigned_abs() as f64).log2())
+            })
+            .collect();
+        let norm = parameters.plain().log2_norm();
+        let model = Self::of_sizes(parameters.degree(), norm, &limbs, special, digit_bits);
+        Self { product_factors, ..model }
     }
 
     /// The model of parameters that need not exist yet: sizes are base-2 logarithms.
@@ -116,7 +132,22 @@ impl NoiseModel {
                 f64::log2(sum)
             })
             .collect();
-        Self { degree: degree as f64, log2_plain, limbs: limbs.to_vec(), log2_special, digits }
+        Self {
+            degree: degree as f64,
+            log2_plain,
+            limbs: limbs.to_vec(),
+            log2_special,
+            digits,
+            product_factors: None,
+        }
+    }
+
+    pub(crate) fn log2_norm(&self) -> f64 {
+        self.log2_plain
+    }
+
+    pub(crate) fn product_factors(&self) -> Option<&[f64]> {
+        self.product_factors.as_deref()
     }
 
     /// Ring degree.

@@ -1,5 +1,6 @@
 //! Every operation against plain integers, at secure sets and at toys of each kind.
 
+mod bgv;
 mod chain;
 mod derivation;
 pub(crate) mod generalised;

@@ -30,15 +30,19 @@ mod sealed {
 
     impl Sealed for &[u64] {
         const PACKED: bool = false;
+        #[inline(always)]
         fn length(self) -> usize {
             self.len()
         }
+        #[inline(always)]
         fn stride(self) -> usize {
             64
         }
+        #[inline(always)]
         fn start(self) -> *const u8 {
             self.as_ptr().cast()
         }
+        #[inline(always)]
         fn residue(self, index: usize) -> u64 {
             self[index]
         }
@@ -46,15 +50,19 @@ mod sealed {
 
     impl Sealed for &Packed {
         const PACKED: bool = true;
+        #[inline(always)]
         fn length(self) -> usize {
             self.len()
         }
+        #[inline(always)]
         fn stride(self) -> usize {
             self.bits() as usize
         }
+        #[inline(always)]
         fn start(self) -> *const u8 {
             self.storage().as_ptr()
         }
+        #[inline(always)]
         fn residue(self, index: usize) -> u64 {
             self.get(index)
         }
@@ -132,6 +140,9 @@ mod vector {
     /// Vectors of one block: with two sides and two halves each, sixteen accumulators.
     const BLOCK: usize = 4;
 
+    /// Bytes by which each operand is fetched ahead: there are more of them than the processor follows by itself.
+    const AHEAD: usize = 2048;
+
     /// Four vectors of an operand from its vector number `first` on.
     ///
     /// # Safety
@@ -140,6 +151,10 @@ mod vector {
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
     unsafe fn operand<O: Operand>(o: O, first: usize, unpack: &Unpack) -> [__m512i; BLOCK] {
         let (start, stride) = (o.start(), o.stride());
+        for line in (0..stride * BLOCK).step_by(64) {
+            // A prefetch faults nowhere, and past the end it only brings what is not needed.
+            _mm_prefetch::<_MM_HINT_T1>(start.wrapping_add(first * stride + AHEAD + line).cast());
+        }
         let mut x = [_mm512_setzero_si512(); BLOCK];
         for (k, x) in x.iter_mut().enumerate() {
             // SAFETY: the caller vouches for the residues; 64 bytes are readable from each group of eight on.

@@ -70,6 +70,7 @@ impl Packed {
     }
 
     /// Number of residues.
+    #[inline(always)]
     pub fn len(&self) -> usize {
         self.length
     }
@@ -80,11 +81,13 @@ impl Packed {
     }
 
     /// Bits of one residue.
+    #[inline(always)]
     pub fn bits(&self) -> u32 {
         self.bits
     }
 
     /// The bytes with the padding.
+    #[inline(always)]
     pub(super) fn storage(&self) -> &[u8] {
         bytemuck::cast_slice(&self.words)
     }

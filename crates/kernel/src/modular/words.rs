@@ -123,12 +123,14 @@ impl Drop for Words {
 impl Deref for Words {
     type Target = [u64];
 
+    #[inline]
     fn deref(&self) -> &[u64] {
         bytemuck::cast_slice(&self.0)
     }
 }
 
 impl DerefMut for Words {
+    #[inline]
     fn deref_mut(&mut self) -> &mut [u64] {
         bytemuck::cast_slice_mut(&mut self.0)
     }
