@@ -35,10 +35,16 @@ pub struct Wanted<'a> {
     pub batch: bool,
     /// A folder for keys that outlive the connection.
     pub keys: Option<&'a Path>,
+    /// Seconds of each part of the online phase too.
+    pub parts: bool,
 }
 
 /// A client that has agreed with its server.
-pub struct Client(oribi::Client);
+pub struct Client {
+    inner: oribi::Client,
+    /// Whether lines tell the seconds of each part.
+    parts: bool,
+}
 
 /// What a server offers.
 ///
@@ -137,32 +143,32 @@ impl Client {
             protocol,
             reveal: Reveal::from(wanted.output),
         })?;
-        Ok(Self(client))
+        Ok(Self { inner: client, parts: wanted.parts })
     }
 
     /// What the model takes.
     pub fn inputs(&self) -> &[InputSpec] {
-        self.0.inputs()
+        self.inner.inputs()
     }
 
     /// Names of the model's classes, or none.
     pub fn labels(&self) -> &[String] {
-        &self.0.model().labels
+        &self.inner.model().labels
     }
 
     /// The model's name.
     pub fn model(&self) -> &str {
-        &self.0.model().name
+        &self.inner.model().name
     }
 
     /// The protocol's name.
     pub fn protocol(&self) -> &'static str {
-        self.0.protocol()
+        self.inner.protocol()
     }
 
     /// Inputs that [`Client::predict`] takes in one pass.
     pub fn batch(&self) -> usize {
-        self.0.batch()
+        self.inner.batch()
     }
 
     /// Private predictions in one pass. What the pass cost is charged to the first.
@@ -171,7 +177,7 @@ impl Client {
     /// An input does not fit, or the session fails.
     pub fn predict(&mut self, examples: &[Example], progress: &dyn Progress) -> Result<Vec<Line>, Failure> {
         let tensors: Vec<&[Vec<f32>]> = examples.iter().map(|example| example.tensors.as_slice()).collect();
-        let predictions = self.0.predict_batch(&tensors, progress).map_err(|error| {
+        let predictions = self.inner.predict_batch(&tensors, progress).map_err(|error| {
             let failure = Failure::from(error);
             examples.first().map_or_else(|| Failure::running("no inputs"), |first| failure.at(&first.name))
         })?;
@@ -192,7 +198,7 @@ impl Client {
         let (class, label_only) = (prediction.class, prediction.outputs.is_empty());
         let outputs =
             prediction.outputs.iter().map(|(name, values)| (name.as_str(), values.clone())).collect();
-        let index = gives_index(&self.0.plan().graph);
+        let index = gives_index(&self.inner.plan().graph);
         let mut line =
             Outputs::new(outputs, index).line(self.model(), self.protocol(), &example.name, self.labels());
         if label_only {
@@ -200,6 +206,10 @@ impl Client {
             line.label = report::label(class, self.labels());
         }
         line.costs = Some(costs);
+        if self.parts {
+            let online = prediction.cost.layers.iter().filter(|row| row.phase == Phase::Online);
+            line.parts = online.map(|row| (row.layer.clone(), row.totals.seconds)).collect();
+        }
         line
     }
 
@@ -208,7 +218,7 @@ impl Client {
     /// # Errors
     /// The connection failed before that.
     pub fn finish(self) -> Result<(), Failure> {
-        Ok(self.0.close()?)
+        Ok(self.inner.close()?)
     }
 }
 

@@ -22,11 +22,12 @@ struct Recipe {
 
 /// A step of a network.
 enum Step {
-    /// A convolution: output channels, kernel, stride, zeros above and to the left.
-    Conv(usize, usize, usize, usize),
+    /// A convolution: output channels, kernel, stride, zeros above, to the left, below, to the right.
+    Conv(usize, usize, usize, [usize; 4]),
     /// A fully connected layer of so many outputs; a picture is made flat before it.
     Dense(usize),
     Relu,
+    Square,
     Sigmoid,
     Tanh,
 }
@@ -41,7 +42,13 @@ const RECIPES: &[Recipe] = &[
         seed: 101,
         input: &[1, 1, 28, 28],
         side: PICTURE,
-        layers: &[Step::Conv(5, 5, 2, 1), Step::Relu, Step::Dense(100), Step::Relu, Step::Dense(10)],
+        layers: &[
+            Step::Conv(5, 5, 2, [1, 1, 0, 0]),
+            Step::Relu,
+            Step::Dense(100),
+            Step::Relu,
+            Step::Dense(10),
+        ],
     },
     Recipe {
         name: "deepsecure-2",
@@ -64,6 +71,20 @@ const RECIPES: &[Recipe] = &[
         side: FEATURES,
         layers: &[Step::Dense(2000), Step::Tanh, Step::Dense(500), Step::Tanh, Step::Dense(19)],
     },
+    Recipe {
+        name: "lola-cifar",
+        seed: 201,
+        input: &[1, 3, 32, 32],
+        side: PICTURE,
+        layers: &[
+            Step::Conv(83, 8, 2, [1; 4]),
+            Step::Square,
+            Step::Conv(163, 6, 2, [0; 4]),
+            Step::Square,
+            Step::Dense(10),
+        ],
+    },
+    Recipe { name: "lola-head", seed: 202, input: &[1, 4096], side: FEATURES, layers: &[Step::Dense(101)] },
 ];
 
 /// The generated network of this name with its side file, if there is one.
@@ -87,10 +108,11 @@ impl Recipe {
             // The last layer's scores are spread out, so that there is a best one.
             let spread = if index + 1 == self.layers.len() { 4.5 } else { 1.5 };
             let (layer, flat) = step.layer(&shape, spread, &mut draws)?;
+            let operands = if matches!(step, Step::Square) { 2 } else { 1 };
             if let Some(flat) = flat {
                 last = graph.push(&format!("flat{index}"), Layer::Reshape, vec![last], &flat)?;
             }
-            last = graph.push(&format!("{}{index}", step.name()), layer, vec![last], &[])?;
+            last = graph.push(&format!("{}{index}", step.name()), layer, vec![last; operands], &[])?;
         }
         graph.outputs.push(Output { name: "output".to_owned(), node: last, post: Post::None });
         Ok(graph)
@@ -103,6 +125,7 @@ impl Step {
             Self::Conv(..) => "conv",
             Self::Dense(_) => "dense",
             Self::Relu => "relu",
+            Self::Square => "square",
             Self::Sigmoid => "sigmoid",
             Self::Tanh => "tanh",
         }
@@ -116,15 +139,10 @@ impl Step {
         draws: &mut Draws,
     ) -> Result<(Layer, Option<Vec<usize>>), Error> {
         Ok(match *self {
-            Self::Conv(rows, kernel, stride, pad) => {
+            Self::Conv(rows, kernel, stride, pads) => {
                 let channels = shape.get(1).copied().unwrap_or(1);
                 let weight = draws.weights(&[rows, channels, kernel, kernel], spread)?;
-                let window = Window {
-                    kernel: [kernel; 2],
-                    stride: [stride; 2],
-                    dilation: [1; 2],
-                    pads: [pad, pad, 0, 0],
-                };
+                let window = Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], pads };
                 (Layer::Conv { window, groups: 1, weight, bias: draws.bias(rows)? }, None)
             }
             Self::Dense(rows) => {
@@ -134,6 +152,7 @@ impl Step {
                 (Layer::Dense { weight, bias: draws.bias(rows)? }, flat)
             }
             Self::Relu => (Layer::Relu, None),
+            Self::Square => (Layer::Product, None),
             Self::Sigmoid => (Layer::Sigmoid, None),
             Self::Tanh => (Layer::Tanh, None),
         })
@@ -172,9 +191,12 @@ mod tests {
 
     #[test]
     fn recipes_are_the_papers_networks() {
-        for (name, products) in
-            [("deepsecure-1", 106_625), ("deepsecure-2", 266_200), ("deepsecure-3", 32_150)]
-        {
+        for (name, products) in [
+            ("deepsecure-1", 106_625),
+            ("deepsecure-2", 266_200),
+            ("deepsecure-3", 32_150),
+            ("lola-head", 413_696),
+        ] {
             let (_, graph, _) = generate(&format!("builtin:{name}")).unwrap().unwrap();
             assert_eq!(graph.products(), products, "{name}");
         }

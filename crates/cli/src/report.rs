@@ -27,6 +27,9 @@ pub struct Line {
     /// The phases; absent for `run`.
     #[serde(flatten)]
     pub costs: Option<Costs>,
+    /// Seconds of each part of the online phase, where they are asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, f64>,
 }
 
 /// What a prediction cost.
@@ -126,6 +129,7 @@ impl<'a> Outputs<'a> {
             output,
             outputs: named.map(|(name, values)| (name.to_owned(), values)).collect(),
             costs: None,
+            parts: BTreeMap::new(),
         }
     }
 }
@@ -209,6 +213,7 @@ mod tests {
             output: vec![0.5, 1.25],
             outputs: BTreeMap::new(),
             costs: Some(Costs::default()),
+            parts: BTreeMap::new(),
         }
     }
 

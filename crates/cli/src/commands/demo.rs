@@ -61,6 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         threads: arguments.encryption.threads,
         batch: arguments.encryption.batch,
         keys: None,
+        parts: false,
     };
     let fingerprint = announced.fingerprint.parse().map_err(Failure::running)?;
     let mut client = Client::connect(&announced.listen, Some(fingerprint), &wanted)?;

@@ -52,6 +52,9 @@ pub struct Arguments {
     /// lola: keep this client's keys in a folder, so that a server that knows them need not be sent them again.
     #[arg(long, value_name = "FOLDER")]
     store: Option<PathBuf>,
+    /// With --json: the seconds of each part of the online phase, as the client sees them.
+    #[arg(long, hide = true)]
+    parts: bool,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -68,6 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         threads: arguments.threads,
         batch: arguments.batch,
         keys: arguments.store.as_deref(),
+        parts: arguments.parts,
     };
     let mut client = Client::connect(&arguments.server, arguments.fingerprint, &wanted)?;
     // All files are opened before anything is sent, so that a wrong one is found at once.

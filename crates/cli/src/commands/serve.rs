@@ -152,16 +152,22 @@ fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<V
         params: params.clone(),
     };
     let batch = protocol.batch_name().filter(|_| arguments.encryption.batch);
-    let mut variants = Vec::new();
+    let (mut variants, mut refusal) = (Vec::new(), None);
     for name in std::iter::once(protocol.name()).chain(batch) {
         let payload = match protocol {
-            Protocol::DeepSecure => serde_json::Value::Null,
-            Protocol::Lola => plans::make(name, &graph, &plan_options(arguments))
-                .map_err(|error| bad(format!("{name}: {error}")))?,
+            Protocol::DeepSecure => Ok(serde_json::Value::Null),
+            Protocol::Lola => plans::make(name, &graph, &plan_options(arguments)),
         };
-        variants.push(variant(name, payload));
+        match payload {
+            Ok(payload) => variants.push(variant(name, payload)),
+            Err(error) => refusal = refusal.or(Some(format!("{name}: {error}"))),
+        }
     }
-    Ok(variants)
+    // A network may be one for one of the two plans alone.
+    match refusal {
+        Some(why) if variants.is_empty() => Err(bad(why)),
+        _ => Ok(variants),
+    }
 }
 
 /// What is asked of a plan.

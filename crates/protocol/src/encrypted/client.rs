@@ -69,18 +69,24 @@ impl Client<'_> {
         progress: &dyn Progress,
     ) -> Result<Vec<Vec<Vec<i128>>>, Error> {
         self.check(batch)?;
-        session.meter.enter(Phase::Online, "request");
+        session.meter.enter(Phase::Online, "encrypt");
         for modulus in 0..self.outline.parameters.len() {
             self.send_request(batch, modulus, session, &seed.child("encrypted/request", modulus as u64))?;
         }
         session.outbox.flush()?;
-        session.meter.enter(Phase::Online, "reply");
+        session.meter.enter(Phase::Online, "wait");
         for done in 1..=self.outline.progress {
             session.inbox.recv(wire::PROGRESS, Length::Exactly(0))?;
             progress.report(u64::from(done), u64::from(self.outline.progress));
         }
-        let residues = (0..self.outline.parameters.len())
-            .map(|modulus| self.receive_reply(modulus, batch.len(), session))
+        let frames = (0..self.outline.parameters.len())
+            .map(|modulus| self.receive_reply(modulus, session))
+            .collect::<Result<Vec<_>, _>>()?;
+        session.meter.enter(Phase::Online, "decrypt");
+        let residues = frames
+            .iter()
+            .enumerate()
+            .map(|(modulus, frames)| self.decrypt(modulus, batch.len(), frames))
             .collect::<Result<Vec<_>, _>>()?;
         progress.report(1, 1);
         (0..batch.len()).map(|member| self.decode(&residues, member)).collect()
@@ -126,16 +132,19 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// The results' elements of each member modulo one plaintext modulus.
-    fn receive_reply(
-        &self,
-        modulus: usize,
-        members: usize,
-        session: &mut Session,
-    ) -> Result<Vec<Vec<i128>>, Error> {
+    /// The reply's ciphertexts modulo one plaintext modulus, as they come.
+    fn receive_reply(&self, modulus: usize, session: &mut Session) -> Result<Vec<Vec<u8>>, Error> {
         let parameters = &self.outline.parameters[modulus];
         let shape = self.outline.finish(modulus)?.shape;
-        let length = Reply::wire_bytes(parameters, shape, parameters.degree());
+        let length = Length::Exactly(Reply::wire_bytes(parameters, shape, parameters.degree()));
+        let count = self.outline.answer.ciphertexts();
+        (0..count).map(|_| session.inbox.recv(wire::REPLY, length)).collect()
+    }
+
+    /// The results' elements of each member modulo one plaintext modulus.
+    fn decrypt(&self, modulus: usize, members: usize, frames: &[Vec<u8>]) -> Result<Vec<Vec<i128>>, Error> {
+        let parameters = &self.outline.parameters[modulus];
+        let shape = self.outline.finish(modulus)?.shape;
         let encoder = Encoder::new(parameters);
         let open = |bytes: &Vec<u8>| {
             let reply = Reply::from_bytes(parameters, None, bytes)?;
@@ -144,18 +153,8 @@ impl Client<'_> {
             }
             Ok(encoder.decode_slots_wide(&self.keys.secret().decrypt_reply(parameters, &reply)?)?)
         };
-        let mut left = self.outline.answer.ciphertexts();
-        let mut slots = Vec::with_capacity(left);
-        while left > 0 {
-            let count = left.min(AHEAD);
-            let frames = (0..count)
-                .map(|_| session.inbox.recv(wire::REPLY, Length::Exactly(length)))
-                .collect::<Result<Vec<_>, _>>()?;
-            let opened: Result<Vec<_>, Error> = self.pool.install(|| frames.par_iter().map(open).collect());
-            slots.extend(opened?);
-            left -= count;
-        }
-        Ok(answer_residues(self.outline, &slots, members, values::modulus(parameters)?))
+        let slots: Result<Vec<_>, Error> = self.pool.install(|| frames.par_iter().map(open).collect());
+        Ok(answer_residues(self.outline, &slots?, members, values::modulus(parameters)?))
     }
 
     /// One member's outputs from the residues, which come by modulus, member and element.

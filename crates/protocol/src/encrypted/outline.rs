@@ -5,6 +5,7 @@
 use bfv::{Noise, NoiseModel, Parameters, PlainModulus, ReplyShape};
 use model::fixed::FixedGraph;
 
+use super::{client, keys};
 use crate::error::Error;
 
 /// A slot that holds no element.
@@ -18,6 +19,12 @@ pub const MAX_CIPHERTEXTS: usize = 1 << 16;
 
 /// Most rotation keys.
 pub const MAX_ROTATIONS: usize = 512;
+
+/// Most bytes of a request, and of a client's keys.
+pub const MAX_UPLOAD_BYTES: u64 = 8 << 30;
+
+/// Most bytes of a reply, which a client holds at once.
+pub const MAX_REPLY_BYTES: u64 = 1 << 30;
 
 /// Most plaintext moduli.
 pub const MAX_MODULI: usize = 8;
@@ -186,7 +193,13 @@ impl Outline {
         if plain_bits(&self.parameters) > 126.0 {
             return wrong("its plaintext space has more than 126 bits");
         }
-        (0..self.parameters.len()).try_for_each(|modulus| self.finish(modulus).map(drop))
+        if client::request_bytes(self) > MAX_UPLOAD_BYTES
+            || keys::wire_bytes(self)? > MAX_UPLOAD_BYTES
+            || client::reply_bytes(self)? > MAX_REPLY_BYTES
+        {
+            return wrong("its messages are too long");
+        }
+        Ok(())
     }
 
     fn check_request(&self, elements: usize) -> Result<(), &'static str> {
