@@ -38,8 +38,11 @@ pub const MODEL: &str = "builtin:digits";
 /// The demo's network for ciphertexts, with squares: `models/cryptonets.onnx`.
 pub const SQUARES: &str = "builtin:cryptonets";
 
+/// The small network with squares: `models/lola_small.onnx`.
+pub const SMALL: &str = "builtin:lola-small";
+
 /// All of them.
-pub const NETWORKS: [Network; 2] = [
+pub const NETWORKS: [Network; 3] = [
     Network {
         path: MODEL,
         name: "digits",
@@ -51,6 +54,12 @@ pub const NETWORKS: [Network; 2] = [
         name: "cryptonets",
         onnx: include_bytes!("../../../models/cryptonets.onnx"),
         side_file: include_str!("../../../models/cryptonets.oribi.toml"),
+    },
+    Network {
+        path: SMALL,
+        name: "lola_small",
+        onnx: include_bytes!("../../../models/lola_small.onnx"),
+        side_file: include_str!("../../../models/lola_small.oribi.toml"),
     },
 ];
 

@@ -3,6 +3,8 @@
 //! A table is one file here and one entry in [`TABLES`].
 
 mod deepsecure;
+mod lola;
+mod mnist;
 mod private;
 mod table;
 
@@ -12,20 +14,21 @@ use crate::failure::Failure;
 use table::Table;
 
 /// All tables, in the order of `all`.
-const TABLES: [&dyn Table; 1] = [&deepsecure::DeepSecure];
+const TABLES: [&dyn Table; 2] = [&deepsecure::DeepSecure, &lola::Lola];
 
 /// The names of the tables that later versions are to have.
-const PLANNED: [&str; 5] = ["gazelle", "lola", "delphi", "planner", "peers"];
+const PLANNED: [&str; 4] = ["gazelle", "delphi", "planner", "peers"];
 
 /// Run the papers' tables on this machine, and print their figures beside its own.
 ///
 /// Networks are generated from fixed seeds unless --data gives real ones.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Which table: deepsecure, or all.
+    /// Which table: deepsecure, lola, or all.
     #[arg(value_name = "TABLE", default_value = "all")]
     table: String,
-    /// A folder with real networks, such as deepsecure_b1.onnx; what it lacks is generated.
+    /// A folder with real networks, such as deepsecure_b1.onnx, and with the MNIST files, or with folders `models` and `mnist`; what it
+    /// lacks is generated or reduced.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// Run the rows, even long ones, whose names hold this text; "benchmark 4" for one.

@@ -166,7 +166,7 @@ impl Drop for InputFile {
 }
 
 /// NumPy's format, version 1.
-fn npy(shape: &[usize], values: &[f32]) -> Vec<u8> {
+pub fn npy(shape: &[usize], values: &[f32]) -> Vec<u8> {
     let lengths: String = shape.iter().map(|length| format!("{length}, ")).collect();
     let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({lengths}), }}");
     let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
