@@ -4,6 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use model::fixed::{FixedGraph, Limits};
 use protocol::Reveal;
+use protocol::garbled::FirstLayer;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(plan) = serde_json::from_slice::<FixedGraph>(bytes) else { return };
@@ -11,7 +12,9 @@ fuzz_target!(|bytes: &[u8]| {
     // Small ones are walked whole, as a client would before it garbles.
     let small = Limits { nodes: 20, elements: 200, total: 1000, parameters: 1000 };
     if plan.validate(&small).is_ok() {
-        let _ = protocol::garbled::price(&plan, Reveal::Scores);
-        let _ = protocol::garbled::price(&plan, Reveal::Label);
+        for first in [FirstLayer::Garbled, FirstLayer::Ot] {
+            let _ = protocol::garbled::price(&plan, Reveal::Scores, first);
+            let _ = protocol::garbled::price(&plan, Reveal::Label, first);
+        }
     }
 });

@@ -51,9 +51,10 @@ impl Protocol {
     ///
     /// # Errors
     /// The reason, and what to use instead.
-    pub fn check(self, graph: &FixedGraph, reveal: Reveal) -> Result<(), String> {
+    pub fn check(self, graph: &FixedGraph, reveal: Reveal, first: Option<FirstLayer>) -> Result<(), String> {
+        let first = first.map_or_else(Default::default, Into::into);
         let checked = match self {
-            Self::DeepSecure => garbled::check(graph, reveal),
+            Self::DeepSecure => garbled::check(graph, reveal, first),
             Self::Lola => {
                 self.reveals(reveal)?;
                 plans::check(graph)
@@ -110,6 +111,24 @@ impl From<BaseOt> for garbled::BaseOt {
     }
 }
 
+/// `--first-layer`: how linear layers that read nothing but the client's input are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FirstLayer {
+    /// By oblivious transfers.
+    Ot,
+    /// By garbled multipliers.
+    Garbled,
+}
+
+impl From<FirstLayer> for garbled::FirstLayer {
+    fn from(first: FirstLayer) -> Self {
+        match first {
+            FirstLayer::Ot => Self::Ot,
+            FirstLayer::Garbled => Self::Garbled,
+        }
+    }
+}
+
 /// Options of `deepsecure`, the same for server and client.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Garbling {
@@ -117,12 +136,16 @@ pub struct Garbling {
     /// where neither chooses.
     #[arg(long, value_name = "KIND")]
     base_ot: Option<BaseOt>,
+    /// deepsecure: linear layers that read the input alone, by oblivious transfers (ot) or by garbled multipliers (garbled, the paper's
+    /// form, a hundred times the bytes and two flights fewer). The peer's choice by default, ot where neither chooses.
+    #[arg(long, value_name = "FORM")]
+    pub first_layer: Option<FirstLayer>,
 }
 
 impl Garbling {
     /// What this side asks its peer for.
     pub fn wishes(self) -> Wishes {
-        Wishes { base_ot: self.base_ot.map(Into::into) }
+        Wishes { base_ot: self.base_ot.map(Into::into), first_layer: self.first_layer.map(Into::into) }
     }
 
     /// The same options for a child process.
@@ -130,6 +153,9 @@ impl Garbling {
         let mut list = Vec::new();
         if let Some(base_ot) = self.wishes().base_ot {
             list.extend(["--base-ot".to_owned(), base_ot.name().to_owned()]);
+        }
+        if let Some(first) = self.wishes().first_layer {
+            list.extend(["--first-layer".to_owned(), first.name().to_owned()]);
         }
         list
     }

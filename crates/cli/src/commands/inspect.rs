@@ -5,7 +5,7 @@ use protocol::Reveal;
 use protocol::garbled::{Price, price};
 use serde::Serialize;
 
-use crate::choice::{Encryption, Protocol};
+use crate::choice::{Encryption, FirstLayer, Protocol};
 use crate::console::out;
 use crate::failure::Failure;
 use crate::plan_report::Encrypted;
@@ -21,6 +21,9 @@ pub struct Arguments {
     /// For which protocol: deepsecure (the default) or lola.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
+    /// deepsecure: the form of linear layers that read the input alone, ot (the default) or garbled.
+    #[arg(long, value_name = "FORM")]
+    first_layer: Option<FirstLayer>,
     /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.
     #[arg(long, value_name = "DATA")]
     calibrate: Option<String>,
@@ -84,7 +87,7 @@ struct LayerRow {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let source = Source::load(&arguments.model, arguments.calibrate.as_deref())?;
     let protocol = arguments.protocol.unwrap_or(Protocol::DeepSecure);
-    let report = Report::new(&source, protocol, &arguments.encryption)?;
+    let report = Report::new(&source, protocol, arguments)?;
     if arguments.json {
         return out(&serde_json::to_string(&report).map_err(Failure::running)?);
     }
@@ -92,13 +95,16 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 impl Report {
-    fn new(source: &Source, protocol: Protocol, encryption: &Encryption) -> Result<Self, Failure> {
+    fn new(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<Self, Failure> {
+        let (encryption, first) = (&arguments.encryption, arguments.first_layer);
         let (fixed, _) = source.quantise(Number::Of(protocol))?;
-        let refused = protocol.check(&fixed, Reveal::Scores).err();
-        let mut refused = refused;
+        let mut refused = protocol.check(&fixed, Reveal::Scores, first).err();
         let (mut gates, mut encrypted) = (None, None);
         match protocol {
-            Protocol::DeepSecure => gates = refused.is_none().then(|| price(&fixed, Reveal::Scores)),
+            Protocol::DeepSecure => {
+                let first = first.map_or_else(Default::default, Into::into);
+                gates = refused.is_none().then(|| price(&fixed, Reveal::Scores, first));
+            }
             Protocol::Lola if refused.is_none() => match Encrypted::new(&fixed, encryption) {
                 Ok(report) => encrypted = Some(report),
                 Err(why) => refused = Some(why),
@@ -181,7 +187,17 @@ impl Report {
             price.xors
         ))?;
         out(&format!("traffic     {} of garbled tables a prediction", bytes(price.table_bytes)))?;
-        out(&format!("transfers   {} oblivious transfers a prediction", price.transfers))
+        out(&format!(
+            "transfers   {} oblivious transfers a prediction",
+            price.transfers + price.product_transfers
+        ))?;
+        if price.product_transfers > 0 {
+            out(&format!(
+                "first layer {} by transfers instead of gates",
+                bytes(price.product_bytes + 4 * price.product_transfers)
+            ))?;
+        }
+        Ok(())
     }
 }
 

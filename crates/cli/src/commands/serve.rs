@@ -142,7 +142,7 @@ fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<V
     }
     let (graph, params) = source.quantise(Number::Of(protocol))?;
     for reveal in &possible {
-        protocol.check(&graph, *reveal).map_err(bad)?;
+        protocol.check(&graph, *reveal, arguments.garbling.first_layer).map_err(bad)?;
     }
     let variant = |name: &str, payload| Variant {
         protocol: name.to_owned(),

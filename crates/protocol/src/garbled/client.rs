@@ -1,5 +1,7 @@
 //! The client's half: it garbles, and decodes the result.
 
+use std::ops::Range;
+
 use garble::garbler::Garbler;
 use garble::labels::{ActiveLabels, Labels};
 use garble::word::{Bit, Word};
@@ -9,12 +11,13 @@ use model::fixed::{FixedGraph, Node, ParamId};
 use ot::softspoken::{ExtendMessage, Sender, SenderSetup, SetupReply, Width, message_len};
 use zeroize::Zeroizing;
 
-use super::schedule::price;
+use super::schedule::circuit;
+use super::split::Split;
 use super::transfers::{Chunk, Reader, chunks};
 use super::walk::{Observer, walk};
 use super::weights::{Encoding, Weights};
 use super::wire::{self, Start, TableWriter};
-use super::{Options, Progress, check, inputs};
+use super::{Options, Progress, check, inputs, products};
 use crate::error::Error;
 use crate::frame::Length;
 use crate::handshake::Reveal;
@@ -37,17 +40,37 @@ pub fn predict(
     seed: &Seed,
     progress: &dyn Progress,
 ) -> Result<Vec<Vec<i64>>, Error> {
-    check(plan, reveal)?;
+    check(plan, reveal, options.first_layer)?;
     check_input(plan, input)?;
-    let transfers = price(plan, reveal).transfers;
-    let (sender, offset) = set_up(session, options, seed)?;
+    let split = Split::of(plan, options.first_layer);
+    let (mut sender, offset) = set_up(session, options, seed)?;
+    let shares = products(plan, &split, input, session, &mut sender)?;
+    let transfers = circuit(plan, &split, reveal).transfers;
     session.meter.enter(Phase::Online, "input");
-    let secrets = Secrets { input, offset, seed };
-    let zeros = garble(plan, reveal, session, (sender, transfers), &secrets, progress)?;
+    let secrets = Secrets { input, shares: &shares, offset, seed };
+    let zeros = garble((plan, &split), reveal, session, (sender, transfers), &secrets, progress)?;
     session.meter.enter(Phase::Online, "result");
     let outputs = decode(&zeros, session)?;
     check_label(plan, reveal, &outputs)?;
     Ok(outputs)
+}
+
+/// This party's shares of the layers that are computed by transfers.
+fn products(
+    plan: &FixedGraph,
+    split: &Split,
+    input: &[Vec<i64>],
+    session: &mut Session,
+    sender: &mut Sender,
+) -> Result<Vec<Zeroizing<Vec<u64>>>, Error> {
+    let operands = split.operands(plan, input)?;
+    let Session { outbox, inbox, meter } = session;
+    let each = split.products.iter().zip(&operands);
+    each.map(|(product, operand)| {
+        meter.enter(Phase::Online, &plan.nodes[product.node].name);
+        products::client(product, operand, sender, (inbox, outbox))
+    })
+    .collect()
 }
 
 fn check_input(plan: &FixedGraph, input: &[Vec<i64>]) -> Result<(), Error> {
@@ -79,6 +102,7 @@ fn check_label(plan: &FixedGraph, reveal: Reveal, outputs: &[Vec<i64>]) -> Resul
 /// What only the garbler knows.
 struct Secrets<'a> {
     input: &'a [Vec<i64>],
+    shares: &'a [Zeroizing<Vec<u64>>],
     offset: Zeroizing<Block>,
     seed: &'a Seed,
 }
@@ -98,7 +122,7 @@ fn set_up(session: &mut Session, options: Options, seed: &Seed) -> Result<(Sende
 
 /// Garbles the network and streams it; returns the zero-labels of the outputs.
 fn garble(
-    plan: &FixedGraph,
+    (plan, split): (&FixedGraph, &Split),
     reveal: Reveal,
     session: &mut Session,
     (sender, transfers): (Sender, u64),
@@ -106,18 +130,19 @@ fn garble(
     progress: &dyn Progress,
 ) -> Result<Vec<OutputWord>, Error> {
     let Session { outbox, inbox, meter } = session;
-    let Secrets { input, offset, seed } = secrets;
+    let Secrets { input, shares, offset, seed } = secrets;
     let start = Start { hash: seed.block("garbled/start", 0), input: seed.block("garbled/input", 0) };
     outbox.send(wire::START, &start.encode())?;
     let mut gates = Garbler::new(**offset, start.hash, TableWriter::new(outbox));
     let mut active = ActiveLabels::new(start.input);
-    let words = inputs::words(plan, |index, bit, _| {
+    let words = inputs::words((plan, split), |index, bit, _| {
         let bits = input[index].iter().map(|value| value >> bit & 1 == 1);
         gates.input(&mut active, &Zeroizing::new(bits.collect::<Vec<bool>>()))
     });
-    let mut weights = Transfers { reader: Reader::new(extensions(inbox, sender, transfers)) };
+    let reader = Reader::new(extensions(inbox, sender, transfers));
+    let mut weights = Transfers { reader, active, shares };
     let mut observer = Watch { meter, progress, total: plan.nodes.len() as u64 };
-    let outputs = walk(&mut gates, plan, words, &mut weights, reveal, &mut observer)?;
+    let outputs = walk(&mut gates, (plan, split), words, &mut weights, reveal, &mut observer)?;
     let zeros = outputs.iter().map(|word| OutputWord::of(word, |wire| gates.colours(wire))).collect();
     gates.sink().flush()?;
     progress.report(observer.total, observer.total);
@@ -139,11 +164,13 @@ fn extensions(
     }
 }
 
-struct Transfers<F> {
+struct Transfers<'a, F> {
     reader: Reader<F>,
+    active: ActiveLabels,
+    shares: &'a [Zeroizing<Vec<u64>>],
 }
 
-impl<F: FnMut() -> Result<Chunk, Error>> Weights<Garbler<TableWriter<'_>>> for Transfers<F> {
+impl<F: FnMut() -> Result<Chunk, Error>> Weights<Garbler<TableWriter<'_>>> for Transfers<'_, F> {
     fn load(
         &mut self,
         gates: &mut Garbler<TableWriter<'_>>,
@@ -160,6 +187,21 @@ impl<F: FnMut() -> Result<Chunk, Error>> Weights<Garbler<TableWriter<'_>>> for T
             Ok(gates.known(&self.reader.take(count)?.labels))
         };
         (0..encoding.wires()).map(wire).collect()
+    }
+
+    fn garblers_share(
+        &mut self,
+        gates: &mut Garbler<TableWriter<'_>>,
+        product: usize,
+        lanes: Range<usize>,
+        bits: u32,
+    ) -> Result<Vec<Labels>, Error> {
+        let shares = &self.shares[product][lanes];
+        let wire = |bit| {
+            let bits = shares.iter().map(|share| share >> bit & 1 == 1);
+            gates.input(&mut self.active, &Zeroizing::new(bits.collect::<Vec<bool>>()))
+        };
+        Ok((0..bits).map(wire).collect())
     }
 }
 

@@ -4,6 +4,8 @@
 use model::fixed::{FixedGraph, Node, NumberFormat, Op, Window};
 
 use super::dots::Dots;
+use super::options::FirstLayer;
+use super::split::{Product, Split};
 use super::walk::last_uses;
 use crate::error::Error;
 use crate::handshake::Reveal;
@@ -21,14 +23,15 @@ const BLOCK: u64 = 16;
 ///
 /// # Errors
 /// [`Error::Refused`], with the reason.
-pub fn check(plan: &FixedGraph, reveal: Reveal) -> Result<(), Error> {
+pub fn check(plan: &FixedGraph, reveal: Reveal, first: FirstLayer) -> Result<(), Error> {
     if plan.number != NumberFormat::Word16 {
         return Err(Error::Refused(
             "garbled circuits compute on saturating words; the plan is for another protocol".into(),
         ));
     }
-    let tables = ("garbled tables", table_bytes(plan), MAX_TABLE_BYTES);
-    let labels = ("memory for labels", label_bytes(plan, reveal), MAX_LABEL_BYTES);
+    let split = Split::of(plan, first);
+    let tables = ("garbled tables and transfers", table_bytes(plan, &split), MAX_TABLE_BYTES);
+    let labels = ("memory for labels", label_bytes(plan, &split, reveal), MAX_LABEL_BYTES);
     for (what, needed, most) in [tables, labels] {
         if needed > most {
             return Err(Error::Refused(format!(
@@ -42,14 +45,27 @@ pub fn check(plan: &FixedGraph, reveal: Reveal) -> Result<(), Error> {
     Ok(())
 }
 
-/// About how many bytes of garbled tables a plan takes.
-pub fn table_bytes(plan: &FixedGraph) -> u64 {
-    sum(plan.nodes.iter().map(|node| rows(plan, node))).saturating_mul(BLOCK)
+/// About how many bytes of garbled tables and of products by transfers a plan takes. What the client computes alone counts like
+/// gates: it must be bounded too.
+pub fn table_bytes(plan: &FixedGraph, split: &Split) -> u64 {
+    let rows = plan.nodes.iter().enumerate().map(|(id, node)| match split.product(id) {
+        Some((_, product)) => product_rows(product, node),
+        None => rows(plan, node),
+    });
+    sum(rows).saturating_mul(BLOCK)
+}
+
+/// A product by transfers: per bit of a weight the transfer and a word for each position, then the opening of each result.
+fn product_rows(product: &Product, node: &Node) -> u64 {
+    let transfers = product.transfers().saturating_mul(2);
+    let words = product.transfers().saturating_mul(product.dots.positions as u64) / 2;
+    let opening = elements(node).saturating_mul(4 * u64::from(product.bits));
+    transfers.saturating_add(words).saturating_add(opening)
 }
 
 /// About the most bytes of labels that are alive at one time.
-pub fn label_bytes(plan: &FixedGraph, reveal: Reveal) -> u64 {
-    peak(plan, reveal).saturating_mul(BLOCK)
+pub fn label_bytes(plan: &FixedGraph, split: &Split, reveal: Reveal) -> u64 {
+    peak(plan, split, reveal).saturating_mul(BLOCK)
 }
 
 fn size(bytes: u64) -> String {
@@ -126,7 +142,7 @@ fn taps(input: &Node, window: &Window) -> u64 {
 }
 
 /// In labels: the tensors that are still to be read, and what a node works with.
-fn peak(plan: &FixedGraph, reveal: Reveal) -> u64 {
+fn peak(plan: &FixedGraph, split: &Split, reveal: Reveal) -> u64 {
     let last = last_uses(plan);
     let mut dying: Vec<Vec<usize>> = vec![Vec::new(); plan.nodes.len()];
     for (node, last) in last.iter().enumerate() {
@@ -137,7 +153,12 @@ fn peak(plan: &FixedGraph, reveal: Reveal) -> u64 {
     let (mut alive, mut most) = (0u64, 0u64);
     for (index, node) in plan.nodes.iter().enumerate() {
         alive = alive.saturating_add(labels(node));
-        most = most.max(alive.saturating_add(work(plan, node)));
+        let work = match split.product(index) {
+            // Both shares of each result as words, and the result in parts.
+            Some(_) => 2 * labels(node).saturating_add(4 * elements(node)),
+            None => work(plan, node),
+        };
+        most = most.max(alive.saturating_add(work));
         for dead in &dying[index] {
             alive = alive.saturating_sub(labels(&plan.nodes[*dead]));
         }

@@ -175,23 +175,36 @@ impl Layer<'_> {
         outputs: &[(usize, usize)],
         sum: &Word<G::Wires>,
     ) -> Result<Word<G::Wires>, G::Error> {
-        let of_lane: Vec<u32> = outputs.iter().map(|(row, _)| self.shift(*row)).collect();
-        let mut shifts = of_lane.clone();
-        shifts.sort_unstable();
-        shifts.dedup();
-        let mut parts = Vec::new();
-        let mut places = Vec::new();
-        for shift in shifts {
-            let lanes: Vec<u32> =
-                (0..outputs.len() as u32).filter(|lane| of_lane[*lane as usize] == shift).collect();
-            let part = gadgets::gather(gates, sum, &lanes);
-            let part = gadgets::shift_right(&part, shift as usize + 1);
-            parts.push(gadgets::saturate(gates, &part, self.bits as usize)?);
-            places.extend(lanes.iter().map(|lane| *lane as usize));
-        }
-        let joined = gadgets::concat(gates, &parts.iter().collect::<Vec<_>>());
-        Ok(gadgets::gather(gates, &joined, &inverse(&places)))
+        let shifts: Vec<u32> = outputs.iter().map(|(row, _)| self.shift(*row) + 1).collect();
+        shift_and_saturate(gates, sum, &shifts, self.bits as usize)
     }
+}
+
+/// Shifts each lane by its own number of bits, those with the same together, and saturates.
+///
+/// # Errors
+/// When the stream of tables fails.
+pub fn shift_and_saturate<G: Gates>(
+    gates: &mut G,
+    sum: &Word<G::Wires>,
+    of_lane: &[u32],
+    bits: usize,
+) -> Result<Word<G::Wires>, G::Error> {
+    let mut shifts = of_lane.to_vec();
+    shifts.sort_unstable();
+    shifts.dedup();
+    let mut parts = Vec::new();
+    let mut places = Vec::new();
+    for shift in shifts {
+        let lanes: Vec<u32> =
+            (0..of_lane.len() as u32).filter(|lane| of_lane[*lane as usize] == shift).collect();
+        let part = gadgets::gather(gates, sum, &lanes);
+        let part = gadgets::shift_right(&part, shift as usize);
+        parts.push(gadgets::saturate(gates, &part, bits)?);
+        places.extend(lanes.iter().map(|lane| *lane as usize));
+    }
+    let joined = gadgets::concat(gates, &parts.iter().collect::<Vec<_>>());
+    Ok(gadgets::gather(gates, &joined, &inverse(&places)))
 }
 
 /// The inputs and three times them, made tile by tile.

@@ -12,8 +12,10 @@ mod limits;
 mod linear;
 pub mod options;
 mod pool;
+mod products;
 mod schedule;
 pub mod server;
+mod split;
 mod sums;
 mod tiles;
 mod transfers;
@@ -23,7 +25,7 @@ mod wire;
 
 pub use crate::session::Progress;
 pub use limits::{MAX_LABEL_BYTES, MAX_TABLE_BYTES, check};
-pub use options::{BaseOt, Options, Wishes};
+pub use options::{BaseOt, FirstLayer, Options, Wishes};
 pub use schedule::{Price, price};
 
 #[cfg(test)]

@@ -38,6 +38,28 @@ impl BaseOt {
     }
 }
 
+/// How the linear layers that read nothing but the client's input are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FirstLayer {
+    /// By oblivious transfers: about a hundredth of the bytes, for two flights more.
+    #[default]
+    #[serde(rename = "ot")]
+    Ot,
+    /// By garbled multipliers like all others: DeepSecure's own form.
+    #[serde(rename = "garbled")]
+    Garbled,
+}
+
+impl FirstLayer {
+    /// The word for it on the command line and on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ot => "ot",
+            Self::Garbled => "garbled",
+        }
+    }
+}
+
 /// What one party asks for; nothing is the other's choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +67,9 @@ pub struct Wishes {
     /// The base transfers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_ot: Option<BaseOt>,
+    /// The first linear layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_layer: Option<FirstLayer>,
 }
 
 /// What was agreed.
@@ -53,6 +78,8 @@ pub struct Wishes {
 pub struct Options {
     /// The base transfers.
     pub base_ot: BaseOt,
+    /// The first linear layers.
+    pub first_layer: FirstLayer,
 }
 
 impl Wishes {
@@ -78,7 +105,10 @@ impl Wishes {
     /// # Errors
     /// [`Error::Refused`] where they contradict each other.
     pub fn agree(self, client: Self) -> Result<Options, Error> {
-        Ok(Options { base_ot: one("base transfers", self.base_ot, client.base_ot, BaseOt::name)? })
+        Ok(Options {
+            base_ot: one("base transfers", self.base_ot, client.base_ot, BaseOt::name)?,
+            first_layer: one("first layers", self.first_layer, client.first_layer, FirstLayer::name)?,
+        })
     }
 
     /// Whether a client with these wishes takes what the server answered.
@@ -86,7 +116,8 @@ impl Wishes {
     /// # Errors
     /// [`Error::Refused`] where the server decided otherwise.
     pub fn accept(self, options: Options) -> Result<(), Error> {
-        one("base transfers", Some(options.base_ot), self.base_ot, BaseOt::name).map(|_| ())
+        one("base transfers", Some(options.base_ot), self.base_ot, BaseOt::name)?;
+        one("first layers", Some(options.first_layer), self.first_layer, FirstLayer::name).map(|_| ())
     }
 }
 
@@ -131,7 +162,7 @@ mod tests {
 
     #[test]
     fn wishes_meet_or_are_refused() {
-        let wish = |base_ot| Wishes { base_ot };
+        let wish = |base_ot| Wishes { base_ot, ..Wishes::default() };
         let (plain, kem) = (Some(BaseOt::Ristretto), Some(BaseOt::MlKem));
         for (server, client, agreed) in [
             (None, None, plain),
@@ -154,8 +185,9 @@ mod tests {
     #[test]
     fn payloads_are_read_strictly() {
         assert_eq!(Wishes::read(&serde_json::Value::Null).ok(), Some(Wishes::default()));
-        let payload = Wishes { base_ot: Some(BaseOt::MlKem) }.to_payload();
-        assert_eq!(payload.to_string(), r#"{"base_ot":"ml-kem"}"#);
+        let payload =
+            Wishes { base_ot: Some(BaseOt::MlKem), first_layer: Some(FirstLayer::Garbled) }.to_payload();
+        assert_eq!(payload.to_string(), r#"{"base_ot":"ml-kem","first_layer":"garbled"}"#);
         assert!(Wishes::read(&serde_json::json!({"base_ot": "rsa"})).is_err());
         assert!(Wishes::read(&serde_json::json!({"speed": 1})).is_err());
         assert!(Options::read(&serde_json::json!([])).is_err());

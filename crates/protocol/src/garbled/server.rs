@@ -1,5 +1,6 @@
 //! The server's half: it evaluates, with the weights as its private inputs.
 
+use std::ops::Range;
 use std::sync::mpsc::{Receiver as Queue, SyncSender, sync_channel};
 use std::thread;
 
@@ -11,12 +12,13 @@ use ot::softspoken::{Receiver, ReceiverSetup, SetupRequest, Width};
 use zeroize::Zeroizing;
 
 use super::client::OutputWord;
-use super::schedule::choices;
+use super::schedule::{Secrets, choices};
+use super::split::Split;
 use super::transfers::{CHUNK, Chunk, Reader};
 use super::walk::{Observer, walk};
 use super::weights::{Encoding, Weights};
 use super::wire::{self, Start, TableReader};
-use super::{Options, check, inputs};
+use super::{Options, check, inputs, products};
 use crate::error::Error;
 use crate::frame::Length;
 use crate::handshake::Reveal;
@@ -39,17 +41,26 @@ pub fn predict(
     session: &mut Session,
     seed: &Seed,
 ) -> Result<(), Error> {
-    check(plan, reveal)?;
-    let receiver = set_up(session, options, seed)?;
+    check(plan, reveal, options.first_layer)?;
+    let split = &Split::of(plan, options.first_layer);
+    let mut receiver = set_up(session, options, seed)?;
     let Session { outbox, inbox, meter } = session;
+    let mut shares = Vec::new();
+    for (number, product) in (0..).zip(&split.products) {
+        meter.enter(Phase::Online, &plan.nodes[product.node].name);
+        let share = products::draw(product, &seed.child("garbled/shares", number));
+        products::server(product, params, &share, &mut receiver, (inbox, outbox))?;
+        shares.push(share);
+    }
+    let secrets = &Secrets { params, shares: &shares };
     meter.enter(Phase::Online, "input");
     let (chunks, queue) = sync_channel(AHEAD);
     // The extension messages depend on nothing that the client sends from here on.
     outbox.pin();
     let outputs = thread::scope(|scope| {
         let outbox = &mut *outbox;
-        let feeder = scope.spawn(move || feed(plan, params, reveal, outbox, receiver, chunks));
-        let outputs = evaluate(plan, reveal, (inbox, meter), queue);
+        let feeder = scope.spawn(move || feed((plan, split), secrets, reveal, outbox, receiver, chunks));
+        let outputs = evaluate((plan, split), reveal, (inbox, meter), queue);
         let fed =
             feeder.join().unwrap_or_else(|_| Err(Error::Refused("a thread of the server failed".into())));
         match (outputs, fed) {
@@ -89,8 +100,8 @@ enum Stop {
 
 /// Sends extension messages for the weights in the circuit's order, and hands the labels to the evaluation.
 fn feed(
-    plan: &FixedGraph,
-    params: &Params,
+    plan: (&FixedGraph, &Split),
+    secrets: &Secrets<'_>,
     reveal: Reveal,
     outbox: &mut Outbox,
     mut receiver: Receiver,
@@ -102,7 +113,7 @@ fn feed(
         chunks.send(chunk).map_err(|_| Stop::Unwanted)
     };
     let mut pending = Zeroizing::new(Vec::with_capacity(CHUNK));
-    let walked = choices(plan, params, reveal, &mut |mut bits| {
+    let walked = choices(plan, secrets, reveal, &mut |mut bits| {
         while !bits.is_empty() {
             let (now, later) = bits.split_at(bits.len().min(CHUNK - pending.len()));
             pending.extend_from_slice(now);
@@ -131,7 +142,7 @@ fn extend(receiver: &mut Receiver, outbox: &mut Outbox, chunk: &mut Chunk) -> Re
 
 /// Evaluates the network; returns the colours of its outputs.
 fn evaluate(
-    plan: &FixedGraph,
+    plan: (&FixedGraph, &Split),
     reveal: Reveal,
     (inbox, meter): (&mut Inbox, &Meter),
     queue: Queue<Chunk>,
@@ -142,7 +153,8 @@ fn evaluate(
     let words = inputs::words(plan, |_, _, lanes| gates.input(&mut active, lanes));
     // A closed queue means that the feeding thread has failed; its error is the one that is told.
     let closed = || Error::Refused("the weights' transfers ended early".into());
-    let mut weights = Transfers { reader: Reader::new(|| queue.recv().map_err(|_| closed())) };
+    let reader = Reader::new(|| queue.recv().map_err(|_| closed()));
+    let mut weights = Transfers { reader, active };
     let outputs = walk(&mut gates, plan, words, &mut weights, reveal, &mut Watch(meter))?;
     gates.source().finish()?;
     Ok(outputs.iter().map(|word| OutputWord::of(word, |wire| gates.colours(wire))).collect())
@@ -150,6 +162,7 @@ fn evaluate(
 
 struct Transfers<F> {
     reader: Reader<F>,
+    active: ActiveLabels,
 }
 
 impl<F: FnMut() -> Result<Chunk, Error>> Weights<Evaluator<TableReader<'_>>> for Transfers<F> {
@@ -165,6 +178,16 @@ impl<F: FnMut() -> Result<Chunk, Error>> Weights<Evaluator<TableReader<'_>>> for
             Ok(gates.known(&chunk.labels, &chunk.bits))
         };
         (0..encoding.wires()).map(wire).collect()
+    }
+
+    fn garblers_share(
+        &mut self,
+        gates: &mut Evaluator<TableReader<'_>>,
+        _product: usize,
+        lanes: Range<usize>,
+        bits: u32,
+    ) -> Result<Vec<Labels>, Error> {
+        Ok((0..bits).map(|_| gates.input(&mut self.active, lanes.len())).collect())
     }
 }
 

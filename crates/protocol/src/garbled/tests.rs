@@ -13,8 +13,10 @@ mod hostile;
 mod limits;
 mod odd;
 
-use super::{BaseOt, Options, client, price, server};
+use super::split::Split;
+use super::{BaseOt, FirstLayer, Options, client, price, server};
 use crate::Reveal;
+use crate::Tag;
 use crate::error::Error;
 use crate::session::{Entry, Session};
 
@@ -90,11 +92,8 @@ struct Run {
     result: Vec<Vec<i64>>,
     frames: Vec<Entry>,
     table_bytes: u64,
+    product_bytes: u64,
     rounds: u64,
-}
-
-fn run(graph: &FixedGraph, params: &Params, input: &[Vec<i64>], reveal: Reveal, seed: u8) -> Run {
-    run_with(Options::default(), graph, params, input, reveal, seed)
 }
 
 fn run_with(
@@ -115,22 +114,34 @@ fn run_with(
         result.expect("the client succeeds")
     });
     let frames = transcript.entries();
-    let tables = frames.iter().filter(|entry| entry.tag == super::wire::TABLES.id());
-    let table_bytes = tables.map(|entry| entry.length as u64).sum();
+    let bytes = |tags: &[Tag]| {
+        let frames = frames.iter().filter(|entry| tags.iter().any(|tag| tag.id() == entry.tag));
+        frames.map(|entry| entry.length as u64).sum()
+    };
+    let table_bytes = bytes(&[super::wire::TABLES]);
+    let product_bytes = bytes(&[super::wire::PRODUCTS, super::wire::SHARES]);
     let rounds = near.meter.snapshot().phases.iter().map(|phase| phase.rounds).max().unwrap_or(0);
-    Run { result, frames, table_bytes, rounds }
+    Run { result, frames, table_bytes, product_bytes, rounds }
 }
 
-/// Runs both ways of revealing and compares with the reference and the price.
+/// Both forms of first layers.
+const FORMS: [FirstLayer; 2] = [FirstLayer::Garbled, FirstLayer::Ot];
+
+/// Runs both forms and both ways of revealing, and compares with the reference and the price.
 fn check(graph: FixedGraph, params: Params, input: Vec<Vec<i64>>) {
     let expected = reference::run(&graph, &params, &input).expect("the reference runs");
-    let scores = run(&graph, &params, &input, Reveal::Scores, 1);
-    assert_eq!(scores.result, expected);
-    assert_eq!(scores.table_bytes, price(&graph, Reveal::Scores).table_bytes);
-    let label = run(&graph, &params, &input, Reveal::Label, 2);
     let best = expected[0].iter().max().expect("an output");
     let position = expected[0].iter().position(|value| value == best).expect("its place");
-    assert_eq!(label.result, [[position as i64]]);
+    for first_layer in FORMS {
+        let options = Options { first_layer, ..Options::default() };
+        let scores = run_with(options, &graph, &params, &input, Reveal::Scores, 1);
+        assert_eq!(scores.result, expected, "{first_layer:?}");
+        let price = price(&graph, Reveal::Scores, first_layer);
+        assert_eq!(scores.table_bytes, price.table_bytes);
+        assert!((price.product_bytes..price.product_bytes + 64).contains(&scores.product_bytes));
+        let label = run_with(options, &graph, &params, &input, Reveal::Label, 2);
+        assert_eq!(label.result, [[position as i64]], "{first_layer:?}");
+    }
 }
 
 /// One operation on one input of shape 1 x 2 x 3 x 4.
@@ -179,6 +190,26 @@ fn convolutions_with_padding_groups_and_strides() {
         let (graph, params, input) = builder.finish(y);
         check(graph, params, input);
     }
+}
+
+#[test]
+fn a_pool_before_a_first_layer_two_of_them_and_an_input_that_gates_read_too() {
+    let window = Window { kernel: [2, 2], stride: [2, 2], dilation: [1, 1], pads: [0; 4] };
+    let mut builder = Builder::new(11);
+    let x = builder.input(&[1, 2, 4, 6], 10);
+    let op = Op::AveragePool { window, factor: vec![1024], shift: 12 };
+    let pooled = builder.node(op, &[x], &[1, 2, 2, 3], 10);
+    let flat = builder.node(Op::Reshape, &[pooled], &[1, 12], 10);
+    let other = builder.input(&[1, 12], 9);
+    let mut dense = |operand| {
+        let (weight, bias) = (builder.param(&[12, 12], 7), builder.param(&[12], 15));
+        builder.node(Op::Dense { weight, bias, shift: vec![5] }, &[operand], &[1, 12], 13)
+    };
+    let (first, second) = (dense(flat), dense(other));
+    let terms = vec![Term { left: 0, negative: false }; 3];
+    let sum = builder.node(Op::Sum { terms, shift: 1 }, &[first, second, flat], &[1, 12], 14);
+    let (graph, params, input) = builder.finish(sum);
+    check(graph, params, input);
 }
 
 #[test]
@@ -252,24 +283,27 @@ fn network(seed: u64) -> (FixedGraph, Params, Vec<Vec<i64>>) {
 fn transcripts_do_not_depend_on_secrets_and_rounds_are_constant() {
     let (graph, params, input) = network(1);
     let (_, other_params, other_input) = network(2);
-    let first = run(&graph, &params, &input, Reveal::Scores, 3);
-    let second = run(&graph, &other_params, &other_input, Reveal::Scores, 4);
-    assert_ne!(first.result, second.result);
-    let by_direction = |run: &Run| {
-        let (sent, received): (Vec<Entry>, Vec<Entry>) =
-            run.frames.iter().cloned().partition(|entry| entry.direction == crate::session::Direction::Sent);
-        (sent, received)
-    };
-    assert_eq!(by_direction(&first), by_direction(&second));
-    assert_eq!(first.rounds, second.rounds);
-    assert!(first.rounds <= 4, "{} flights", first.rounds);
+    for (first_layer, flights) in FORMS.into_iter().zip([4, 6]) {
+        let options = Options { first_layer, ..Options::default() };
+        let first = run_with(options, &graph, &params, &input, Reveal::Scores, 3);
+        let second = run_with(options, &graph, &other_params, &other_input, Reveal::Scores, 4);
+        assert_ne!(first.result, second.result);
+        let by_direction = |run: &Run| {
+            let sent = |entry: &Entry| entry.direction == crate::session::Direction::Sent;
+            let (sent, received): (Vec<Entry>, Vec<Entry>) = run.frames.iter().cloned().partition(sent);
+            (sent, received)
+        };
+        assert_eq!(by_direction(&first), by_direction(&second));
+        assert_eq!(first.rounds, second.rounds);
+        assert!(first.rounds <= flights, "{} flights", first.rounds);
+    }
 }
 
 #[test]
 fn base_transfers_from_ml_kem() {
     let (graph, params, input) = network(1);
     let expected = reference::run(&graph, &params, &input).expect("the reference runs");
-    let options = Options { base_ot: BaseOt::MlKem };
+    let options = Options { base_ot: BaseOt::MlKem, ..Options::default() };
     let run = run_with(options, &graph, &params, &input, Reveal::Scores, 3);
     assert_eq!(run.result, expected);
     let plain = run_with(Options::default(), &graph, &params, &input, Reveal::Scores, 3);

@@ -8,6 +8,8 @@ use super::dots::Dots;
 use super::elementwise;
 use super::linear::Layer;
 use super::pool;
+use super::products::open;
+use super::split::Split;
 use super::weights::Weights;
 use crate::handshake::Reveal;
 
@@ -21,14 +23,14 @@ impl Observer for () {
     fn node(&mut self, _index: usize, _node: &Node) {}
 }
 
-/// Runs the graph as a circuit. `inputs` are the graph's inputs, lane i being element i; the result has one word for each
+/// Runs the graph as a circuit, without what the split takes out of it. `inputs` are the graph's inputs, lane i being element i; the result has one word for each
 /// output, or the index of the largest score alone.
 ///
 /// # Errors
 /// When the stream of tables or of weights fails.
 pub fn walk<G: Gates, W: Weights<G>>(
     gates: &mut G,
-    plan: &FixedGraph,
+    (plan, split): (&FixedGraph, &Split),
     inputs: Vec<Word<G::Wires>>,
     weights: &mut W,
     reveal: Reveal,
@@ -42,7 +44,9 @@ pub fn walk<G: Gates, W: Weights<G>>(
     let last_use = last_uses(plan);
     for (index, node) in plan.nodes.iter().enumerate() {
         observer.node(index, node);
-        if !matches!(node.op, Op::Input) {
+        if let Some(product) = split.product(index) {
+            tensors[index] = Some(open(gates, weights, (plan, node), product)?);
+        } else if !matches!(node.op, Op::Input) && split.wants(index) {
             let operands: Vec<Word<G::Wires>> =
                 node.inputs.iter().map(|input| tensors[*input].clone().unwrap_or_default()).collect();
             tensors[index] = Some(compute(gates, plan, node, &operands, weights)?);

@@ -1,5 +1,7 @@
 //! Where a circuit's secret weights come from.
 
+use std::ops::Range;
+
 use garble::gates::Gates;
 use model::fixed::ParamId;
 
@@ -30,7 +32,8 @@ impl Encoding {
 
 /// A supply of weights, read in the order of the circuit's walk: the schedule of the oblivious transfers.
 pub trait Weights<G: Gates> {
-    /// The known wires of some weights of a parameter: wire by wire, one lane for each index.
+    /// The known wires of some weights of a parameter: wire by wire, one lane for each index. The server's shares of products by
+    /// transfers are numbered on behind the parameters.
     ///
     /// # Errors
     /// When the supply fails, as a session does.
@@ -41,4 +44,16 @@ pub trait Weights<G: Gates> {
         indices: &[usize],
         encoding: Encoding,
     ) -> Result<Vec<G::Known>, G::Error>;
+
+    /// The wires of the garbler's shares of some results of a product by transfers, bit by bit, one lane for each.
+    ///
+    /// # Errors
+    /// When the supply fails.
+    fn garblers_share(
+        &mut self,
+        gates: &mut G,
+        product: usize,
+        lanes: Range<usize>,
+        bits: u32,
+    ) -> Result<Vec<G::Wires>, G::Error>;
 }

@@ -22,6 +22,11 @@ pub const TABLES: Tag = Tag::new(20, "garbled tables");
 /// The colour bits of the outputs.
 pub const COLOURS: Tag = Tag::new(21, "the outputs' colours");
 
+/// Corrections of products by transfers.
+pub const PRODUCTS: Tag = Tag::new(22, "corrections of products");
+/// The server's masked sums of products by transfers.
+pub const SHARES: Tag = Tag::new(23, "masked sums");
+
 impl From<TweaksExhausted> for Error {
     fn from(error: TweaksExhausted) -> Self {
         Self::Refused(error.to_string())

@@ -1,7 +1,7 @@
 //! DeepSecure (DAC '18), Table 3: four networks, each as one garbled circuit.
 
 use protocol::Reveal;
-use protocol::garbled::price;
+use protocol::garbled::{FirstLayer, price};
 
 use super::Arguments;
 use super::private::{Run, measure};
@@ -83,32 +83,39 @@ impl Table for DeepSecure {
                 "Here: two processes over TLS on loopback, the scores checked against the integer reference.",
             ],
         )?;
-        let wanted = BENCHMARKS.iter().filter(|benchmark| arguments.wants(&benchmark.row()));
-        wanted.map(|benchmark| benchmark.run(arguments)).sum()
+        let forms = [FirstLayer::Garbled, FirstLayer::Ot];
+        let rows = BENCHMARKS.iter().flat_map(|benchmark| forms.map(|first| (benchmark, first)));
+        let wanted = rows.filter(|(benchmark, first)| arguments.wants(&benchmark.row(*first)));
+        wanted.map(|(benchmark, first)| benchmark.run(arguments, first)).sum()
     }
 }
 
 impl Benchmark {
-    fn row(&self) -> String {
-        format!("benchmark {}", self.number)
+    fn row(&self, first: FirstLayer) -> String {
+        match first {
+            FirstLayer::Garbled => format!("benchmark {}", self.number),
+            FirstLayer::Ot => format!("benchmark {}, first layer by transfers", self.number),
+        }
     }
 
-    fn run(&self, arguments: &Arguments) -> Result<usize, Failure> {
-        let row = self.row();
+    fn run(&self, arguments: &Arguments, first: FirstLayer) -> Result<usize, Failure> {
+        let row = self.row(first);
+        let long = self.long && first == FirstLayer::Garbled;
         let (path, origin) = self.network(arguments);
         let source = Source::load(&path, None)?;
         let (graph, _) = source.quantise(Number::Of(Protocol::DeepSecure))?;
-        let gates = price(&graph, Reveal::Scores);
+        let gates = price(&graph, Reveal::Scores, first);
         let measured = Figures::default()
             .whole("xor_gates", gates.xors)
             .whole("non_xor_gates", gates.ands + gates.known_ands);
-        let (measured, extent) = if self.long && !arguments.wants_long(&row) {
+        let (measured, extent) = if long && !arguments.wants_long(&row) {
             (measured, "counted, not run: it takes minutes, and --full runs it")
         } else {
-            if self.long {
+            if long {
                 note(&format!("{row} takes a few minutes."));
             }
-            let run = Run { source: &source, protocol: Protocol::DeepSecure, server: &[], client: &[] };
+            let form = ["--first-layer", first.name()];
+            let run = Run { source: &source, protocol: Protocol::DeepSecure, server: &form, client: &[] };
             (measure(&run)?.figures(measured), "run")
         };
         let note = format!("{}, {origin}, {extent}", self.network);

@@ -36,19 +36,13 @@ fn a_peer_that_vanishes_at_any_message_leaves_an_error() {
 }
 
 /// What the server makes of a client that says `words` after a well-formed request.
-fn served(words: impl FnOnce(&mut Session)) -> Error {
+fn served(first_layer: FirstLayer, words: impl FnOnce(&mut Session)) -> Error {
+    let options = Options { first_layer, ..Options::default() };
     let (graph, params, _) = network(1);
     let (mut near, mut far) = Session::pair();
     thread::scope(|scope| {
         let serving = scope.spawn(move || {
-            server::predict(
-                &graph,
-                Options::default(),
-                &params,
-                Reveal::Scores,
-                &mut far,
-                &Seed::from_bytes([9; 32]),
-            )
+            server::predict(&graph, options, &params, Reveal::Scores, &mut far, &Seed::from_bytes([9; 32]))
         });
         let (_, request) =
             ot::softspoken::SenderSetup::new(kernel::block::Block(1), &Seed::from_bytes([1; 32]));
@@ -64,18 +58,57 @@ fn served(words: impl FnOnce(&mut Session)) -> Error {
 
 #[test]
 fn a_client_that_gives_up_is_heard() {
-    let error = served(|session| session.give_up("no more memory"));
-    assert!(matches!(&error, Error::Peer(reason) if reason == "no more memory"), "{error}");
+    for first_layer in FORMS {
+        let error = served(first_layer, |session| session.give_up("no more memory"));
+        assert!(matches!(&error, Error::Peer(reason) if reason == "no more memory"), "{error}");
+    }
 }
 
 #[test]
 fn an_empty_frame_of_tables_is_refused() {
-    let error = served(|session| {
+    let error = served(FirstLayer::Garbled, |session| {
         session.outbox.send(wire::START, &[0; 32]).expect("sent");
         session.outbox.send(wire::TABLES, &[]).expect("sent");
         session.outbox.flush().expect("sent");
     });
     assert!(matches!(error, Error::Malformed { .. }), "{error}");
+}
+
+#[test]
+fn corrections_of_another_length_are_refused() {
+    let error = served(FirstLayer::Ot, |session| {
+        session.outbox.send(wire::PRODUCTS, &[0; 1000]).expect("sent");
+        session.outbox.flush().expect("sent");
+    });
+    assert!(matches!(error, Error::Length { .. }), "{error}");
+}
+
+#[test]
+fn masked_sums_of_another_length_are_refused() {
+    let (graph, _, input) = network(1);
+    let (mut near, mut far) = Session::pair();
+    let error = thread::scope(|scope| {
+        let predicting = scope.spawn(|| {
+            let seed = Seed::from_bytes([9; 32]);
+            client::predict(&graph, Options::default(), &input, Reveal::Scores, &mut near, &seed, &())
+        });
+        let exactly = |suite| crate::frame::Length::Exactly(ot::softspoken::SetupRequest::encoded_len(suite));
+        let request =
+            far.inbox.recv(wire::REQUEST, exactly(ot::base::Suite::Ristretto255)).expect("a request");
+        let request = ot::softspoken::SetupRequest::decode(&request).expect("honest");
+        let (mut receiver, reply) =
+            ot::softspoken::ReceiverSetup::respond(&request, &Seed::from_bytes([8; 32]));
+        far.outbox.send(wire::REPLY, &reply.encode()).expect("sent");
+        // 90 x 100 weights of 8 bits, in two chunks.
+        for count in [65_536, 72_000 - 65_536] {
+            let (message, _) = receiver.extend(&vec![0; count / 8], count).expect("few enough");
+            far.outbox.send(wire::EXTENSION, &message.encode()).expect("sent");
+        }
+        far.outbox.send(wire::SHARES, &[0; 7]).expect("sent");
+        far.outbox.flush().expect("sent");
+        predicting.join().expect("no panic").expect_err("an error")
+    });
+    assert!(matches!(error, Error::Length { .. }), "{error}");
 }
 
 #[test]

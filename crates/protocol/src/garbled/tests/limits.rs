@@ -73,8 +73,8 @@ fn tensors_that_no_memory_holds_are_refused() {
 #[test]
 fn estimates_are_of_the_size_of_the_price() {
     let near = |graph: &FixedGraph| {
-        let exact = price(graph, Reveal::Scores).table_bytes;
-        let estimate = crate::garbled::limits::table_bytes(graph);
+        let exact = price(graph, Reveal::Scores, FirstLayer::Garbled).table_bytes;
+        let estimate = crate::garbled::limits::table_bytes(graph, &Split::default());
         assert!(exact / 2 <= estimate && estimate / 4 <= exact, "{estimate} for {exact}: {:?}", graph.nodes);
     };
     near(&network(1).0);
@@ -114,8 +114,10 @@ fn estimates_are_of_the_size_of_the_price() {
 #[test]
 fn ordinary_networks_are_far_from_the_bounds() {
     let (graph, _, _) = network(1);
-    check_limits(&graph, Reveal::Scores).expect("allowed");
-    check_limits(&graph, Reveal::Label).expect("allowed");
-    assert!(crate::garbled::limits::table_bytes(&graph) < MAX_TABLE_BYTES / 1000);
-    assert!(crate::garbled::limits::label_bytes(&graph, Reveal::Label) < MAX_LABEL_BYTES / 100);
+    check_limits(&graph, Reveal::Scores, FirstLayer::Garbled).expect("allowed");
+    check_limits(&graph, Reveal::Label, FirstLayer::Garbled).expect("allowed");
+    assert!(crate::garbled::limits::table_bytes(&graph, &Split::default()) < MAX_TABLE_BYTES / 1000);
+    assert!(
+        crate::garbled::limits::label_bytes(&graph, &Split::default(), Reveal::Label) < MAX_LABEL_BYTES / 100
+    );
 }

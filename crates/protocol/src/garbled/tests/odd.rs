@@ -31,6 +31,16 @@ impl Weights<Clear> for Plain<'_> {
         let wire = |wire| rows.iter().skip(wire).step_by(wires).copied().collect::<Vec<bool>>();
         Ok((0..wires).map(|index| ClearWires::new(&wire(index))).collect())
     }
+
+    fn garblers_share(
+        &mut self,
+        _gates: &mut Clear,
+        _product: usize,
+        _lanes: std::ops::Range<usize>,
+        _bits: u32,
+    ) -> Result<Vec<ClearWires>, std::convert::Infallible> {
+        unreachable!("no product is computed by transfers")
+    }
 }
 
 fn value(word: &Word<ClearWires>, lane: usize) -> i64 {
@@ -43,10 +53,11 @@ fn value(word: &Word<ClearWires>, lane: usize) -> i64 {
 
 /// Runs the circuit in the clear, which is much faster than between two parties.
 fn clear(graph: &FixedGraph, params: &Params, input: &[Vec<i64>], reveal: Reveal) -> Vec<Vec<i64>> {
-    let words = inputs::words(graph, |index, bit, _| {
+    let words = inputs::words((graph, &Split::default()), |index, bit, _| {
         ClearWires::new(&input[index].iter().map(|value| value >> bit & 1 == 1).collect::<Vec<_>>())
     });
-    let Ok(outputs) = walk(&mut Clear, graph, words, &mut Plain(params), reveal, &mut ());
+    let Ok(outputs) =
+        walk(&mut Clear, (graph, &Split::default()), words, &mut Plain(params), reveal, &mut ());
     outputs.iter().map(|word| (0..word.lanes()).map(|lane| value(word, lane)).collect()).collect()
 }
 
