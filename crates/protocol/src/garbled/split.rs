@@ -86,6 +86,7 @@ impl Split {
             nodes: Vec::new(),
             params: Vec::new(),
             inputs: Vec::new(),
+            input_levels: Vec::new(),
             outputs: Vec::new(),
         };
         for (id, node) in plan.nodes.iter().enumerate() {
@@ -225,6 +226,7 @@ mod tests {
             ],
             params: vec![param(&[3, 4]), param(&[3]), param(&[3, 3]), param(&[3])],
             inputs: vec![0],
+            input_levels: Vec::new(),
             outputs: vec![output(5)],
         }
     }

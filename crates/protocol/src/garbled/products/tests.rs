@@ -40,6 +40,7 @@ fn layer(
         nodes: vec![node(Op::Input, &[], shape, 11), node(op, &[0], out, 16)],
         params: vec![info(weight, weight_bits), info(&weight[..1], 20)],
         inputs: vec![0],
+        input_levels: Vec::new(),
         outputs: vec![Output { name: "y".into(), node: 1, post: Post::None }],
     };
     let tensors =
