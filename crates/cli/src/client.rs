@@ -15,7 +15,7 @@ use crate::choice::{Garbling, Output, Protocol};
 use crate::console::note;
 use crate::failure::Failure;
 use crate::report::{self, Cost, Costs, Line, Outputs, PeakRss};
-use crate::source::gives_index;
+use crate::source::{clipped, gives_index};
 
 /// What a command asks a server for.
 pub struct Wanted<'a> {
@@ -44,6 +44,8 @@ pub struct Client {
     inner: oribi::Client,
     /// Whether lines tell the seconds of each part.
     parts: bool,
+    /// Whether it was said that input values were clipped.
+    warned: bool,
 }
 
 /// What a server offers.
@@ -143,7 +145,7 @@ impl Client {
             protocol,
             reveal: Reveal::from(wanted.output),
         })?;
-        Ok(Self { inner: client, parts: wanted.parts })
+        Ok(Self { inner: client, parts: wanted.parts, warned: false })
     }
 
     /// What the model takes.
@@ -176,6 +178,14 @@ impl Client {
     /// # Errors
     /// An input does not fit, or the session fails.
     pub fn predict(&mut self, examples: &[Example], progress: &dyn Progress) -> Result<Vec<Line>, Failure> {
+        for example in examples {
+            if !self.warned
+                && let Some(text) = clipped(&self.inner.plan().graph, &example.tensors)
+            {
+                self.warned = true;
+                note(&format!("{}: {text}", example.name));
+            }
+        }
         let tensors: Vec<&[Vec<f32>]> = examples.iter().map(|example| example.tensors.as_slice()).collect();
         let predictions = self.inner.predict_batch(&tensors, progress).map_err(|error| {
             let failure = Failure::from(error);

@@ -142,6 +142,16 @@ fn spec(input: &InputMeta) -> InputSpec {
     InputSpec { name: input.name.clone(), shape: input.shape.clone(), pixels }
 }
 
+/// What to say of inputs beyond the range that the model states.
+pub fn clipped(graph: &FixedGraph, tensors: &[Vec<f32>]) -> Option<String> {
+    let count: usize = tensors.iter().enumerate().map(|(index, values)| graph.clipped(index, values)).sum();
+    (count > 0).then(|| {
+        format!(
+            "{count} input values lie beyond the model's range and were clipped (said once; more may follow)"
+        )
+    })
+}
+
 /// Whether the first output of a graph is the index of a class and not its scores.
 pub fn gives_index(graph: &FixedGraph) -> bool {
     let first = graph.outputs.first().and_then(|output| graph.nodes.get(output.node));

@@ -124,3 +124,40 @@ fn calibration_narrows_the_ranges() {
     let refusal = Oribi::new().refusal(2, &["inspect", &path, "--calibrate", "missing.npz"]);
     assert!(refusal.contains("missing.npz"), "{refusal}");
 }
+
+#[test]
+fn integers_without_truncation() {
+    let reference = reference();
+    for (digit, line) in run("lola_small", &["--fixed", "--protocol", "lola"]).iter().enumerate() {
+        let wanted = numbers(&reference["lola_small"]["scores"][format!("{digit}.png")]);
+        let found = numbers(&line["output"]);
+        let largest = wanted.iter().fold(1.0, |a: f64, b| a.max(b.abs()));
+        let error = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(error > 0.0 && error <= 0.02 * largest, "{digit}: {error} of {largest}");
+        assert_eq!(
+            (&line["class"], &line["protocol"]),
+            (&Value::from(arg_max(&wanted)), &Value::from("lola"))
+        );
+    }
+    let path = model("lola_small.onnx");
+    let report = &Oribi::new().json(&["inspect", &path, "--protocol", "lola", "--json"])[0];
+    let bits = report["widest"].as_u64().unwrap();
+    assert!((35..=55).contains(&bits), "{bits}");
+    assert!(Oribi::new().refusal(2, &["run", &path, "x.npy", "--protocol", "nonsense"]).contains("lola"));
+}
+
+#[test]
+fn clipped_inputs_are_said_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bright.json");
+    std::fs::write(&file, serde_json::to_string(&vec![vec![vec![vec![40.0; 28]; 28]; 1]; 2]).unwrap())
+        .unwrap();
+    let oribi = Oribi::new();
+    let run = oribi.command(&["run", &model("lola_small.onnx"), file.to_str().unwrap(), "--fixed", "--json"]);
+    let output = { run }.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.matches("clipped").count() == 1, "{text}");
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        serde_json::from_str::<Value>(line).unwrap();
+    }
+}

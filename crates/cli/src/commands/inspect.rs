@@ -56,6 +56,8 @@ struct Report {
     /// The plan under encryption.
     #[serde(skip_serializing_if = "Option::is_none")]
     encrypted: Option<Encrypted>,
+    /// Bits of the widest tensor's integers.
+    widest: Option<u32>,
     layers: Vec<LayerRow>,
 }
 
@@ -117,6 +119,7 @@ impl Report {
         Ok(Self {
             model: source.meta.name.clone(),
             protocol: protocol.name(),
+            widest: fixed.nodes.iter().map(|node| node.format.bits).max(),
             labels: source.meta.labels.clone(),
             inputs: inputs
                 .map(|input| Input {
@@ -169,7 +172,9 @@ impl Report {
         ))?;
         self.layers.iter().try_for_each(|row| out(&row.text(width)))?;
         if self.layers.iter().any(|row| !row.proven) {
-            out("* not proven: seen on sample inputs, with a margin; beyond it values saturate")?;
+            out(
+                "* not proven: seen on sample inputs, with a margin; beyond it values saturate, or wrap where they cannot",
+            )?;
         }
         out("")?;
         out(&format!("protocol    {}", self.protocol))?;
@@ -178,6 +183,9 @@ impl Report {
         }
         if let Some(encrypted) = &self.encrypted {
             encrypted.lines().iter().try_for_each(|line| out(line))?;
+        }
+        if let Some(bits) = self.widest {
+            out(&format!("integers    of up to {bits} bits"))?;
         }
         let Some(price) = &self.price else { return Ok(()) };
         out(&format!(

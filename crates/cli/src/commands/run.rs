@@ -6,10 +6,10 @@ use model::{Tensor, float, reference};
 use oribi::input::Example;
 
 use crate::choice::Protocol;
-use crate::console::{Progress, out};
+use crate::console::{Progress, note, out};
 use crate::failure::Failure;
 use crate::report::{self, Line, Outputs};
-use crate::source::{Number, Source};
+use crate::source::{Number, Source, clipped};
 
 /// Compute predictions in the clear, on this machine.
 ///
@@ -29,7 +29,7 @@ pub struct Arguments {
     /// The integer reference.
     #[arg(long)]
     fixed: bool,
-    /// Which protocol's integers: deepsecure. Implies --fixed.
+    /// Which protocol's integers: deepsecure, or lola. Implies --fixed.
     #[arg(long, value_name = "PROTOCOL", conflicts_with = "float")]
     protocol: Option<Protocol>,
     /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.
@@ -54,10 +54,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .map(|input| oribi::input::open(input, &specs))
         .collect::<Result<Vec<_>, _>>()?;
     let progress = Progress::new(files.iter().map(|file| file.len() as u64).sum(), "computing");
+    let mut warned = false;
     for example in files.into_iter().flatten() {
-        let line = reference.predict(&source, &example?)?;
+        let example = example?;
+        let line = reference.predict(&source, &example)?;
         progress.step();
         progress.suspend(|| {
+            if let Reference::Fixed { graph, .. } = &reference
+                && !warned
+                && let Some(text) = clipped(graph, &example.tensors)
+            {
+                warned = true;
+                note(&format!("{}: {text}", example.name));
+            }
             if arguments.json { out(&line.to_json()?) } else { print(&line, &source.meta.labels) }
         })?;
     }

@@ -12,6 +12,8 @@ use super::{InputError, InputSpec, npy, shape};
 
 /// The largest array, unpacked: 1 GiB, so that a file of a few kilobytes cannot keep the reader busy for minutes.
 const UNPACKED_LIMIT: u64 = 1 << 30;
+/// Arrays whose shapes are looked at where none has the right name.
+const LISTED: usize = 64;
 
 /// One stream for each of the model's inputs, and how many inputs they hold.
 pub(super) fn open(
@@ -25,7 +27,7 @@ pub(super) fn open(
     let mut readers = Vec::with_capacity(specs.len());
     let mut common = None;
     for spec in specs {
-        let entry = choose(&entries, spec, specs).map_err(refuse)?;
+        let entry = choose(path, &entries, spec, specs).map_err(refuse)?;
         let (reader, count) = open_entry(path, entry, spec)?;
         if *common.get_or_insert(count) != count {
             let reason =
@@ -37,23 +39,56 @@ pub(super) fn open(
     Ok((readers, common.unwrap_or(0)))
 }
 
-/// The array for a model's input: the one of its name, or the only one where the model has one input.
-fn choose<'a>(entries: &'a [Entry], spec: &InputSpec, specs: &[InputSpec]) -> Result<&'a Entry, String> {
+/// The array for a model's input: the one of its name; else, where the model has one input, the only array, or the only
+/// one of the input's shape.
+fn choose<'a>(
+    path: &Path,
+    entries: &'a [Entry],
+    spec: &InputSpec,
+    specs: &[InputSpec],
+) -> Result<&'a Entry, String> {
     if let Some(named) = entries.iter().find(|entry| entry.name == spec.name) {
         return Ok(named);
     }
     match (entries, specs) {
-        ([only], [_]) => Ok(only),
-        ([], _) => Err("holds no arrays".to_owned()),
-        _ => Err(format!(
-            "has no array {:?} for the model's input of that name; it holds {}",
-            spec.name,
-            shape::names(entries.iter().map(|entry| entry.name.as_str()))
-        )),
+        ([only], [_]) => return Ok(only),
+        ([], _) => return Err("holds no arrays".to_owned()),
+        _ => {}
     }
+    let shapes: Vec<Option<Vec<usize>>> =
+        entries.iter().take(LISTED).map(|entry| shape_of(path, entry)).collect();
+    let fits = |found: &Option<Vec<usize>>| {
+        found.as_ref().is_some_and(|found| shape::count(found, &spec.shape).is_some())
+    };
+    let fitting: Vec<&Entry> =
+        entries.iter().zip(&shapes).filter(|(_, found)| fits(found)).map(|(entry, _)| entry).collect();
+    if let ([one], [_], true) = (fitting.as_slice(), specs, entries.len() <= LISTED) {
+        return Ok(one);
+    }
+    let listed: Vec<String> = entries
+        .iter()
+        .zip(&shapes)
+        .map(|(entry, found)| match found {
+            Some(found) => format!("{:?} {}", entry.name, shape::text(found)),
+            None => format!("{:?} (unreadable)", entry.name),
+        })
+        .collect();
+    Err(format!(
+        "has no array {:?} for the model's input of that name and shape {}, and not exactly one of that shape; it holds {}",
+        spec.name,
+        shape::text(&spec.shape),
+        shape::names(listed.iter().map(String::as_str))
+    ))
 }
 
-fn open_entry(path: &Path, entry: &Entry, spec: &InputSpec) -> Result<(ArrayReader, usize), InputError> {
+/// The shape that an array's header states, where it can be read.
+fn shape_of(path: &Path, entry: &Entry) -> Option<Vec<usize>> {
+    let (mut reader, _) = unpack(path, entry).ok()?;
+    npy::read_header(&mut reader).ok().map(|header| header.shape)
+}
+
+/// The bytes of an entry, unpacked.
+fn unpack(path: &Path, entry: &Entry) -> Result<(Box<dyn Read + Send>, String), InputError> {
     let what = format!("the array {:?}", entry.name);
     let refuse = |reason: String| InputError::new(path, format!("{what}: {reason}"));
     if entry.unpacked > UNPACKED_LIMIT {
@@ -65,7 +100,7 @@ fn open_entry(path: &Path, entry: &Entry, spec: &InputSpec) -> Result<(ArrayRead
     let mut file = File::open(path).map_err(|error| InputError::io(path, &error))?;
     entry.seek(&mut file).map_err(refuse)?;
     let packed = BufReader::new(file).take(entry.packed);
-    let mut reader: Box<dyn Read + Send> = match entry.method {
+    let reader: Box<dyn Read + Send> = match entry.method {
         Method::Stored => Box::new(packed.take(entry.unpacked)),
         Method::Deflated => Box::new(BufReader::new(DeflateDecoder::new(packed).take(entry.unpacked))),
         Method::Other(code) => {
@@ -74,6 +109,12 @@ fn open_entry(path: &Path, entry: &Entry, spec: &InputSpec) -> Result<(ArrayRead
             )));
         }
     };
+    Ok((reader, what))
+}
+
+fn open_entry(path: &Path, entry: &Entry, spec: &InputSpec) -> Result<(ArrayReader, usize), InputError> {
+    let (mut reader, what) = unpack(path, entry)?;
+    let refuse = |reason: String| InputError::new(path, format!("{what}: {reason}"));
     let header = npy::read_header(&mut reader).map_err(refuse)?;
     npy::check_length(&header, entry.unpacked.saturating_sub(header.length as u64)).map_err(refuse)?;
     npy::fit(header, reader, spec, &what).map_err(|reason| InputError::new(path, reason))
