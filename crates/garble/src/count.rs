@@ -16,6 +16,10 @@ pub struct Counts {
     pub known_ands: u64,
     /// XOR gates.
     pub xors: u64,
+    /// Numbers of projections ([`crate::projection`]).
+    pub words: u64,
+    /// Rows that they take.
+    pub word_rows: u64,
 }
 
 impl Counts {
@@ -23,7 +27,7 @@ impl Counts {
     pub fn table_bytes(&self) -> u64 {
         let ands = self.ands.saturating_mul(ROWS_PER_AND as u64);
         let rows = ands.saturating_add(self.known_ands.saturating_mul(ROWS_PER_KNOWN_AND as u64));
-        rows.saturating_mul(size_of::<kernel::block::Block>() as u64)
+        rows.saturating_add(self.word_rows).saturating_mul(size_of::<kernel::block::Block>() as u64)
     }
 }
 
@@ -52,6 +56,11 @@ impl<E> Counter<E> {
     /// What has been counted; counters stop at their largest value.
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    pub(crate) fn words(&mut self, words: u64, rows: u64) {
+        self.counts.words = self.counts.words.saturating_add(words);
+        self.counts.word_rows = self.counts.word_rows.saturating_add(rows);
     }
 
     /// An input wire.

@@ -27,10 +27,10 @@ pub trait TableSource {
 ///
 /// No table can make it fail or panic: wrong ones give wrong labels.
 pub struct Evaluator<S> {
-    hash: HalfGates,
-    tweaks: Tweaks,
-    pool: Arc<Pool>,
-    source: S,
+    pub(crate) hash: HalfGates,
+    pub(crate) tweaks: Tweaks,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) source: S,
 }
 
 impl<S: TableSource> Evaluator<S> {

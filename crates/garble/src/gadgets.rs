@@ -9,6 +9,7 @@ mod constant;
 mod digits;
 mod divide;
 mod multiply;
+mod shares;
 mod smooth;
 
 pub use add::{add_signed, add_with_carry, add_wrapping, neg, sub_signed, sub_wrapping};
@@ -20,6 +21,7 @@ pub use constant::{affine, mul_constant};
 pub use digits::{Multiples, Pending, mul_known, mul_known_odd};
 pub use divide::divide;
 pub use multiply::{mul, mul_low, square};
+pub use shares::reconstruct;
 pub use smooth::{sigmoid, tanh};
 
 use crate::gates::Gates;

@@ -29,11 +29,11 @@ pub trait TableSink {
 ///
 /// The offset, and every label, is erased when it is no longer held.
 pub struct Garbler<S> {
-    hash: HalfGates,
-    offset: Block,
-    tweaks: Tweaks,
-    pool: Arc<Pool>,
-    sink: S,
+    pub(crate) hash: HalfGates,
+    pub(crate) offset: Block,
+    pub(crate) tweaks: Tweaks,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) sink: S,
 }
 
 impl<S: TableSink> Garbler<S> {

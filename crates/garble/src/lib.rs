@@ -13,5 +13,7 @@ pub mod garbler;
 pub mod gates;
 pub mod known;
 pub mod labels;
+pub mod late;
 pub mod meaning;
+pub mod projection;
 pub mod word;

@@ -39,6 +39,7 @@ fn product_and_sum() -> Row {
         ands: g.counts().ands - before.ands,
         known_ands: after_product.known_ands,
         xors: g.counts().xors - before.xors,
+        ..Counts::default()
     };
     Row {
         name: "product and sum of a dot product, evaluator's weight",
