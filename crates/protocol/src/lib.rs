@@ -9,6 +9,7 @@ pub mod error;
 pub mod frame;
 pub mod garbled;
 pub mod handshake;
+pub mod interactive;
 pub mod memory;
 pub mod message;
 pub mod meter;

@@ -1,7 +1,7 @@
 //! The parameters and tilings of a network's layers.
 
 use bfv::derive::{Operation, Plain, Request, derive, noise_after};
-use bfv::{NoiseModel, Parameters, PlainModulus, ReplyShape};
+use bfv::{Literal, MAX_REPLY_LIMBS, NoiseModel, Parameters, PlainModulus, ReplyShape};
 
 use super::layout::Layout;
 use super::shape::Shape;
@@ -70,6 +70,46 @@ impl Setting {
             (Some((_, setting)), _) => Ok(setting),
             (None, failure) => Err(failure.unwrap_or(Error::Empty)),
         }
+    }
+
+    /// A setting that somebody else chose, for shares modulo `2^bits`: the ring's degree and primes, and a tiling and the shape
+    /// of replies for each layer.
+    ///
+    /// # Errors
+    /// If the parameters are below 128-bit security, a tiling does not fit, or replies would not decrypt.
+    pub fn checked(
+        needs: &[Need],
+        bits: u32,
+        (degree, primes): (usize, Vec<u64>),
+        parts: &[(Tiling, ReplyShape)],
+    ) -> Result<Self, Error> {
+        let literal = Literal { degree, plain: plain(bits)?, data: primes, special: None, digit_bits: None };
+        let parameters = Parameters::new(literal)?;
+        let model = NoiseModel::new(&parameters);
+        let (mut layouts, mut replies) = (Vec::new(), Vec::new());
+        if parts.len() != needs.len() {
+            return Err(Error::TooMany(parts.len(), needs.len()));
+        }
+        for (need, (tiling, reply)) in needs.iter().zip(parts) {
+            let layout = Layout::new(&need.shape, *tiling, degree)?;
+            if !(1..=MAX_REPLY_LIMBS.min(parameters.limbs())).contains(&reply.limbs)
+                || reply
+                    .low_bits
+                    .iter()
+                    .any(|low| f64::from(*low) + 1.0 >= parameters.log2_modulus(reply.limbs))
+            {
+                return Err(Error::Layout("replies of a shape that does not exist".into()));
+            }
+            let request = need.request(*tiling, parameters.plain(), degree);
+            let noise = noise_after(&model, &request, parameters.limbs());
+            let noise = model.switch_down(noise, parameters.limbs(), reply.limbs);
+            if !model.decrypts(model.drop_bits(noise, reply.low_bits[0], reply.low_bits[1]), reply.limbs) {
+                return Err(Error::Layout("the noise leaves no room for such replies".into()));
+            }
+            layouts.push(layout);
+            replies.push(*reply);
+        }
+        Ok(Self { parameters, layouts, replies })
     }
 
     fn at_degree(

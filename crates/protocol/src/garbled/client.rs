@@ -245,7 +245,7 @@ impl OutputWord {
     }
 
     /// The signed values, where `mask` gives the other party's colours in the same order.
-    fn values(&self, mask: &mut impl Iterator<Item = bool>) -> Vec<i64> {
+    pub(crate) fn values(&self, mask: &mut impl Iterator<Item = bool>) -> Vec<i64> {
         let mut values = vec![0i64; self.lanes];
         for (place, bit) in self.bits.iter().enumerate() {
             for (lane, value) in values.iter_mut().enumerate() {

@@ -6,12 +6,12 @@
 
 pub mod client;
 mod dots;
-mod elementwise;
+pub(crate) mod elementwise;
 mod inputs;
 mod limits;
 mod linear;
 pub mod options;
-mod pool;
+pub(crate) mod pool;
 mod products;
 mod schedule;
 pub mod server;
@@ -21,7 +21,7 @@ mod tiles;
 mod transfers;
 mod walk;
 mod weights;
-mod wire;
+pub(crate) mod wire;
 
 pub use crate::session::Progress;
 pub use limits::{MAX_LABEL_BYTES, MAX_TABLE_BYTES, check};

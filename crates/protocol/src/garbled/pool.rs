@@ -36,7 +36,7 @@ impl Span {
 }
 
 /// What one output element sees.
-struct View {
+pub(crate) struct View {
     /// Index of its plane's first element.
     plane: usize,
     /// Width of the plane.
@@ -47,12 +47,12 @@ struct View {
 
 impl View {
     /// Number of input elements under the window.
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.count * self.columns.count
     }
 
     /// Index of one of them, in row-major order.
-    fn tap(&self, index: usize) -> Option<usize> {
+    pub(crate) fn tap(&self, index: usize) -> Option<usize> {
         let columns = self.columns.count;
         (index < self.len()).then(|| {
             self.plane + self.rows.at(index / columns) * self.width + self.columns.at(index % columns)
@@ -61,14 +61,14 @@ impl View {
 }
 
 /// The views of a pool's output elements.
-struct Views<'a> {
+pub(crate) struct Views<'a> {
     window: &'a Window,
     input: [usize; 2],
     output: [usize; 2],
 }
 
 impl<'a> Views<'a> {
-    fn new((plan, node): (&FixedGraph, &Node), window: &'a Window) -> Self {
+    pub(crate) fn new((plan, node): (&FixedGraph, &Node), window: &'a Window) -> Self {
         let plane = |shape: &[usize]| match shape {
             [.., height, width] => [*height, *width],
             _ => [1, 1],
@@ -76,7 +76,7 @@ impl<'a> Views<'a> {
         Self { window, input: plane(&plan.nodes[node.inputs[0]].shape), output: plane(&node.shape) }
     }
 
-    fn of(&self, lane: usize) -> View {
+    pub(crate) fn of(&self, lane: usize) -> View {
         let [height, width] = self.input;
         let (plane, pixel) = (lane / self.positions(), lane % self.positions());
         View {
@@ -88,7 +88,7 @@ impl<'a> Views<'a> {
     }
 
     /// Elements of an output plane.
-    fn positions(&self) -> usize {
+    pub(crate) fn positions(&self) -> usize {
         self.output[0] * self.output[1]
     }
 }
@@ -145,7 +145,7 @@ pub fn average<G: Gates>(
 }
 
 /// The most taps that a view has.
-fn most(views: &[View]) -> usize {
+pub(crate) fn most(views: &[View]) -> usize {
     views.iter().map(View::len).max().unwrap_or(0)
 }
 

@@ -1,0 +1,252 @@
+//! Operations inside a circuit, on integers modulo 2^k: what `model::fixed::Op` states under a ring, gate by gate.
+
+use std::collections::BTreeMap;
+
+use garble::gadgets;
+use garble::meaning::Format as Width;
+use garble::projection::Project;
+use garble::word::Word;
+use model::fixed::{FixedGraph, Format, Node, Op, ParamId, Term, Window};
+use model::movement::{Source, sources};
+
+use super::circuit::Party;
+use super::lanes::{Lanes, TILE, join};
+use super::program::Program;
+use crate::garbled::elementwise::broadcast_index;
+use crate::garbled::pool::{View, Views, half, most};
+
+/// An element of the ring, read as a signed number and shifted to the right.
+fn settle<W: Clone>(x: &Word<W>, ring: u32, shift: u32) -> Word<W> {
+    let width = x.width().min(ring as usize);
+    gadgets::shift_right(&gadgets::resize(x, width), shift as usize)
+}
+
+fn width(format: Format) -> Width {
+    Width { bits: format.bits, frac: format.frac }
+}
+
+/// `(x * factor + addend) >> shift` with public numbers.
+fn affine<G: Project>(
+    g: &mut G,
+    x: &Word<G::Wires>,
+    (factor, addend, shift): (i64, i64, u32),
+    ring: u32,
+) -> Result<Word<G::Wires>, G::Error> {
+    let product = gadgets::mul_constant(g, x, factor)?;
+    if addend == 0 {
+        return Ok(settle(&product, ring, shift));
+    }
+    let addend = Word::public(addend, garble::meaning::width_of(addend), x.lanes());
+    Ok(settle(&gadgets::add_signed(g, &product, &addend)?, ring, shift))
+}
+
+/// An operation on elements by themselves: `lanes` are the elements, `operands` the operands' words of them.
+pub fn elementwise<G: Project, P: Party<G>>(
+    g: &mut G,
+    program: &Program,
+    node: &Node,
+    (operands, lanes): (&[Word<G::Wires>], &Lanes),
+    party: &mut P,
+) -> Result<Word<G::Wires>, G::Error> {
+    let (ring, x) = (program.ring, &operands[0]);
+    match &node.op {
+        Op::Relu => gadgets::relu(g, x),
+        Op::Clamp { low, high } => gadgets::clamp(g, x, *low, *high),
+        Op::LeakyRelu { factor, shift } => {
+            let scaled = affine(g, x, (*factor, half(*shift), *shift), ring)?;
+            gadgets::mux_sign(g, x, &scaled)
+        }
+        Op::PRelu { slope, shift } => {
+            let slopes = parameter(g, program.graph, node, *slope, lanes, party)?;
+            let product = gadgets::mul_low(g, x, &slopes, most_bits(x, &slopes, ring))?;
+            let scaled = affine(g, &product, (1, half(*shift), *shift), ring)?;
+            gadgets::mux_sign(g, x, &scaled)
+        }
+        Op::Sigmoid | Op::Tanh => {
+            let from = program.graph.nodes[node.inputs[0]].format;
+            let clamped = gadgets::saturate(g, x, from.bits as usize)?;
+            let function = if node.op == Op::Sigmoid { gadgets::sigmoid } else { gadgets::tanh };
+            function(g, &clamped, width(from), width(node.format))
+        }
+        Op::PublicAffine { factor, addend, shift } => affine(g, x, (*factor, *addend, *shift), ring),
+        Op::Affine { weight, left, bias, shift } => {
+            let product = match weight {
+                Some(weight) => {
+                    let weights = parameter(g, program.graph, node, *weight, lanes, party)?;
+                    gadgets::mul_low(g, x, &weights, most_bits(x, &weights, ring))?
+                }
+                None => gadgets::shift_left(x, *left as usize),
+            };
+            let bias = parameter(g, program.graph, node, *bias, lanes, party)?;
+            let wide = product.width().max(bias.width()) + 1;
+            let sum = gadgets::add_wrapping(g, &product, &bias, wide.min(ring as usize))?;
+            Ok(settle(&sum, ring, *shift))
+        }
+        Op::Sum { terms, shift } => sum(g, operands, terms, *shift, ring),
+        Op::Product { shift } => {
+            let product = if node.inputs[0] == node.inputs[1] && 2 * x.width() <= ring as usize {
+                gadgets::square(g, x)?
+            } else {
+                let y = operands.get(1).unwrap_or(x);
+                gadgets::mul_low(g, x, y, most_bits(x, y, ring))?
+            };
+            affine(g, &product, (1, half(*shift), *shift), ring)
+        }
+        // Every other operation has its own function; none reaches this one.
+        _ => Ok(x.clone()),
+    }
+}
+
+/// Bits of a product that count.
+fn most_bits<W>(a: &Word<W>, b: &Word<W>, ring: u32) -> usize {
+    (a.width() + b.width()).min(ring as usize)
+}
+
+/// `(sum of +-(x << left) + half) >> shift`.
+fn sum<G: Project>(
+    g: &mut G,
+    operands: &[Word<G::Wires>],
+    terms: &[Term],
+    shift: u32,
+    ring: u32,
+) -> Result<Word<G::Wires>, G::Error> {
+    let mut total: Option<Word<G::Wires>> = None;
+    for (operand, term) in operands.iter().zip(terms) {
+        let part = gadgets::shift_left(operand, term.left as usize);
+        let part = gadgets::resize(&part, part.width().min(ring as usize));
+        total = Some(match (total, term.negative) {
+            (None, false) => part,
+            (None, true) => gadgets::neg(g, &part)?,
+            (Some(total), negative) => {
+                let wide = (total.width().max(part.width()) + 1).min(ring as usize);
+                let add = if negative { gadgets::sub_wrapping } else { gadgets::add_wrapping };
+                add(g, &total, &part, wide)?
+            }
+        });
+    }
+    affine(g, &total.unwrap_or_default(), (1, half(shift), shift), ring)
+}
+
+/// The server's parameters that stand against some elements of a node, broadcast as in ONNX.
+fn parameter<G: Project, P: Party<G>>(
+    g: &mut G,
+    graph: &FixedGraph,
+    node: &Node,
+    param: ParamId,
+    lanes: &Lanes,
+    party: &mut P,
+) -> Result<Word<G::Wires>, G::Error> {
+    let info = &graph.params[param];
+    let indices: Vec<usize> =
+        lanes.iter().map(|lane| broadcast_index(&node.shape, &info.shape, lane)).collect();
+    party.parameter(g, param, &indices, info.bits)
+}
+
+/// Mean under the window: the sum of the taps by a public factor, rounded.
+pub fn average<G: Project>(
+    g: &mut G,
+    program: &Program,
+    node: &Node,
+    (window, factors, shift): (&Window, &[i64], u32),
+    x: &Word<G::Wires>,
+) -> Result<Word<G::Wires>, G::Error> {
+    let views = Views::new((program.graph, node), window);
+    let count: usize = node.shape.iter().product();
+    let mut by_factor: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+    for lane in 0..count {
+        let factor = factors.get(lane % views.positions()).or(factors.first()).copied().unwrap_or(0);
+        by_factor.entry(factor).or_default().push(lane as u32);
+    }
+    let (mut tiles, mut words) = (Vec::new(), Vec::new());
+    for (factor, lanes) in by_factor {
+        for tile in lanes.chunks(TILE) {
+            let seen: Vec<View> = tile.iter().map(|lane| views.of(*lane as usize)).collect();
+            let sum = add_taps(g, x, &seen)?;
+            words.push(affine(g, &sum, (factor, half(shift), shift), program.ring)?);
+            tiles.push(Lanes::Set(tile.to_vec()));
+        }
+    }
+    Ok(join(g, &tiles, &words, count))
+}
+
+/// The sum of each view's taps; views at the margin have fewer.
+fn add_taps<G: Project>(g: &mut G, x: &Word<G::Wires>, views: &[View]) -> Result<Word<G::Wires>, G::Error> {
+    // Behind the last element stands a zero, for the taps that a view lacks.
+    let zero = Word::public(0, 1, 1);
+    let padded = gadgets::concat(g, &[x, &zero]);
+    let mut level: Vec<Word<G::Wires>> = (0..most(views))
+        .map(|tap| {
+            let lanes: Vec<u32> =
+                views.iter().map(|view| view.tap(tap).unwrap_or(x.lanes()) as u32).collect();
+            gadgets::gather(g, &padded, &lanes)
+        })
+        .collect();
+    while level.len() > 1 {
+        let mut next = Vec::with_capacity(level.len().div_ceil(2));
+        for pair in level.chunks(2) {
+            next.push(match pair {
+                [a, b] => gadgets::add_signed(g, a, b)?,
+                _ => pair[0].clone(),
+            });
+        }
+        level = next;
+    }
+    Ok(level.pop().unwrap_or_else(|| Word::public(0, 1, views.len())))
+}
+
+/// Data movement: each element of the result is one of an operand's or a public constant.
+pub fn movement<G: Project>(
+    g: &mut G,
+    graph: &FixedGraph,
+    node: &Node,
+    operands: &[Word<G::Wires>],
+) -> Word<G::Wires> {
+    let sources = sources(graph, node);
+    let mut constants: Vec<i64> = sources
+        .iter()
+        .filter_map(|source| if let Source::Constant(value) = source { Some(*value) } else { None })
+        .collect();
+    constants.sort_unstable();
+    constants.dedup();
+    let (mut starts, mut lanes) = (Vec::new(), 0);
+    for operand in operands {
+        starts.push(lanes);
+        lanes += operand.lanes();
+    }
+    let mut parts: Vec<Word<G::Wires>> = operands.to_vec();
+    if !constants.is_empty() {
+        let wide = constants.iter().map(|value| garble::meaning::width_of(*value)).max().unwrap_or(1);
+        parts.push(gadgets::public_lanes(g, &constants, wide));
+    }
+    let joined = gadgets::concat(g, &parts.iter().collect::<Vec<_>>());
+    let places: Vec<u32> = sources
+        .iter()
+        .map(|source| match source {
+            Source::Element { operand, index } => (starts[*operand] + index) as u32,
+            Source::Constant(value) => (lanes + constants.binary_search(value).unwrap_or(0)) as u32,
+        })
+        .collect();
+    gadgets::gather(g, &joined, &places)
+}
+
+/// Index of the largest value along an axis.
+pub fn arg_max<G: Project>(
+    g: &mut G,
+    graph: &FixedGraph,
+    node: &Node,
+    (axis, last): (usize, bool),
+    x: &Word<G::Wires>,
+) -> Result<Word<G::Wires>, G::Error> {
+    let shape = &graph.nodes[node.inputs[0]].shape;
+    let inner: usize = shape[axis + 1..].iter().product();
+    let outer: usize = shape[..axis].iter().product();
+    let candidates: Vec<Word<G::Wires>> = (0..shape[axis])
+        .map(|class| {
+            let lanes: Vec<u32> = (0..outer * inner)
+                .map(|lane| ((lane / inner * shape[axis] + class) * inner + lane % inner) as u32)
+                .collect();
+            gadgets::gather(g, x, &lanes)
+        })
+        .collect();
+    gadgets::arg_max(g, &candidates, last)
+}

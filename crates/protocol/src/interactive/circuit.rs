@@ -1,0 +1,225 @@
+//! The garbled circuit of a stage, written once for all interpreters.
+
+use garble::gadgets;
+use garble::projection::Project;
+use garble::word::Word;
+use model::fixed::{NodeId, Op, ParamId};
+
+use super::activations;
+use super::lanes::{Lanes, join, ranges, tiles};
+use super::program::{Form, Program, Step, is_elementwise};
+use crate::error::Error;
+use crate::garbled::elementwise::arg_max_of_lanes;
+use crate::garbled::pool;
+use crate::handshake::Reveal;
+
+/// What a circuit asks of the party that runs it, always in the same order.
+pub trait Party<G: Project> {
+    /// The shares of some elements, `width` bits each: the server's and the client's. `clients` says that the server's is zero,
+    /// publicly.
+    ///
+    /// # Errors
+    /// When labels are missing.
+    fn enter(&mut self, g: &mut G, entry: &Entry) -> Result<[Word<G::Wires>; 2], G::Error>;
+
+    /// Some of the server's parameters, `bits` bits each.
+    ///
+    /// # Errors
+    /// When labels are missing.
+    fn parameter(
+        &mut self,
+        g: &mut G,
+        param: ParamId,
+        indices: &[usize],
+        bits: u32,
+    ) -> Result<Word<G::Wires>, G::Error>;
+
+    /// Takes this party's shares of some elements of a result.
+    fn export(&mut self, node: NodeId, lanes: &Lanes, shares: &[u64]);
+
+    /// Takes a result that the client learns.
+    fn reveal(&mut self, g: &mut G, output: usize, word: &Word<G::Wires>);
+}
+
+/// Elements that enter.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Their tensor.
+    pub node: NodeId,
+    /// Which.
+    pub lanes: Lanes,
+    /// Bits of a share.
+    pub width: u32,
+    /// Whether the server's share is zero.
+    pub clients: bool,
+}
+
+/// The tiles in which a tensor enters, and how many low bits are dropped of each.
+fn entries(program: &Program, node: NodeId) -> Vec<(u32, Lanes)> {
+    match program.places[node].form {
+        Form::Sum { guard } => tiles(&program.graph.nodes[node])
+            .into_iter()
+            .map(|(shift, lanes)| (shift + guard, lanes))
+            .collect(),
+        _ => ranges(program.elements(node)).into_iter().map(|lanes| (0, lanes)).collect(),
+    }
+}
+
+/// Bits of a tensor's shares when it enters a circuit.
+pub fn entry_width(program: &Program, node: NodeId) -> u32 {
+    match program.places[node].form {
+        Form::Sum { guard } => program.ring + guard,
+        _ => program.ring,
+    }
+}
+
+/// A circuit under way.
+struct Run<'a, G: Project, P> {
+    program: &'a Program<'a>,
+    g: &'a mut G,
+    party: &'a mut P,
+    /// Tensors that later steps read, and how often.
+    words: Vec<Option<(Word<G::Wires>, usize)>>,
+}
+
+/// Runs the circuit of a stage.
+///
+/// # Errors
+/// When the stream of tables or labels fails, or the program is not one that was made for this graph.
+pub fn run<G: Project, P: Party<G>>(
+    g: &mut G,
+    program: &Program,
+    stage: usize,
+    party: &mut P,
+) -> Result<(), G::Error>
+where
+    G::Error: From<Error>,
+{
+    let words = (0..program.graph.nodes.len()).map(|_| None).collect();
+    let mut run = Run { program, g, party, words };
+    for step in &program.stages[stage].steps {
+        run.step(step)?;
+    }
+    Ok(())
+}
+
+impl<G: Project, P: Party<G>> Run<'_, G, P>
+where
+    G::Error: From<Error>,
+{
+    fn step(&mut self, step: &Step) -> Result<(), G::Error> {
+        let node = &self.program.graph.nodes[step.node];
+        if step.entry {
+            let tiles = entries(self.program, step.node);
+            return self.in_tiles(step, tiles, |run, drop, lanes| run.enter(step.node, drop, lanes));
+        }
+        if is_elementwise(&node.op) {
+            let tiles = match step.takes {
+                Some(at) => entries(self.program, node.inputs[at]),
+                None => {
+                    ranges(self.program.elements(step.node)).into_iter().map(|lanes| (0, lanes)).collect()
+                }
+            };
+            let operands = self.operands(step)?;
+            return self.in_tiles(step, tiles, |run, drop, lanes| {
+                let mut words = Vec::with_capacity(operands.len());
+                for (at, operand) in operands.iter().enumerate() {
+                    words.push(match operand {
+                        Some(word) => lanes.of(run.g, word),
+                        None => run.enter(node.inputs[at], drop, lanes)?,
+                    });
+                }
+                activations::elementwise(run.g, run.program, node, (&words, lanes), run.party)
+            });
+        }
+        let operands: Vec<Word<G::Wires>> = self.operands(step)?.into_iter().flatten().collect();
+        let word = self.whole(step.node, &operands)?;
+        drop(operands);
+        let tiles = ranges(word.lanes()).into_iter().map(|lanes| (0, lanes)).collect();
+        self.in_tiles(step, tiles, |run, _, lanes| Ok(lanes.of(run.g, &word)))
+    }
+
+    /// Operations that look at more than one element.
+    fn whole(&mut self, id: NodeId, operands: &[Word<G::Wires>]) -> Result<Word<G::Wires>, G::Error> {
+        let (program, g) = (self.program, &mut *self.g);
+        let node = &program.graph.nodes[id];
+        let Some(x) = operands.first() else { return Err(misfit().into()) };
+        match &node.op {
+            Op::MaxPool { window } => pool::max(g, (program.graph, node), window, x),
+            Op::AveragePool { window, factor, shift } => {
+                activations::average(g, program, node, (window, factor, *shift), x)
+            }
+            Op::ArgMax { axis, last } => activations::arg_max(g, program.graph, node, (*axis, *last), x),
+            _ => Ok(activations::movement(g, program.graph, node, operands)),
+        }
+    }
+
+    /// The operands of a step as words; the one that enters with it is missing.
+    fn operands(&mut self, step: &Step) -> Result<Vec<Option<Word<G::Wires>>>, G::Error> {
+        let inputs = &self.program.graph.nodes[step.node].inputs;
+        let mut operands = Vec::with_capacity(inputs.len());
+        for (at, input) in inputs.iter().enumerate() {
+            if step.takes == Some(at) {
+                operands.push(None);
+                continue;
+            }
+            let Some((word, uses)) = &mut self.words[*input] else { return Err(misfit().into()) };
+            operands.push(Some(word.clone()));
+            *uses -= 1;
+            if *uses == 0 {
+                self.words[*input] = None;
+            }
+        }
+        Ok(operands)
+    }
+
+    /// Elements that exist in shares, their low bits dropped.
+    fn enter(&mut self, node: NodeId, drop: u32, lanes: &Lanes) -> Result<Word<G::Wires>, G::Error> {
+        let clients = self.program.places[node].clients;
+        let width = entry_width(self.program, node);
+        let entry = Entry { node, lanes: lanes.clone(), width, clients };
+        let [servers, clients] = self.party.enter(self.g, &entry)?;
+        gadgets::reconstruct(self.g, &servers, &clients, width as usize, drop as usize)
+    }
+
+    /// Computes a tensor tile by tile, and hands each to whom it is for.
+    fn in_tiles(
+        &mut self,
+        step: &Step,
+        tiles: Vec<(u32, Lanes)>,
+        mut compute: impl FnMut(&mut Self, u32, &Lanes) -> Result<Word<G::Wires>, G::Error>,
+    ) -> Result<(), G::Error> {
+        let keep = step.uses > 0 || step.reveal.is_some();
+        let mut words = Vec::new();
+        for (drop, lanes) in &tiles {
+            let word = compute(self, *drop, lanes)?;
+            if step.export {
+                let shares = self.g.project(&word, self.program.ring)?;
+                self.party.export(step.node, lanes, &shares);
+            }
+            if keep {
+                words.push(word);
+            }
+        }
+        if keep {
+            let lanes: Vec<Lanes> = tiles.into_iter().map(|(_, lanes)| lanes).collect();
+            let word = join(self.g, &lanes, &words, self.program.elements(step.node));
+            drop(words);
+            if let Some(output) = step.reveal {
+                let shown = match self.program.reveal {
+                    Reveal::Scores => word.clone(),
+                    Reveal::Label => arg_max_of_lanes(self.g, &word)?,
+                };
+                self.party.reveal(self.g, output, &shown);
+            }
+            if step.uses > 0 {
+                self.words[step.node] = Some((word, step.uses));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn misfit() -> Error {
+    Error::Refused("the stages do not fit the graph".into())
+}

@@ -1,0 +1,402 @@
+//! The client's half: it evaluates, encrypts and decrypts.
+
+use std::thread;
+
+use garble::evaluator::Evaluator;
+use garble::labels::{ActiveLabels, Labels};
+use garble::word::Word;
+use kernel::block::{Block, as_bytes_mut};
+use kernel::prg::Prg;
+use kernel::seed::Seed;
+use linear::coefficients::{Client as Holder, Setting};
+use model::fixed::{FixedGraph, NodeId, ParamId};
+use ot::softspoken::Receiver;
+use zeroize::Zeroize;
+
+use super::circuit::{Entry, Party, run};
+use super::lanes::Lanes;
+use super::material::{ClientStage, groups};
+use super::plan::Plan;
+use super::price::Survey;
+use super::program::{Form, Program};
+use super::shares::{Addends, compute};
+use super::transfers::{self, Received};
+use super::wire::{self, Stored};
+use super::{labels_bytes, names};
+use crate::error::Error;
+use crate::frame::Length;
+use crate::garbled::client::OutputWord;
+use crate::garbled::wire::{packed_length, unpack};
+use crate::handshake::Reveal;
+use crate::meter::Phase;
+use crate::session::{Inbox, Progress, Session};
+
+/// What a prediction works with.
+struct Half<'a> {
+    program: Program<'a>,
+    surveys: Vec<Survey>,
+    setting: Option<Setting>,
+    holder: Option<Holder>,
+    seed: &'a Seed,
+    evaluator: Evaluator<Stored>,
+    active: ActiveLabels,
+    random: Prg,
+    receiver: Receiver,
+    /// This party's shares of tensors.
+    shares: Vec<Vec<u64>>,
+    /// This party's shares of sums whose low bits are yet to be dropped.
+    sums: Vec<Vec<u64>>,
+    /// What was revealed: the output's index and its values.
+    results: Vec<(usize, Vec<i64>)>,
+}
+
+impl Drop for Half<'_> {
+    fn drop(&mut self) {
+        self.shares.zeroize();
+        self.sums.zeroize();
+    }
+}
+
+/// A private prediction: `input` holds the integers of each of the graph's inputs in row-major order; the result has the
+/// integers of each output, or, for [`Reveal::Label`], the index of the largest value of the first output alone.
+///
+/// The graph has been validated; the plan is checked here. All secrets derive from `seed`, which must be fresh.
+///
+/// # Errors
+/// When the engine does not take the graph or the plan, the input does not fit, or the session fails.
+pub fn predict(
+    (graph, plan): (&FixedGraph, &Plan),
+    input: &[Vec<i64>],
+    reveal: Reveal,
+    session: &mut Session,
+    seed: &Seed,
+    progress: &dyn Progress,
+) -> Result<Vec<Vec<i64>>, Error> {
+    let mut half = set_up((graph, plan), input, reveal, session, seed)?;
+    let bytes: Vec<usize> = half.surveys.iter().map(labels_bytes).collect();
+    let total = 2 * bytes.len() as u64;
+    let mut done = 0;
+    let mut step = || {
+        done += 1;
+        progress.report(done, total);
+    };
+    for group in groups(&bytes) {
+        let material = half.offline(group.clone(), session, &mut step)?;
+        for (stage, material) in group.zip(material) {
+            half.online(stage, material, session)?;
+            step();
+        }
+    }
+    half.results(reveal)
+}
+
+fn set_up<'a>(
+    (graph, plan): (&'a FixedGraph, &Plan),
+    input: &[Vec<i64>],
+    reveal: Reveal,
+    session: &mut Session,
+    seed: &'a Seed,
+) -> Result<Half<'a>, Error> {
+    let program = Program::new(graph, reveal)?;
+    let surveys =
+        (0..program.stages.len()).map(|stage| Survey::new(&program, stage)).collect::<Result<_, _>>()?;
+    let setting = plan.setting(&program)?;
+    let holder = match &setting {
+        Some(setting) => {
+            let made = Holder::new(&setting.parameters, &seed.child("interactive/key", 0));
+            let (holder, key) = made.map_err(failed)?;
+            session.outbox.send(wire::KEY, &key)?;
+            Some(holder)
+        }
+        None => None,
+    };
+    session.outbox.flush()?;
+    let receiver = transfers::respond(session, &seed.child("interactive/transfers", 0))?;
+    session.outbox.flush()?;
+    let mut start = [Block::ZERO; 2];
+    session.inbox.recv_into(wire::START, as_bytes_mut(&mut start))?;
+    let mut half = Half {
+        surveys,
+        setting,
+        holder,
+        seed,
+        evaluator: Evaluator::new(start[0], Stored::default()),
+        active: ActiveLabels::new(start[1]),
+        random: Prg::new(&seed.child("interactive/choices", 0)),
+        receiver,
+        shares: vec![Vec::new(); graph.nodes.len()],
+        sums: vec![Vec::new(); graph.nodes.len()],
+        results: Vec::new(),
+        program,
+    };
+    half.take_input(input)?;
+    Ok(half)
+}
+
+/// An error of the linear layers that no message of the peer's caused.
+fn failed(error: linear::Error) -> Error {
+    Error::Refused(format!("a linear layer failed: {error}"))
+}
+
+impl Half<'_> {
+    fn take_input(&mut self, input: &[Vec<i64>]) -> Result<(), Error> {
+        let graph = self.program.graph;
+        let fits = input.len() == graph.inputs.len()
+            && graph.inputs.iter().zip(input).all(|(id, values)| {
+                let (low, high) = graph.nodes[*id].format.limits();
+                values.len() == self.program.elements(*id) && values.iter().all(|v| (low..=high).contains(v))
+            });
+        if !fits {
+            return Err(Error::Refused("the input does not have the plan's shape and range".into()));
+        }
+        let mask = u64::MAX >> (64 - self.program.ring);
+        for (id, values) in graph.inputs.iter().zip(input) {
+            self.shares[*id] = values.iter().map(|value| *value as u64 & mask).collect();
+        }
+        Ok(())
+    }
+
+    /// The offline phase of some stages: stores what comes while a thread makes transfers.
+    fn offline(
+        &mut self,
+        stages: std::ops::Range<usize>,
+        session: &mut Session,
+        step: &mut dyn FnMut(),
+    ) -> Result<Vec<ClientStage>, Error> {
+        let Session { outbox, inbox, meter } = session;
+        meter.enter(Phase::Offline, "");
+        // The extension messages depend on nothing that comes meanwhile.
+        outbox.pin();
+        let (receiver, random, surveys) = (&mut self.receiver, &mut self.random, &self.surveys);
+        let wanted = stages.clone();
+        let program = &self.program;
+        let made = thread::scope(|scope| {
+            let transfers = {
+                let outbox = &mut *outbox;
+                scope.spawn(move || {
+                    let receive =
+                        |stage: usize| transfers::receive(receiver, outbox, random, surveys[stage].late);
+                    wanted.map(receive).collect::<Result<Vec<Received>, Error>>()
+                })
+            };
+            let stored = stages
+                .map(|stage| {
+                    meter.enter(Phase::Offline, &names(program, stage).1);
+                    let stored = store(&surveys[stage], inbox);
+                    step();
+                    stored
+                })
+                .collect::<Result<Vec<_>, Error>>();
+            let joined = transfers
+                .join()
+                .unwrap_or_else(|_| Err(Error::Refused("a thread of the client failed".into())));
+            let (stored, transfers) = (stored?, joined?);
+            let join = |(mut stage, transfers): (ClientStage, Received)| {
+                stage.transfers = transfers;
+                stage
+            };
+            Ok(stored.into_iter().zip(transfers).map(join).collect())
+        });
+        outbox.unpin();
+        made
+    }
+
+    /// The online phase of a stage.
+    fn online(
+        &mut self,
+        stage: usize,
+        mut material: ClientStage,
+        session: &mut Session,
+    ) -> Result<(), Error> {
+        let (linear, circuit) = names(&self.program, stage);
+        session.meter.enter(Phase::Online, &linear);
+        for id in self.program.stages[stage].local.clone() {
+            self.local(id);
+        }
+        self.linear(stage, session)?;
+        session.meter.enter(Phase::Online, &circuit);
+        let answers = self.labels(stage, &material, session)?;
+        *self.evaluator.source() = Stored::new(std::mem::take(&mut material.tables));
+        let mut colours = material.colours.iter().copied();
+        let mut party = Online {
+            program: &self.program,
+            active: &mut self.active,
+            t: &material.transfers.t,
+            answers: &answers,
+            shares: &mut self.shares,
+            colours: &mut colours,
+            results: &mut self.results,
+        };
+        run(&mut self.evaluator, &self.program, stage, &mut party)?;
+        if self.evaluator.source().is_read() {
+            Ok(())
+        } else {
+            Err(Error::malformed("garbled tables", "more rows than the circuit has"))
+        }
+    }
+
+    /// An operation on shares.
+    fn local(&mut self, id: NodeId) {
+        let node = &self.program.graph.nodes[id];
+        let operands: Vec<&[u64]> = node.inputs.iter().map(|input| self.shares[*input].as_slice()).collect();
+        let result = match &node.op {
+            model::fixed::Op::Constant { values } => vec![0; values.len()],
+            _ => compute(&self.program, id, &operands, &Addends::Client),
+        };
+        match self.program.places[id].form {
+            Form::Sum { .. } => self.sums[id] = result,
+            _ => self.shares[id] = result,
+        }
+    }
+
+    /// The linear layers of a stage: all requests, then all replies.
+    fn linear(&mut self, stage: usize, session: &mut Session) -> Result<(), Error> {
+        let (Some(setting), Some(holder)) = (&self.setting, &self.holder) else { return Ok(()) };
+        let layers = &self.program.stages[stage].linear;
+        for index in layers {
+            let id = self.program.linear[*index];
+            let operand = &self.shares[self.program.graph.nodes[id].inputs[0]];
+            let seed = self.seed.child("interactive/encryption", id as u64);
+            let messages = holder.encrypt(&setting.layouts[*index], operand, &seed).map_err(failed)?;
+            messages.iter().try_for_each(|message| session.outbox.send(wire::CIPHERTEXT, message))?;
+        }
+        session.outbox.flush()?;
+        for index in layers {
+            let (layout, reply) = (&setting.layouts[*index], setting.replies[*index]);
+            let replies = (0..layout.filter_tiles() * layout.blocks())
+                .map(|at| {
+                    let bytes = Holder::reply_bytes(&setting.parameters, layout, reply, at);
+                    session.inbox.recv(wire::MASKED, Length::Exactly(bytes))
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            let share = holder.decrypt(layout, reply, &replies);
+            let share = share.map_err(|error| Error::malformed("masked reply", error.to_string()))?;
+            self.sums[self.program.linear[*index]] = share;
+        }
+        Ok(())
+    }
+
+    /// Sends the corrections of a stage's transfers, and receives the labels.
+    fn labels(
+        &self,
+        stage: usize,
+        material: &ClientStage,
+        session: &mut Session,
+    ) -> Result<Vec<Block>, Error> {
+        let survey = &self.surveys[stage];
+        if survey.late == 0 {
+            return Ok(Vec::new());
+        }
+        let mut corrections = material.transfers.bits.clone();
+        let mut at = 0;
+        for entry in &survey.entries {
+            let values = entry.lanes.pick(self.source(entry.node));
+            for bit in 0..entry.width {
+                for value in &values {
+                    corrections[at / 8] ^= ((value >> bit & 1) as u8) << (at % 8);
+                    at += 1;
+                }
+            }
+        }
+        if !survey.late.is_multiple_of(8)
+            && let Some(last) = corrections.last_mut()
+        {
+            // Bits that stand for nothing.
+            *last &= (1 << (survey.late % 8)) - 1;
+        }
+        session.outbox.send(wire::CORRECTIONS, &corrections)?;
+        session.outbox.flush()?;
+        wire::receive_rows(&mut session.inbox, wire::LABELS, survey.late)
+    }
+
+    /// The shares with which a tensor enters a circuit.
+    fn source(&self, node: NodeId) -> &[u64] {
+        match self.program.places[node].form {
+            Form::Sum { .. } => &self.sums[node],
+            _ => &self.shares[node],
+        }
+    }
+
+    fn results(&self, reveal: Reveal) -> Result<Vec<Vec<i64>>, Error> {
+        let revealed: Vec<(usize, NodeId)> = self.program.revealed().collect();
+        let value = |(_, node): &(usize, NodeId)| {
+            // Outputs of one node are revealed once.
+            let first = revealed.iter().find(|(_, other)| other == node).map(|(index, _)| *index);
+            let found = self.results.iter().find(|(index, _)| Some(*index) == first);
+            found
+                .map(|(_, values)| values.clone())
+                .ok_or_else(|| Error::Refused("an output is missing".into()))
+        };
+        let results: Vec<Vec<i64>> = revealed.iter().map(value).collect::<Result<_, _>>()?;
+        let classes = revealed.first().map_or(0, |(_, node)| self.program.elements(*node));
+        let index = results.first().and_then(|values| values.first());
+        match (reveal, index) {
+            (Reveal::Label, Some(index)) if !usize::try_from(*index).is_ok_and(|index| index < classes) => {
+                Err(Error::malformed("outputs' colours", format!("class {index} of {classes}")))
+            }
+            _ => Ok(results),
+        }
+    }
+}
+
+/// Receives a stage's tables and colours.
+fn store(survey: &Survey, inbox: &mut Inbox) -> Result<ClientStage, Error> {
+    let tables = wire::receive_rows(inbox, wire::TABLES, survey.rows)?;
+    let colours = match survey.colours {
+        0 => Vec::new(),
+        count => unpack(&inbox.recv(wire::COLOURS, packed_length(count))?, count),
+    };
+    Ok(ClientStage { tables, transfers: Received::default(), colours })
+}
+
+/// The evaluator's side of a circuit.
+struct Online<'b, 'a> {
+    program: &'b Program<'a>,
+    active: &'b mut ActiveLabels,
+    /// The transfers and the garbler's answers that are left.
+    t: &'b [Block],
+    answers: &'b [Block],
+    shares: &'b mut [Vec<u64>],
+    colours: &'b mut dyn Iterator<Item = bool>,
+    results: &'b mut Vec<(usize, Vec<i64>)>,
+}
+
+impl Party<Evaluator<Stored>> for Online<'_, '_> {
+    fn enter(&mut self, g: &mut Evaluator<Stored>, entry: &Entry) -> Result<[Word<Labels>; 2], Error> {
+        let (count, width) = (entry.lanes.len(), entry.width as usize);
+        let short = || Error::Refused("fewer transfers than the circuit has inputs".into());
+        let (t, rest) = self.t.split_at_checked(count * width).ok_or_else(short)?;
+        let (answers, later) = self.answers.split_at_checked(count * width).ok_or_else(short)?;
+        (self.t, self.answers) = (rest, later);
+        let pairs = t.chunks(count.max(1)).zip(answers.chunks(count.max(1)));
+        let client = Word::from_wires(pairs.map(|(t, answers)| g.late(t, answers)).collect(), count);
+        if entry.clients {
+            return Ok([Word::public(0, width, count), client]);
+        }
+        let own = (0..width).map(|_| g.input(self.active, count)).collect();
+        Ok([Word::from_wires(own, count), client])
+    }
+
+    fn parameter(
+        &mut self,
+        g: &mut Evaluator<Stored>,
+        _param: ParamId,
+        indices: &[usize],
+        width: u32,
+    ) -> Result<Word<Labels>, Error> {
+        let wires = (0..width).map(|_| g.input(self.active, indices.len())).collect();
+        Ok(Word::from_wires(wires, indices.len()))
+    }
+
+    fn export(&mut self, node: NodeId, lanes: &Lanes, shares: &[u64]) {
+        let count = self.program.elements(node);
+        let all = &mut self.shares[node];
+        all.resize(count, 0);
+        lanes.put(shares, all);
+    }
+
+    fn reveal(&mut self, g: &mut Evaluator<Stored>, output: usize, word: &Word<Labels>) {
+        let shown = OutputWord::of(word, |wire| g.colours(wire));
+        self.results.push((output, shown.values(&mut self.colours)));
+    }
+}

@@ -1,0 +1,71 @@
+//! The interactive engine: a walk over layers whose state is an additive share a party (Gazelle, sections 2 and 6).
+//!
+//! A network is cut into *stages*. In a stage the parties first run linear layers on encrypted shares, which leaves
+//! each with a share of the sums; then one garbled circuit adds the shares, drops the fraction bits, computes everything that is
+//! not linear, and gives back shares of what the next stage needs. What only moves or adds values happens on shares,
+//! where it is free.
+//!
+//! Shares are modulo `2^k`, k being the ring of the fixed-point graph; sums carry one more bit below, for the rounding of masked
+//! replies ([`bfv::ReplyMask`]), which the circuit drops with the fraction bits: results are the reference's, exactly.
+//!
+//! The server garbles. Its shares are masks, hashes and sums of these: they are known before the input is. So transfers,
+//! garbling, and the labels of the server's shares belong to the *offline phase*, and what a stage's offline
+//! phase makes ([`material`]) is a value that its online phase consumes.
+//!
+//! ```text
+//! client                                        server
+//!   public key, transfer set-up      <->          transfer set-up                set-up
+//!   transfers of random bits         -->
+//!                                    <--          garbled tables                 offline, for each stage
+//!   encrypted shares                 -->
+//!                                    <--          masked replies
+//!   corrections of transfers         -->
+//!                                    <--          labels                         online, for each stage
+//! ```
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`program`] | the stages of a graph, which both parties derive from it |
+//! | [`plan`] | what they must agree on besides: the linear method and its parameters |
+//! | `shares` | operations on shares |
+//! | `circuit`, `activations` | the garbled circuit of a stage |
+//! | [`material`] | what the offline phase makes |
+//! | [`client`], [`server`] | both parties |
+
+mod activations;
+mod circuit;
+pub mod client;
+mod lanes;
+pub mod material;
+pub mod plan;
+mod price;
+pub mod program;
+pub mod server;
+mod shares;
+mod transfers;
+mod wire;
+
+pub use plan::{Method, Plan};
+pub use price::{Price, price};
+
+use price::Survey;
+use program::Program;
+
+/// Names of a stage's linear part and of its circuit, for accounts: those of the nodes.
+fn names(program: &Program, stage: usize) -> (String, String) {
+    let name =
+        |node: Option<usize>| node.map_or(String::new(), |node| program.graph.nodes[node].name.clone());
+    let stage = &program.stages[stage];
+    let linear = name(stage.linear.first().map(|index| program.linear[*index]));
+    let last = stage.steps.iter().rfind(|step| !step.entry).or(stage.steps.last());
+    let circuit = name(last.map(|step| step.node));
+    (linear, circuit)
+}
+
+/// Bytes of material that a stage makes at the party that has more of it: tables and labels.
+fn labels_bytes(survey: &Survey) -> usize {
+    (survey.rows + survey.late) * size_of::<kernel::block::Block>()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! What the parties must agree on besides the graph. The server chooses, the client checks.
+
+use bfv::ReplyShape;
+use linear::coefficients::{Link, Setting, Tiling};
+use model::fixed::{FixedGraph, NodeId};
+use serde::{Deserialize, Serialize};
+
+use super::program::Program;
+use crate::error::Error;
+use crate::handshake::Reveal;
+
+/// How linear layers are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Products of encrypted polynomials, without rotations.
+    HeCoefficients,
+}
+
+/// The linear method and its parameters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The method.
+    pub linear: Method,
+    /// Degree of the ring.
+    pub degree: usize,
+    /// Primes of the ciphertext modulus.
+    pub primes: Vec<u64>,
+    /// The layers.
+    pub layers: Vec<Layer>,
+}
+
+/// How one layer is cut and answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// The node.
+    pub node: NodeId,
+    /// Channels a ciphertext sent.
+    pub channels: usize,
+    /// Filters a ciphertext returned.
+    pub filters: usize,
+    /// Rows and columns of outputs a ciphertext.
+    pub block: [usize; 2],
+    /// Limbs of a reply.
+    pub limbs: usize,
+    /// Low bits dropped of both halves of a reply.
+    pub low_bits: [u32; 2],
+}
+
+impl Plan {
+    /// Chooses for a graph.
+    ///
+    /// # Errors
+    /// If the engine does not take it, with the reason.
+    pub fn choose(graph: &FixedGraph, method: Method) -> Result<Self, Error> {
+        let program = Program::new(graph, Reveal::Scores)?;
+        let needs = program.needs();
+        if needs.is_empty() {
+            return Ok(Self { linear: method, degree: 0, primes: Vec::new(), layers: Vec::new() });
+        }
+        let Method::HeCoefficients = method;
+        let setting = Setting::choose(&needs, program.ring, Link::LAN).map_err(refused)?;
+        let parts = program.linear.iter().zip(setting.layouts.iter().zip(&setting.replies));
+        let layer = |(node, (layout, reply)): (&NodeId, (&linear::coefficients::Layout, &ReplyShape))| {
+            let Tiling { channels, filters, block } = layout.tiling();
+            Layer { node: *node, channels, filters, block, limbs: reply.limbs, low_bits: reply.low_bits }
+        };
+        let literal = setting.parameters.literal();
+        Ok(Self {
+            linear: method,
+            degree: literal.degree,
+            primes: literal.data.clone(),
+            layers: parts.map(layer).collect(),
+        })
+    }
+
+    /// The setting that this plan states for a program; `None` for one without linear layers.
+    ///
+    /// # Errors
+    /// If it is insecure, does not fit the program, or would not decrypt.
+    pub(super) fn setting(&self, program: &Program) -> Result<Option<Setting>, Error> {
+        if program.linear.is_empty() {
+            return Ok(None);
+        }
+        let parts: Option<Vec<(Tiling, ReplyShape)>> = program
+            .linear
+            .iter()
+            .map(|node| {
+                let layer = self.layers.iter().find(|layer| layer.node == *node)?;
+                let Layer { channels, filters, block, limbs, low_bits, .. } = *layer;
+                Some((Tiling { channels, filters, block }, ReplyShape { limbs, low_bits }))
+            })
+            .collect();
+        let parts = parts.ok_or_else(|| Error::malformed("plan", "it lacks a layer"))?;
+        let ring = (self.degree, self.primes.clone());
+        let setting = Setting::checked(&program.needs(), program.ring, ring, &parts);
+        setting.map(Some).map_err(|error| Error::malformed("plan", error.to_string()))
+    }
+}
+
+/// This side's own choice failed.
+fn refused(error: linear::Error) -> Error {
+    Error::Refused(format!("the network does not fit the encryption: {error}"))
+}

@@ -1,0 +1,126 @@
+//! What circuits cost, and in which order shares enter them: the circuits' own walk under the counting interpreter.
+
+use garble::count::{CountedWires, Counter, Counts};
+use garble::word::{Bit, Word};
+use model::fixed::{FixedGraph, NodeId, ParamId};
+
+use super::circuit::{Entry, Party, run};
+use super::lanes::Lanes;
+use super::program::{Program, is_elementwise};
+use crate::error::Error;
+use crate::handshake::Reveal;
+
+/// A stage's circuit, counted.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// What enters, in order.
+    pub entries: Vec<Entry>,
+    /// Bits of the client that enter.
+    pub late: usize,
+    /// Rows of tables.
+    pub rows: usize,
+    /// Wires that the client learns the value of.
+    pub colours: usize,
+    /// Gates.
+    pub counts: Counts,
+}
+
+/// Most bits that enter one circuit, and most rows of its tables: 16 GiB each.
+const MOST: u64 = 1 << 30;
+
+/// Collects what the walk asks for.
+#[derive(Default)]
+struct Counting {
+    entries: Vec<Entry>,
+    late: u64,
+    colours: usize,
+}
+
+impl Party<Counter<Error>> for Counting {
+    fn enter(&mut self, g: &mut Counter<Error>, entry: &Entry) -> Result<[Word<CountedWires>; 2], Error> {
+        let lanes = entry.lanes.len();
+        self.late += u64::from(entry.width) * lanes as u64;
+        if self.late > MOST || g.counts().table_bytes() / size_of::<kernel::block::Block>() as u64 > MOST {
+            return Err(Error::Refused("a layer of the network is too large for this protocol".into()));
+        }
+        self.entries.push(entry.clone());
+        let client = Word::from_wires(vec![g.input(lanes); entry.width as usize], lanes);
+        let server =
+            if entry.clients { Word::public(0, entry.width as usize, lanes) } else { client.clone() };
+        Ok([server, client])
+    }
+
+    fn parameter(
+        &mut self,
+        g: &mut Counter<Error>,
+        _param: ParamId,
+        indices: &[usize],
+        bits: u32,
+    ) -> Result<Word<CountedWires>, Error> {
+        Ok(Word::from_wires(vec![g.input(indices.len()); bits as usize], indices.len()))
+    }
+
+    fn export(&mut self, _node: NodeId, _lanes: &Lanes, _shares: &[u64]) {}
+
+    fn reveal(&mut self, _g: &mut Counter<Error>, _output: usize, word: &Word<CountedWires>) {
+        let wires = word.bits().iter().filter(|bit| matches!(bit, Bit::Wire(_)));
+        self.colours += wires.count() * word.lanes();
+    }
+}
+
+impl Survey {
+    /// Counts the circuit of a stage.
+    ///
+    /// # Errors
+    /// If it is too large.
+    pub fn new(program: &Program, stage: usize) -> Result<Self, Error> {
+        let (mut g, mut party) = (Counter::<Error>::default(), Counting::default());
+        run(&mut g, program, stage, &mut party)?;
+        let counts = g.counts();
+        let rows = counts.table_bytes() / size_of::<kernel::block::Block>() as u64;
+        if rows > MOST {
+            return Err(Error::Refused("a layer of the network is too large for this protocol".into()));
+        }
+        Ok(Self {
+            entries: party.entries,
+            late: party.late as usize,
+            rows: rows as usize,
+            colours: party.colours,
+            counts,
+        })
+    }
+}
+
+/// What a network's circuits cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Price {
+    /// Stages: each is two round trips.
+    pub stages: usize,
+    /// Elements that some circuit works on one by one: ReLUs and the like.
+    pub activations: u64,
+    /// Bits of the client's shares that enter: a transfer before, and 16 bytes and a bit once the input is known.
+    pub late_bits: u64,
+    /// Bytes of garbled tables.
+    pub table_bytes: u64,
+    /// AND gates.
+    pub ands: u64,
+}
+
+/// Prices the circuits of a graph.
+///
+/// # Errors
+/// If the engine does not take it.
+pub fn price(graph: &FixedGraph, reveal: Reveal) -> Result<Price, Error> {
+    let program = Program::new(graph, reveal)?;
+    let mut price = Price { stages: program.stages.len(), ..Price::default() };
+    for (number, stage) in program.stages.iter().enumerate() {
+        let survey = Survey::new(&program, number)?;
+        price.late_bits += survey.late as u64;
+        price.table_bytes += survey.counts.table_bytes();
+        price.ands += survey.counts.ands;
+        let computed =
+            stage.steps.iter().filter(|step| !step.entry && is_elementwise(&graph.nodes[step.node].op));
+        price.activations += computed.map(|step| program.elements(step.node) as u64).sum::<u64>();
+    }
+    Ok(price)
+}

@@ -1,0 +1,340 @@
+//! The stages of a graph: which operation runs where, on shares, on ciphertexts or in a garbled circuit.
+
+use linear::coefficients::{Need, Shape};
+use model::fixed::{FixedGraph, Node, NodeId, NumberFormat, Op};
+
+use crate::error::Error;
+use crate::handshake::Reveal;
+
+/// Windows of an average pool up to which it is added inside a circuit; larger ones are added on shares, where it is free, at the
+/// price of one more stage.
+const POOL_IN_CIRCUIT: usize = 16;
+
+/// Most elements of all tensors together that a program handles.
+const MOST_ELEMENTS: usize = 1 << 28;
+
+/// Widest ring: sums have a guard bit more, and shares are words.
+const MOST_BITS: u32 = 62;
+
+/// In which form a tensor first exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Shares of its values.
+    Share,
+    /// Shares of sums whose low bits are yet to be dropped: the shift of its operation, and `guard` bits more.
+    Sum {
+        /// Bits below the sum.
+        guard: u32,
+    },
+    /// Wires of a garbled circuit.
+    Wires,
+}
+
+/// Where a tensor comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Its form.
+    pub form: Form,
+    /// The stage that makes it.
+    pub stage: usize,
+    /// Whether the server's share is zero: nothing but inputs, moved.
+    pub clients: bool,
+    /// Whether the result depends on it.
+    pub needed: bool,
+}
+
+/// A step of a stage's circuit: an operation, or the entry of a tensor that exists in shares.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// The tensor.
+    pub node: NodeId,
+    /// Whether the tensor enters as it is; otherwise its operation is computed.
+    pub entry: bool,
+    /// The operand that enters with this step, tile by tile, and is used by nothing else.
+    pub takes: Option<usize>,
+    /// Uses as wires by later steps.
+    pub uses: usize,
+    /// Whether shares of it leave the circuit.
+    pub export: bool,
+    /// Whether the client learns it: the output's index.
+    pub reveal: Option<usize>,
+}
+
+/// A stage: operations on shares, then linear layers, then a circuit.
+#[derive(Clone, Debug, Default)]
+pub struct Stage {
+    /// Operations on shares, in order.
+    pub local: Vec<NodeId>,
+    /// Linear layers, which do not depend on each other: indices into [`Program::linear`].
+    pub linear: Vec<usize>,
+    /// The circuit.
+    pub steps: Vec<Step>,
+}
+
+/// A graph cut into stages.
+#[derive(Clone, Debug)]
+pub struct Program<'a> {
+    /// The graph.
+    pub graph: &'a FixedGraph,
+    /// Bits k of the ring.
+    pub ring: u32,
+    /// What the client learns.
+    pub reveal: Reveal,
+    /// A place for each node.
+    pub places: Vec<Place>,
+    /// The linear layers.
+    pub linear: Vec<NodeId>,
+    /// The stages.
+    pub stages: Vec<Stage>,
+}
+
+impl<'a> Program<'a> {
+    /// Cuts a validated graph.
+    ///
+    /// # Errors
+    /// If its number format is no ring that fits, or it is too large.
+    pub fn new(graph: &'a FixedGraph, reveal: Reveal) -> Result<Self, Error> {
+        let refuse = |why: String| Err(Error::Refused(why));
+        let NumberFormat::Ring { bits: ring } = graph.number else {
+            return refuse(
+                "the interactive engine computes modulo 2^k; this plan has another number format".into(),
+            );
+        };
+        if ring > MOST_BITS {
+            return refuse(format!(
+                "the network needs integers of {ring} bits, and this protocol has {MOST_BITS}: state smaller ranges"
+            ));
+        }
+        let elements = graph.nodes.iter().map(|node| elements(node)).fold(0, usize::saturating_add);
+        if elements > MOST_ELEMENTS {
+            return refuse(format!(
+                "the network has {elements} intermediate values, at most {MOST_ELEMENTS} fit"
+            ));
+        }
+        let mut program =
+            Self { graph, ring, reveal, places: Vec::new(), linear: Vec::new(), stages: Vec::new() };
+        program.place();
+        program.prune();
+        program.stage();
+        Ok(program)
+    }
+
+    /// Elements of a tensor.
+    pub fn elements(&self, node: NodeId) -> usize {
+        elements(&self.graph.nodes[node])
+    }
+
+    /// Outputs that the client learns.
+    pub fn revealed(&self) -> impl Iterator<Item = (usize, NodeId)> + '_ {
+        let count = match self.reveal {
+            Reveal::Scores => self.graph.outputs.len(),
+            Reveal::Label => 1,
+        };
+        self.graph.outputs.iter().take(count).map(|output| output.node).enumerate()
+    }
+
+    /// The stage from which a tensor's shares can be used.
+    fn shared_from(&self, node: NodeId) -> usize {
+        let place = self.places[node];
+        if place.form == Form::Share { place.stage } else { place.stage + 1 }
+    }
+
+    fn place(&mut self) {
+        let mut readers: Vec<Vec<NodeId>> = vec![Vec::new(); self.graph.nodes.len()];
+        for (id, node) in self.graph.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|input| readers[*input].push(id));
+        }
+        for (id, node) in self.graph.nodes.iter().enumerate() {
+            let linear = |id: &NodeId| matches!(self.graph.nodes[*id].op, Op::Conv { .. } | Op::Dense { .. });
+            let read_by_linear = !readers[id].is_empty() && readers[id].iter().all(linear);
+            let (form, stage) = self.place_of(node, read_by_linear);
+            let clients = match node.op {
+                Op::Input => true,
+                Op::Constant { .. } => false,
+                Op::Pad { value, .. } if value != 0 => false,
+                _ => form == Form::Share && node.inputs.iter().all(|input| self.places[*input].clients),
+            };
+            self.places.push(Place { form, stage, clients, needed: false });
+        }
+    }
+
+    fn place_of(&self, node: &Node, read_by_linear: bool) -> (Form, usize) {
+        let places = || node.inputs.iter().map(|input| self.places[*input]);
+        let all_shared = places().all(|place| place.form == Form::Share);
+        let latest = places().map(|place| place.stage).max().unwrap_or(0);
+        let shared = node.inputs.iter().map(|input| self.shared_from(*input)).max().unwrap_or(0);
+        let sum = |shift: u32| if shift == 0 { Form::Share } else { Form::Sum { guard: 0 } };
+        match &node.op {
+            Op::Input | Op::Constant { .. } => (Form::Share, 0),
+            Op::Conv { .. } | Op::Dense { .. } => (Form::Sum { guard: 1 }, shared),
+            Op::AveragePool { shift, .. } if all_shared => (sum(*shift), latest),
+            Op::AveragePool { window, shift, .. }
+                if window.taps() > POOL_IN_CIRCUIT && places().all(|place| place.form == Form::Wires) =>
+            {
+                (sum(*shift), shared)
+            }
+            Op::PublicAffine { shift, .. } | Op::Sum { shift, .. } if all_shared => (sum(*shift), latest),
+            Op::Affine { weight: None, shift, .. } if all_shared => (sum(*shift), latest),
+            op if op.movement().is_some() && all_shared => (Form::Share, latest),
+            // Joining tensors of different stages: on shares, unless a circuit wants the result anyway.
+            op if op.movement().is_some()
+                && read_by_linear
+                && places().any(|place| place.form == Form::Share || place.stage < latest) =>
+            {
+                (Form::Share, shared)
+            }
+            _ => (Form::Wires, latest),
+        }
+    }
+
+    /// Finds what the result depends on.
+    fn prune(&mut self) {
+        let mut open: Vec<NodeId> = self.revealed().map(|(_, node)| node).collect();
+        while let Some(id) = open.pop() {
+            if !std::mem::replace(&mut self.places[id].needed, true) {
+                open.extend(&self.graph.nodes[id].inputs);
+            }
+        }
+    }
+
+    fn stage(&mut self) {
+        let count =
+            self.places.iter().filter(|place| place.needed).map(|place| place.stage + 1).max().unwrap_or(0);
+        let mut stages = vec![Stage::default(); count];
+        for (id, node) in self.graph.nodes.iter().enumerate().filter(|(id, _)| self.places[*id].needed) {
+            let place = self.places[id];
+            match (&node.op, place.form) {
+                (Op::Conv { .. } | Op::Dense { .. }, _) => {
+                    stages[place.stage].linear.push(self.linear.len());
+                    self.linear.push(id);
+                }
+                (Op::Input, _) | (_, Form::Wires) => {}
+                _ => stages[place.stage].local.push(id),
+            }
+        }
+        for (number, stage) in stages.iter_mut().enumerate() {
+            stage.steps = self.steps(number);
+        }
+        self.stages = stages;
+    }
+
+    /// Whether some reader needs shares of a tensor that has another form at first.
+    fn exported(&self, id: NodeId) -> bool {
+        let place = self.places[id];
+        let needs_share = |reader: &Node, reads: Place| match reads.form {
+            // A sum can enter a later circuit as it is.
+            Form::Wires => place.form == Form::Wires && reads.stage > place.stage,
+            _ => reader.inputs.contains(&id),
+        };
+        place.form != Form::Share
+            && self.graph.nodes.iter().zip(&self.places).any(|(reader, reads)| {
+                reads.needed && reader.inputs.contains(&id) && needs_share(reader, *reads)
+            })
+    }
+
+    /// The circuit of a stage.
+    fn steps(&self, number: usize) -> Vec<Step> {
+        let computed = |id: NodeId| {
+            let place = self.places[id];
+            place.needed && place.form == Form::Wires && place.stage == number
+        };
+        let count = self.graph.nodes.len();
+        // How often each tensor is read as wires, and by whom last.
+        let (mut uses, mut reader) = (vec![0; count], vec![0; count]);
+        for id in (0..count).filter(|id| computed(*id)) {
+            for input in &self.graph.nodes[id].inputs {
+                uses[*input] += 1;
+                reader[*input] = id;
+            }
+        }
+        let revealed: Vec<(usize, NodeId)> = self.revealed().collect();
+        let mut steps = Vec::new();
+        for id in 0..count {
+            let place = self.places[id];
+            let own = place.needed && place.stage == number;
+            let reveal = revealed.iter().find(|(_, node)| own && *node == id).map(|(index, _)| *index);
+            let export = own && self.exported(id);
+            let entry = !computed(id);
+            if entry && uses[id] == 0 && reveal.is_none() && !export {
+                continue;
+            }
+            let lonely = entry && uses[id] == 1 && reveal.is_none() && !export;
+            if lonely && is_elementwise(&self.graph.nodes[reader[id]].op) {
+                continue;
+            }
+            steps.push(Step { node: id, entry, takes: None, uses: uses[id], export, reveal });
+        }
+        let present: Vec<NodeId> = steps.iter().map(|step| step.node).collect();
+        // What has no step of its own enters with its reader: the first of such operands; others get a step after all.
+        let mut late = Vec::new();
+        for step in steps.iter_mut().filter(|step| !step.entry) {
+            let inputs = &self.graph.nodes[step.node].inputs;
+            let mut absent = (0..inputs.len()).filter(|at| present.binary_search(&inputs[*at]).is_err());
+            step.takes = absent.next();
+            late.extend(absent.map(|at| inputs[at]));
+        }
+        late.sort_unstable();
+        late.dedup();
+        let entry =
+            |node| Step { node, entry: true, takes: None, uses: uses[node], export: false, reveal: None };
+        steps.extend(late.into_iter().map(entry));
+        // Entries first, then operations in the graph's order: an entry may be of a tensor behind its readers' operands.
+        steps.sort_by_key(|step| (step.node, !step.entry));
+        steps
+    }
+
+    /// The linear layers as their parameters see them.
+    pub fn needs(&self) -> Vec<Need> {
+        self.linear.iter().map(|id| need(self.graph, *id)).collect()
+    }
+}
+
+fn elements(node: &Node) -> usize {
+    node.shape.iter().fold(1, |product, axis| product.saturating_mul(*axis))
+}
+
+/// Operations whose result at an element depends on the operands' same elements.
+pub(super) fn is_elementwise(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Relu
+            | Op::Clamp { .. }
+            | Op::LeakyRelu { .. }
+            | Op::PRelu { .. }
+            | Op::Sigmoid
+            | Op::Tanh
+            | Op::Affine { .. }
+            | Op::PublicAffine { .. }
+            | Op::Sum { .. }
+            | Op::Product { .. }
+    )
+}
+
+fn need(graph: &FixedGraph, id: NodeId) -> Need {
+    let node = &graph.nodes[id];
+    let operand = &graph.nodes[node.inputs[0]].shape;
+    match &node.op {
+        Op::Conv { window, groups, weight, .. } => Need {
+            shape: Shape {
+                batch: operand[0],
+                channels: operand[1],
+                plane: [operand[2], operand[3]],
+                filters: node.shape[1],
+                groups: *groups,
+                kernel: window.kernel,
+                stride: window.stride,
+                dilation: window.dilation,
+                pads: window.pads,
+                channels_last: false,
+            },
+            weight_bits: graph.params[*weight].bits,
+        },
+        Op::Dense { weight, .. } => {
+            let inputs = operand.last().copied().unwrap_or(1);
+            let rows = elements(&graph.nodes[node.inputs[0]]) / inputs.max(1);
+            let outputs = node.shape.last().copied().unwrap_or(1);
+            Need { shape: Shape::dense(rows, inputs, outputs), weight_bits: graph.params[*weight].bits }
+        }
+        _ => Need { shape: Shape::dense(1, 1, 1), weight_bits: 1 },
+    }
+}
