@@ -6,6 +6,7 @@ use model::fixed::FixedGraph;
 use protocol::Reveal;
 use protocol::encrypted::plans;
 use protocol::garbled::{self, Wishes};
+use protocol::interactive;
 
 /// `--protocol`: a preset of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,24 +15,27 @@ pub enum Protocol {
     DeepSecure,
     /// The whole network on ciphertexts.
     Lola,
+    /// Linear layers on encrypted shares, and garbled activations.
+    Gazelle,
 }
 
 impl Protocol {
     /// All that exist.
-    pub const ALL: [Self; 2] = [Self::DeepSecure, Self::Lola];
+    pub const ALL: [Self; 3] = [Self::DeepSecure, Self::Lola, Self::Gazelle];
 
     /// The word on the command line and on the wire.
     pub fn name(self) -> &'static str {
         match self {
             Self::DeepSecure => "deepsecure",
             Self::Lola => plans::LOLA,
+            Self::Gazelle => interactive::GAZELLE,
         }
     }
 
     /// The word on the wire for many inputs in one pass, where the protocol has that.
     pub fn batch_name(self) -> Option<&'static str> {
         match self {
-            Self::DeepSecure => None,
+            Self::DeepSecure | Self::Gazelle => None,
             Self::Lola => Some(plans::BATCH),
         }
     }
@@ -59,6 +63,7 @@ impl Protocol {
                 self.reveals(reveal)?;
                 plans::check(graph)
             }
+            Self::Gazelle => interactive::check(graph, reveal),
         };
         checked.map_err(|error| format!("{}: {error}", self.name()))
     }
@@ -229,7 +234,7 @@ mod tests {
         for protocol in Protocol::ALL {
             assert_eq!(protocol.name().parse(), Ok(protocol));
         }
-        assert!("gazelle".parse::<Protocol>().unwrap_err().contains("deepsecure"));
+        assert!("cheetah".parse::<Protocol>().unwrap_err().contains("deepsecure"));
     }
 
     #[test]

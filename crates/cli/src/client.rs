@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use oribi::client::{DeepSecure, Engine, KeyFolder, Lola};
+use oribi::client::{DeepSecure, Engine, Gazelle, KeyFolder, Lola};
 use oribi::input::{Example, InputSpec};
 use oribi::{ClientConfig, Connection, Fingerprint, Prediction, Trust, Trusted};
 use protocol::handshake::ModelInfo;
@@ -116,7 +116,7 @@ impl Wanted<'_> {
     fn engines(&self) -> Vec<Arc<dyn Engine>> {
         let garbling: Arc<dyn Engine> = Arc::new(DeepSecure { wishes: self.garbling.wishes() });
         let mut engines = Lola::engines(self.threads, self.keys.map(KeyFolder::new));
-        engines.push(garbling);
+        engines.extend([garbling, Arc::new(Gazelle)]);
         engines
     }
 }

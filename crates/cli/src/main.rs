@@ -11,6 +11,7 @@ mod networks;
 mod plan_report;
 mod report;
 mod screen;
+mod share_report;
 mod source;
 mod version;
 

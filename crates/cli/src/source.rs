@@ -127,7 +127,7 @@ impl Number {
         match self {
             Self::Of(Protocol::DeepSecure) => Options::new(NumberFormat::Word16),
             Self::Of(Protocol::Lola) => Options::new(NumberFormat::Exact),
-            Self::Ring => Options::ring(),
+            Self::Of(Protocol::Gazelle) | Self::Ring => Options::ring(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod connection;
 mod deepsecure;
 mod engine;
 mod gate;
+mod gazelle;
 mod keys;
 mod lola;
 mod model;
@@ -34,6 +35,7 @@ use registry::Registry;
 pub use connection::Event;
 pub use deepsecure::DeepSecure;
 pub use engine::Engine;
+pub use gazelle::{Gazelle, GazelleConfig};
 pub use lola::{Lola, LolaConfig};
 pub use model::{ServedModel, Variant};
 pub use registry::Counts;
@@ -79,7 +81,7 @@ impl Default for ServerConfig {
             limits: Limits { wait: Duration::from_secs(120), ..Limits::default() },
             grace: Duration::from_secs(30),
             link: None,
-            engines: vec![Arc::new(DeepSecure::default())],
+            engines: vec![Arc::new(DeepSecure::default()), Arc::new(Gazelle::default())],
             observer: Arc::new(|_| {}),
         }
     }

@@ -10,6 +10,7 @@ use crate::console::out;
 use crate::failure::Failure;
 use crate::plan_report::Encrypted;
 use crate::report::bytes;
+use crate::share_report::Shared;
 use crate::source::{Number, Source};
 
 /// Show a model's layers, shapes, number formats, ranges and operations.
@@ -18,7 +19,7 @@ pub struct Arguments {
     /// The network, an ONNX file.
     #[arg(value_name = "MODEL")]
     model: String,
-    /// For which protocol: deepsecure (the default) or lola.
+    /// For which protocol: deepsecure (the default), lola or gazelle.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
     /// deepsecure: the form of linear layers that read the input alone, ot (the default) or garbled.
@@ -58,6 +59,9 @@ struct Report {
     encrypted: Option<Encrypted>,
     /// Bits of the widest tensor's integers.
     widest: Option<u32>,
+    /// What a plan on shares takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared: Option<Shared>,
     layers: Vec<LayerRow>,
 }
 
@@ -101,7 +105,7 @@ impl Report {
         let (encryption, first) = (&arguments.encryption, arguments.first_layer);
         let (fixed, _) = source.quantise(Number::Of(protocol))?;
         let mut refused = protocol.check(&fixed, Reveal::Scores, first).err();
-        let (mut gates, mut encrypted) = (None, None);
+        let (mut gates, mut encrypted, mut shared) = (None, None, None);
         match protocol {
             Protocol::DeepSecure => {
                 let first = first.map_or_else(Default::default, Into::into);
@@ -111,7 +115,11 @@ impl Report {
                 Ok(report) => encrypted = Some(report),
                 Err(why) => refused = Some(why),
             },
-            Protocol::Lola => {}
+            Protocol::Gazelle if refused.is_none() => match Shared::new(&fixed) {
+                Ok(report) => shared = Some(report),
+                Err(why) => refused = Some(format!("{}: {why}", protocol.name())),
+            },
+            Protocol::Lola | Protocol::Gazelle => {}
         }
         let price = gates;
         let graph = &source.graph;
@@ -135,6 +143,7 @@ impl Report {
             price,
             non_xor_gates: price.map(|price| price.ands + price.known_ands),
             encrypted,
+            shared,
             layers: (0..graph.nodes.len()).map(|id| LayerRow::new(source, &fixed, id)).collect(),
         })
     }
@@ -186,6 +195,9 @@ impl Report {
         }
         if let Some(bits) = self.widest {
             out(&format!("integers    of up to {bits} bits"))?;
+        }
+        if let Some(shared) = &self.shared {
+            shared.lines().iter().try_for_each(|line| out(line))?;
         }
         let Some(price) = &self.price else { return Ok(()) };
         out(&format!(

@@ -29,7 +29,7 @@ pub struct Arguments {
     /// The integer reference.
     #[arg(long)]
     fixed: bool,
-    /// Which protocol's integers: deepsecure, or lola. Implies --fixed.
+    /// Which protocol's integers: deepsecure, lola or gazelle. Implies --fixed.
     #[arg(long, value_name = "PROTOCOL", conflicts_with = "float")]
     protocol: Option<Protocol>,
     /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use oribi::server::{DeepSecure, Event, Lola, LolaConfig};
+use oribi::server::{DeepSecure, Event, Gazelle, GazelleConfig, Lola, LolaConfig};
 use oribi::{Identity, ServedModel, Server, ServerConfig, Variant};
 use protocol::Reveal;
 use protocol::encrypted::plans;
+use protocol::interactive;
 use protocol::meter::Phase;
 use protocol::shape::Link;
 
@@ -30,7 +31,7 @@ pub struct Arguments {
     /// Where to listen; port 0 picks a free one. 0.0.0.0:6174 listens for other machines too.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6174")]
     listen: String,
-    /// Offer this protocol alone: deepsecure or lola. All that the model supports by default.
+    /// Offer this protocol alone: deepsecure, lola or gazelle. All that the model supports by default.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
     /// Offer this output alone: scores or label. Both by default.
@@ -61,6 +62,9 @@ pub struct Arguments {
     /// lola: most memory for queries at one time; others wait.
     #[arg(long, value_name = "SIZE", default_value = "8GB")]
     memory: Size,
+    /// gazelle: most memory for encoded weights of each model; others are encoded when they are needed.
+    #[arg(long, value_name = "SIZE", default_value = "1GB")]
+    weights_memory: Size,
     /// Slow the connections down: lan, wan, or RATE,RTT such as 100mbit,40ms.
     #[arg(long, value_name = "LINK")]
     link: Option<Link>,
@@ -87,6 +91,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         memory: arguments.memory.0,
         ..LolaConfig::default()
     };
+    let gazelle =
+        GazelleConfig { weights_memory: usize::try_from(arguments.weights_memory.0).unwrap_or(usize::MAX) };
+    let config = config.with_engine(Arc::new(Gazelle::new(gazelle)));
     let config = Lola::engines(lola)?.into_iter().fold(config, ServerConfig::with_engine);
     let server = Server::bind(&arguments.listen, &identity(arguments)?, models, config)?;
     stop_on_interrupt(&server)?;
@@ -156,6 +163,8 @@ fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<V
     for name in std::iter::once(protocol.name()).chain(batch) {
         let payload = match protocol {
             Protocol::DeepSecure => Ok(serde_json::Value::Null),
+            Protocol::Gazelle => interactive::Plan::choose(&graph, interactive::Method::HeCoefficients)
+                .and_then(|plan| plan.payload()),
             Protocol::Lola => plans::make(name, &graph, &plan_options(arguments)),
         };
         match payload {

@@ -48,8 +48,24 @@ mod wire;
 pub use plan::{Method, Plan};
 pub use price::{Price, price};
 
+use model::fixed::FixedGraph;
 use price::Survey;
 use program::Program;
+
+use crate::error::Error;
+use crate::handshake::Reveal;
+
+/// The preset's name on the wire and on the command line.
+pub const GAZELLE: &str = "gazelle";
+
+/// Whether the engine takes a graph.
+///
+/// # Errors
+/// The reason why not.
+pub fn check(graph: &FixedGraph, reveal: Reveal) -> Result<(), Error> {
+    let program = Program::new(graph, reveal)?;
+    (0..program.stages.len()).try_for_each(|stage| Survey::new(&program, stage).map(drop))
+}
 
 /// Names of a stage's linear part and of its circuit, for accounts: those of the nodes.
 fn names(program: &Program, stage: usize) -> (String, String) {

@@ -1,13 +1,13 @@
 //! What the parties must agree on besides the graph. The server chooses, the client checks.
 
 use bfv::ReplyShape;
-use linear::coefficients::{Link, Setting, Tiling};
+use linear::coefficients::{Client, Link, Setting, Tiling};
 use model::fixed::{FixedGraph, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::program::Program;
-use crate::error::Error;
-use crate::handshake::Reveal;
+use crate::error::{Error, printable};
+use crate::handshake::{self, Reveal};
 
 /// How linear layers are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,41 @@ pub struct Layer {
 }
 
 impl Plan {
+    /// Reads the plan that came with a graph.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn of(plan: &handshake::Plan) -> Result<Self, Error> {
+        let read = Self::deserialize(&plan.payload);
+        read.map_err(|error| Error::malformed("plan", printable(error.to_string().as_bytes())))
+    }
+
+    /// What goes with the graph.
+    ///
+    /// # Errors
+    /// None that could happen: it is numbers and words.
+    pub fn payload(&self) -> Result<serde_json::Value, Error> {
+        serde_json::to_value(self).map_err(|error| Error::Refused(error.to_string()))
+    }
+
+    /// Bytes of a prediction's ciphertexts, sent and returned.
+    ///
+    /// # Errors
+    /// If it does not fit the graph.
+    pub fn ciphertext_bytes(&self, graph: &FixedGraph) -> Result<[u64; 2], Error> {
+        let program = Program::new(graph, Reveal::Scores)?;
+        let Some(setting) = self.setting(&program)? else { return Ok([0; 2]) };
+        let mut bytes = [0; 2];
+        for (layout, reply) in setting.layouts.iter().zip(&setting.replies) {
+            let sent = Client::sent_bytes(&setting.parameters) * layout.channel_tiles() * layout.blocks();
+            let returned = (0..layout.filter_tiles() * layout.blocks())
+                .map(|index| Client::reply_bytes(&setting.parameters, layout, *reply, index) as u64);
+            bytes[0] += sent as u64;
+            bytes[1] += returned.sum::<u64>();
+        }
+        Ok(bytes)
+    }
+
     /// Chooses for a graph.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 use garble::count::{CountedWires, Counter, Counts};
 use garble::word::{Bit, Word};
 use model::fixed::{FixedGraph, NodeId, ParamId};
+use ot::softspoken::message_len;
+use serde::Serialize;
 
 use super::circuit::{Entry, Party, run};
 use super::lanes::Lanes;
@@ -92,7 +94,7 @@ impl Survey {
 }
 
 /// What a network's circuits cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Price {
     /// Stages: each is two round trips.
     pub stages: usize,
@@ -104,6 +106,18 @@ pub struct Price {
     pub table_bytes: u64,
     /// AND gates.
     pub ands: u64,
+}
+
+impl Price {
+    /// Bytes that the client and the server send before the input is known: transfers, and tables.
+    pub fn offline_bytes(&self) -> [u64; 2] {
+        [message_len(usize::try_from(self.late_bits).unwrap_or(usize::MAX)) as u64, self.table_bytes]
+    }
+
+    /// Bytes that the client and the server send for the circuits once the input is known: corrections, and labels.
+    pub fn online_bytes(&self) -> [u64; 2] {
+        [self.late_bits.div_ceil(8), self.late_bits.saturating_mul(size_of::<kernel::block::Block>() as u64)]
+    }
 }
 
 /// Prices the circuits of a graph.

@@ -33,6 +33,7 @@ impl Builder {
             nodes: Vec::new(),
             params: Vec::new(),
             inputs: Vec::new(),
+            input_levels: Vec::new(),
             outputs: Vec::new(),
         };
         Self { graph, params: Params { tensors: Vec::new() }, state: seed }

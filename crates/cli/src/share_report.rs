@@ -1,0 +1,79 @@
+//! What a plan on shares takes: stages, gates, bytes before and after the input is known.
+
+use model::fixed::FixedGraph;
+use protocol::interactive::{Method, Plan, Price, price};
+use protocol::{Error, Reveal};
+use serde::Serialize;
+
+use crate::report::bytes;
+
+/// A plan's figures, and part of the object of `inspect --json`. Bytes are without the headers of frames.
+#[derive(Serialize)]
+pub struct Shared {
+    /// The circuits.
+    circuits: Price,
+    offline_client_bytes: u64,
+    offline_server_bytes: u64,
+    online_client_bytes: u64,
+    online_server_bytes: u64,
+    /// Bytes of circuits for each activation, both ways together.
+    offline_bytes_per_activation: f64,
+    online_bytes_per_activation: f64,
+    /// Ciphertexts of a prediction, sent and returned.
+    ciphertext_bytes: [u64; 2],
+    /// The plan as the client receives it.
+    plan: Plan,
+}
+
+impl Shared {
+    /// Makes the plan that `serve` would make, and measures it.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn new(graph: &FixedGraph) -> Result<Self, Error> {
+        let plan = Plan::choose(graph, Method::HeCoefficients)?;
+        let circuits = price(graph, Reveal::Scores)?;
+        let ciphertext_bytes = plan.ciphertext_bytes(graph)?;
+        let (offline, online) = (circuits.offline_bytes(), circuits.online_bytes());
+        let each = |both: [u64; 2]| (both[0] + both[1]) as f64 / circuits.activations.max(1) as f64;
+        Ok(Self {
+            offline_client_bytes: offline[0],
+            offline_server_bytes: offline[1],
+            online_client_bytes: online[0] + ciphertext_bytes[0],
+            online_server_bytes: online[1] + ciphertext_bytes[1],
+            offline_bytes_per_activation: each(offline),
+            online_bytes_per_activation: each(online),
+            ciphertext_bytes,
+            circuits,
+            plan,
+        })
+    }
+
+    /// What people read.
+    pub fn lines(&self) -> Vec<String> {
+        let [sent, returned] = self.ciphertext_bytes;
+        vec![
+            format!("stages      {}, two round trips each", self.circuits.stages),
+            format!(
+                "encryption  ring degree {}, {} primes; {} of ciphertexts sent, {} returned",
+                self.plan.degree,
+                self.plan.primes.len(),
+                bytes(sent),
+                bytes(returned)
+            ),
+            format!("gates       {} AND for {} activations", self.circuits.ands, self.circuits.activations),
+            format!(
+                "offline     {} from the client, {} from the server; {:.0} bytes an activation",
+                bytes(self.offline_client_bytes),
+                bytes(self.offline_server_bytes),
+                self.offline_bytes_per_activation
+            ),
+            format!(
+                "online      {} from the client, {} from the server; {:.0} bytes an activation, ciphertexts aside",
+                bytes(self.online_client_bytes),
+                bytes(self.online_server_bytes),
+                self.online_bytes_per_activation
+            ),
+        ]
+    }
+}
