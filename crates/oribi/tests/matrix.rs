@@ -11,7 +11,7 @@ use model::fixed::{FixedGraph, Params};
 use model::quantise::{Options, quantise};
 use model::ranges::Ranges;
 use model::{Side, onnx, reference};
-use protocol::{Reveal, Session, garbled};
+use protocol::{Reveal, Session, garbled, interactive};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -49,11 +49,11 @@ fn matrix() -> Vec<Entry> {
     toml::from_str::<Matrix>(&text).expect("a well-formed matrix").entry
 }
 
-/// The model on words, and an input that spans its input's range.
-fn prepare(path: &Path) -> (FixedGraph, Params, Vec<Vec<i64>>) {
+/// The model on integers, and an input that spans its input's range.
+fn prepare(path: &Path, options: &Options) -> (FixedGraph, Params, Vec<Vec<i64>>) {
     let graph = onnx::load(path).expect("the model");
     let ranges = Ranges::measure(&graph, &Side::load(path).expect("the side file"), &[]).expect("ranges");
-    let (plan, params) = quantise(&graph, &ranges, &Options::word16()).expect("integers");
+    let (plan, params) = quantise(&graph, &ranges, options).expect("integers");
     let input = plan
         .inputs
         .iter()
@@ -101,6 +101,28 @@ fn deepsecure(
     })
 }
 
+fn gazelle(
+    graph: &FixedGraph,
+    params: &Params,
+    input: &[Vec<i64>],
+) -> Result<Vec<Vec<i64>>, protocol::Error> {
+    let plan = &interactive::Plan::choose(graph, interactive::Method::HeCoefficients)?;
+    let (mut near, mut far) = Session::pair();
+    thread::scope(|scope| {
+        let serving = scope.spawn(move || {
+            let weights = interactive::server::Weights::encode(graph, plan, params, 1 << 28)?;
+            let seed = Seed::from_bytes([1; 32]);
+            interactive::server::predict((graph, plan), (params, &weights), Reveal::Scores, &mut far, &seed)
+        });
+        let seed = Seed::from_bytes([2; 32]);
+        let result =
+            interactive::client::predict((graph, plan), input, Reveal::Scores, &mut near, &seed, &());
+        drop(near);
+        let served = serving.join().expect("no panic");
+        result.and_then(|result| served.map(|()| result))
+    })
+}
+
 fn check(entry: &Entry) {
     let path = root().join(&entry.model);
     if entry.model.starts_with("..") && !path.exists() {
@@ -108,9 +130,14 @@ fn check(entry: &Entry) {
         return;
     }
     assert_eq!(entry.of.is_some(), entry.run == Run::Small, "a twin names its original");
-    let (plan, params, input) = prepare(&path);
+    let options = match entry.preset.as_str() {
+        "gazelle" => Options::ring(),
+        _ => Options::word16(),
+    };
+    let (plan, params, input) = prepare(&path, &options);
     let result = match entry.preset.as_str() {
         "deepsecure" => deepsecure(&plan, &params, &input),
+        "gazelle" => gazelle(&plan, &params, &input),
         other => panic!("no preset {other}"),
     };
     match (&entry.says, result) {
