@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use model::fixed::FixedGraph;
+use model::quantise::{self, Options, WeightBits};
 use protocol::Reveal;
 use protocol::encrypted::plans;
 use protocol::garbled::{self, Wishes};
@@ -94,6 +95,61 @@ impl From<Output> for Reveal {
         match output {
             Output::Scores => Self::Scores,
             Output::Label => Self::Label,
+        }
+    }
+}
+
+/// `--activations`: how tanh and sigmoid are computed in integers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Activations {
+    /// To a unit in the last place.
+    #[default]
+    Cordic,
+    /// By four straight lines: a tenth of the gates, errors of 0.019 and 0.038.
+    Piecewise,
+}
+
+/// How a network's numbers become integers.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Numbers {
+    /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.
+    #[arg(long, value_name = "DATA")]
+    pub calibrate: Option<String>,
+    /// Bits of a weight, 2 to 24, sign included. Fewer make everything cheaper and the result less exact; by default as few as keep
+    /// the scores close on sample inputs.
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(2..=24))]
+    pub weight_bits: Option<u32>,
+    /// deepsecure: tanh and sigmoid exactly, or by straight lines.
+    #[arg(long, value_name = "KIND", default_value = "cordic")]
+    pub activations: Activations,
+}
+
+impl Numbers {
+    /// The same options for a child process.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut list = Vec::new();
+        let mut push = |name: &str, value: String| list.extend([name.to_owned(), value]);
+        if let Some(data) = &self.calibrate {
+            push("--calibrate", data.clone());
+        }
+        if let Some(bits) = self.weight_bits {
+            push("--weight-bits", bits.to_string());
+        }
+        if self.activations == Activations::Piecewise {
+            push("--activations", "piecewise".to_owned());
+        }
+        list
+    }
+
+    /// As the quantiser takes them.
+    pub fn apply(&self, options: Options) -> Options {
+        Options {
+            weight_bits: self.weight_bits.map_or(WeightBits::Auto, WeightBits::Fixed),
+            activations: match self.activations {
+                Activations::Cordic => quantise::Activations::Cordic,
+                Activations::Piecewise => quantise::Activations::Piecewise,
+            },
+            ..options
         }
     }
 }

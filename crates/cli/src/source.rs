@@ -5,13 +5,13 @@ use std::path::Path;
 use model::fixed::{FixedGraph, NumberFormat, Op, Params};
 use model::quantise::{Options, quantise};
 use model::ranges::Ranges;
-use model::side::{Channels, InputMeta};
+use model::side::{Channels, InputMeta, Sparsity};
 use model::{Graph, Meta, Side, Tensor, onnx};
 use oribi::input::{Example, InputSpec, Pixels};
 use protocol::encrypted::plans;
 
 use crate::builtin;
-use crate::choice::Protocol;
+use crate::choice::{Numbers, Protocol};
 use crate::failure::Failure;
 use crate::networks;
 
@@ -28,22 +28,27 @@ pub struct Source {
     pub ranges: Ranges,
     /// Name, classes, inputs.
     pub meta: Meta,
+    /// How its numbers become integers.
+    numbers: Numbers,
+    /// Whether the places of zero weights are public.
+    sparsity: Sparsity,
 }
 
 impl Source {
     /// Reads an ONNX file with its side file, or the built-in model, and measures ranges: on the inputs of the file
-    /// `calibrate`, or on generated ones, never on a client's.
+    /// `--calibrate`, or on generated ones, never on a client's.
     ///
     /// # Errors
     /// If a file cannot be used; the message names it.
-    pub fn load(path: &str, calibrate: Option<&str>) -> Result<Self, Failure> {
+    pub fn load(path: &str, numbers: &Numbers) -> Result<Self, Failure> {
         let named = |error| match error {
             // These name their file already.
             model::Error::Read { .. } | model::Error::In { .. } => Failure::bad(error),
             other => Failure::bad(format!("{path}: {other}")),
         };
         let (mut source, side) = Self::read(path).map_err(named)?;
-        if let Some(file) = calibrate {
+        source.numbers = numbers.clone();
+        if let Some(file) = &numbers.calibrate {
             let samples = source.samples(file)?;
             source.ranges = Ranges::measure(&source.graph, &side, &samples).map_err(named)?;
             let inputs = source.ranges.inputs(&source.graph);
@@ -83,7 +88,8 @@ impl Source {
         };
         let ranges = Ranges::measure(&graph, &side, &[])?;
         let meta = side.meta(&graph, &name, &ranges.inputs(&graph))?;
-        Ok((Self { path: path.to_owned(), graph, ranges, meta }, side))
+        let (path, numbers, sparsity) = (path.to_owned(), Numbers::default(), side.sparsity);
+        Ok((Self { path, graph, ranges, meta, numbers, sparsity }, side))
     }
 
     /// The network on integers.
@@ -95,7 +101,8 @@ impl Source {
             plans::supports(&self.graph)
                 .map_err(|error| Failure::bad(format!("{}: lola: {error}", self.path)))?;
         }
-        quantise(&self.graph, &self.ranges, &number.options())
+        let options = Options { sparsity: self.sparsity, ..self.numbers.apply(number.options()) };
+        quantise(&self.graph, &self.ranges, &options)
             .map_err(|error| Failure::bad(format!("{}: {error}", self.path)))
     }
 

@@ -9,6 +9,7 @@ mod constant;
 mod digits;
 mod divide;
 mod multiply;
+mod piecewise;
 mod shares;
 mod smooth;
 
@@ -20,7 +21,8 @@ pub use compare::{
 pub use constant::{affine, mul_constant};
 pub use digits::{Multiples, Pending, mul_known, mul_known_odd};
 pub use divide::divide;
-pub use multiply::{mul, mul_low, square};
+pub use multiply::{mul, mul_low, mul_truncated, square};
+pub use piecewise::{piecewise_sigmoid, piecewise_tanh};
 pub use shares::reconstruct;
 pub use smooth::{sigmoid, tanh};
 

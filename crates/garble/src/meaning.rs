@@ -4,8 +4,10 @@
 //! comparisons need no entry: they are exact.
 
 pub(crate) mod constants;
+pub(crate) mod piecewise;
 pub(crate) mod smooth;
 
+pub use piecewise::{piecewise_sigmoid, piecewise_tanh};
 pub use smooth::{sigmoid, tanh};
 
 /// How a word's integers stand for real numbers: `v / 2^frac`, v in `[-2^(bits-1), 2^(bits-1))`.
@@ -46,6 +48,37 @@ pub const fn divide(a: i64, b: i64, frac: u32, bits: u32) -> i64 {
         _ => largest,
     } as i64;
     if (a < 0) != (b < 0) { -quotient } else { quotient }
+}
+
+/// About `x w / 2^drop` in `width` bits (wrapped), w of `w_bits` bits: the product without the columns below
+/// `drop - guard`. The meaning of [`crate::gadgets::mul_truncated`].
+///
+/// w is a sum of digits in {-3, -1, 1, 3} times powers of four, the lowest in {-2, -1, 0, 1} ([`crate::known`]). Of each digit's
+/// multiple of x the magnitude's bits below column `c = drop - guard` are cut off, and half a unit of the result is
+/// added. The digits that are cut, at most `(c + 3) / 2` of them, err by less than `2^-guard` units each, to either side: with the
+/// rounding the error is below `1/2 + (c + 3) / 2 * 2^-guard` units of the result.
+pub const fn mul_truncated(x: i64, w: i64, w_bits: u32, (drop, guard): (u32, u32), width: u32) -> i64 {
+    let guard = if guard < drop { guard } else { drop };
+    let column = drop - guard;
+    let flipped = (w as i128 + (1 << (w_bits - 1))) as u128;
+    let mut sum: i128 = if guard > 0 { 1 << (guard - 1) } else { 0 };
+    let mut low = 0;
+    while low < w_bits {
+        let (first, second) = (flipped >> low & 1 == 1, flipped >> (low + 1) & 1 == 1);
+        let pair = low + 1 < w_bits;
+        // The digit of 2 w + 1; what it contributes to w stands one place lower, and the unit is taken off the lowest.
+        let mut digit = if first { 1 } else { -1 };
+        if pair {
+            digit += if second { 2 } else { -2 };
+        }
+        let (multiple, place) = if low == 0 { ((digit - 1) / 2, 0) } else { (digit, low - 1) };
+        let magnitude = x as i128 * (if multiple < 0 { -multiple } else { multiple });
+        let cut = magnitude << place >> column;
+        sum += if multiple < 0 { -cut } else { cut };
+        low += 2;
+    }
+    let result = sum >> guard;
+    (result << (128 - width) >> (128 - width)) as i64
 }
 
 /// `saturate((x * factor + addend) >> shift)` to `bits` bits: the meaning of [`crate::gadgets::affine`].

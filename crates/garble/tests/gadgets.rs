@@ -50,6 +50,14 @@ fn small_words_exhaustively() {
                     check_clear(Gadget::Divide { frac, bits }, &[a, b], &x, (1, &[]));
                 }
             }
+            for drop in 0..a + b {
+                for guard in [0, 1, drop] {
+                    for bits in [1, 4, a + b] {
+                        let gadget = Gadget::MulTruncated { drop, guard, w: b, bits };
+                        check_clear(gadget, &[a, b], &x, (1, &[]));
+                    }
+                }
+            }
             check_clear(Gadget::MulKnown, &[a], &x[..1], (b as u32, &x[1..]));
             check_clear(Gadget::Dot, &[a], &x[..1], (b as u32, &x[1..]));
         }
@@ -92,6 +100,9 @@ fn wide_words_at_random() {
             check_clear(gadget, &[a, b, a], &x, (1, &[]));
         }
         check_clear(Gadget::MulLow(16), &[a, b], &x, (1, &[]));
+        for (drop, guard) in [(12, 3), (12, 20), (5, 0), (0, 4)] {
+            check_clear(Gadget::MulTruncated { drop, guard, w: b, bits: 16 }, &[a, b], &x, (1, &[]));
+        }
         check_clear(Gadget::Square, &[a], &x, (1, &[]));
         check_clear(Gadget::Divide { frac: 12, bits: 16 }, &[a, b], &x, (1, &[]));
         check_clear(Gadget::MulConstant(0x5a5a_1234), &[a], &x, (1, &[]));
@@ -130,7 +141,12 @@ fn arg_max_of_any_number_of_words() {
 fn smooth_functions_on_every_16_bit_input() {
     let format = Format { bits: 16, frac: 12 };
     let x = vec![range(16).collect::<Vec<_>>()];
-    for gadget in [Gadget::Sigmoid(format, format), Gadget::Tanh(format, format)] {
+    for gadget in [
+        Gadget::Sigmoid(format, format),
+        Gadget::Tanh(format, format),
+        Gadget::PiecewiseSigmoid(format, format),
+        Gadget::PiecewiseTanh(format, format),
+    ] {
         check_clear(gadget, &[16], &x, (1, &[]));
     }
 }
@@ -163,7 +179,12 @@ fn smooth_functions_in_other_formats() {
             [(2, 0), (4, 4), (8, 6), (9, 12), (16, 12), (18, -3), (24, 20), (40, 32), (50, 40)]
         {
             let output = Format { bits, frac };
-            for gadget in [Gadget::Sigmoid(input, output), Gadget::Tanh(input, output)] {
+            for gadget in [
+                Gadget::Sigmoid(input, output),
+                Gadget::Tanh(input, output),
+                Gadget::PiecewiseSigmoid(input, output),
+                Gadget::PiecewiseTanh(input, output),
+            ] {
                 check_clear(gadget, &[input.bits as usize], &x, (1, &[]));
             }
         }
@@ -235,4 +256,22 @@ fn products_move_between_lanes_with_their_carries() {
         .map(|(row, bias)| bias + row.iter().zip(x).map(|(w, x)| w * x).sum::<i64>())
         .collect();
     assert_eq!(clear_values(&mut g, &gadgets::shift_right(&doubled, 1)), expected);
+}
+
+#[test]
+fn truncated_products_err_by_less_than_stated() {
+    use garble::meaning::mul_truncated;
+    let mut random = Random(4);
+    for (drop, guard) in [(12u32, 3u32), (12, 0), (12, 12), (8, 2), (15, 5)] {
+        let bound = 0.5 + f64::from((drop - guard).div_ceil(2) + 1) * 0.5f64.powi(guard as i32);
+        let mut worst = 0f64;
+        for _ in 0..200_000 {
+            let (x, w) = (random.value(16), random.value(16));
+            let real = (x * w) as f64 * 0.5f64.powi(drop as i32);
+            let got = mul_truncated(x, w, 16, (drop, guard), 32) as f64;
+            worst = worst.max((got - real).abs());
+        }
+        assert!(worst < bound, "{drop}, {guard}: {worst}");
+        println!("columns dropped {drop}, guard columns {guard}: error {worst:.3} of at most {bound:.3}");
+    }
 }

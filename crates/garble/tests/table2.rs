@@ -11,6 +11,8 @@ use garble::word::Word;
 
 const FORMAT: Format = Format { bits: 16, frac: 12 };
 
+const TRUNCATED: Gadget = Gadget::MulTruncated { drop: 12, guard: 3, w: 16, bits: 16 };
+
 struct Row {
     name: &'static str,
     counts: Counts,
@@ -58,6 +60,21 @@ fn rows() -> Vec<Row> {
         row("ReLU", Gadget::Relu, 1, Some(15), (15, 0)),
         row("ADD, modulo 2^16", Gadget::AddWrapping(16), 2, Some(16), (15, 0)),
         row("ADD, exact", Gadget::Add, 2, Some(16), (16, 0)),
+        row(
+            "sigmoid, straight lines (error 0.019)",
+            Gadget::PiecewiseSigmoid(FORMAT, FORMAT),
+            1,
+            None,
+            (44, 0),
+        ),
+        row("tanh, straight lines (error 0.038)", Gadget::PiecewiseTanh(FORMAT, FORMAT), 1, None, (48, 0)),
+        row(
+            "MULT, x w / 2^12 truncated, 3 guard columns (error below 1.25 units)",
+            TRUNCATED,
+            2,
+            None,
+            (256, 0),
+        ),
         row("MULT, low half", Gadget::MulLow(16), 2, Some(212), (172, 0)),
         row("MULT, exact (32 bits; floor(x w / 2^12) drops wires)", Gadget::Mul, 2, None, (311, 0)),
         row("MULT, exact, evaluator's weight", Gadget::MulKnown, 1, None, (159, 152)),

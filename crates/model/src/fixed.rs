@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::movement::Move;
+use crate::support::Support;
 
 /// Index of a node, and of the one tensor it makes.
 pub type NodeId = usize;
@@ -99,6 +100,9 @@ pub struct ParamInfo {
     pub shape: Vec<usize>,
     /// Values lie in `[-2^(bits-1), 2^(bits-1))`.
     pub bits: u32,
+    /// Which values may differ from zero, where that is public.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub support: Option<Support>,
 }
 
 /// An output of the graph.
@@ -257,6 +261,10 @@ pub enum Op {
     Sigmoid,
     /// The hyperbolic tangent; the exact integers are those of `garble::meaning::tanh`.
     Tanh,
+    /// The logistic function by straight lines; the exact integers are those of `garble::meaning::piecewise_sigmoid`.
+    PiecewiseSigmoid,
+    /// The hyperbolic tangent by straight lines; the exact integers are those of `garble::meaning::piecewise_tanh`.
+    PiecewiseTanh,
     /// Index of the largest value along an axis, the first on ties; an integer (frac 0).
     ArgMax {
         /// The axis, counted from the front.

@@ -19,6 +19,7 @@ pub mod reference;
 pub mod shapes;
 pub mod side;
 mod summary;
+mod support;
 pub mod tensor;
 mod validate;
 mod values;
@@ -27,6 +28,7 @@ pub use error::Error;
 pub use graph::Graph;
 pub use side::{Meta, Side};
 pub use summary::{End, LayerSummary, Summary, summary};
+pub use support::Support;
 pub use tensor::Tensor;
 
 /// Reads a model and the side file beside it.

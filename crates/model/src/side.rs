@@ -42,6 +42,9 @@ pub struct Side {
     pub labels: Vec<String>,
     /// Factor by which ranges seen on samples are widened; at least 1.
     pub margin: Option<f32>,
+    /// Whether the places of zero weights are public.
+    #[serde(default)]
+    pub sparsity: Sparsity,
     /// The only input.
     pub input: Option<SideInput>,
     /// Several inputs by name.
@@ -50,6 +53,18 @@ pub struct Side {
     /// Ranges of tensors by the name of the node that makes them.
     #[serde(default)]
     pub tensors: BTreeMap<String, [f32; 2]>,
+}
+
+/// Whether clients may know where the weights are zero. Such a weight then costs nothing in a garbled circuit; but the map
+/// is information about the weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sparsity {
+    /// They may not.
+    #[default]
+    Secret,
+    /// They are told.
+    Public,
 }
 
 /// What a side file says of an input.

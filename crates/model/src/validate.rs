@@ -52,6 +52,9 @@ impl FixedGraph {
             if !(1..=127).contains(&info.bits) || self.number != NumberFormat::Exact && info.bits > 63 {
                 return Err(format!("parameter {id} has {} bits", info.bits));
             }
+            if info.support.as_ref().is_some_and(|support| !support.fits(count)) {
+                return Err(format!("parameter {id} has a map of zeros of another length"));
+            }
             total = total.saturating_add(count);
         }
         if total > limits.parameters {
@@ -225,7 +228,7 @@ impl Check<'_> {
                 let count = self.node.inputs.first().map_or(1, |&i| self.graph.nodes[i].shape[*axis]);
                 own.frac == 0 && own.bits < 63 && count as u64 <= 1 << (own.bits - 1)
             }
-            Op::Sigmoid | Op::Tanh => {
+            Op::Sigmoid | Op::Tanh | Op::PiecewiseSigmoid | Op::PiecewiseTanh => {
                 let fits = |f: Format| (2..=32).contains(&f.bits) && (0..=32).contains(&f.frac);
                 fits(own) && fits(x)
             }

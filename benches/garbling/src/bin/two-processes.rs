@@ -1,7 +1,11 @@
-//! AND gates a second end to end: one dense layer as one garbled circuit between two processes over loopback, on a
-//! plain socket and under TLS, both sharing this machine's cores.
+//! AND gates a second end to end: one dense layer, or the network of an ONNX file, as one garbled circuit between two
+//! processes over loopback, on a plain socket and under TLS, both sharing this machine's cores.
 //!
-//! `cargo run --release --bin two-processes -- [ROWS COLUMNS [INPUT_BITS [WEIGHT_BITS [plain|tls]]]]`
+//! `cargo run --release --bin two-processes -- [plain|tls] [MODEL.onnx [WEIGHT_BITS] | ROWS COLUMNS [INPUT_BITS [WEIGHT_BITS]]]`
+//!
+//! Beside the wall clock stands what the processes' own processor time comes to on two cores, which other work on the
+//! machine does not change. A pair of half gates is 32 bytes of tables; a gate whose operand the evaluator knows is half of
+//! one.
 
 use std::error::Error;
 use std::net::{TcpListener, TcpStream};
@@ -10,19 +14,24 @@ use std::time::{Duration, Instant};
 
 use kernel::seed::Seed;
 use model::fixed::{FixedGraph, Format, Node, NumberFormat, Op, Output, ParamData, ParamInfo, Params, Post};
+use model::quantise::{Options, WeightBits, quantise};
+use model::ranges::Ranges;
 use oribi::{Identity, tls};
 use protocol::Reveal;
 use protocol::channel::Transport;
-use protocol::garbled::{client, price, server};
+use protocol::garbled::{BaseOt, FirstLayer, Options as Garbling, client, price, server};
 use protocol::session::{Limits, Session};
+
+/// DeepSecure's own form, every layer garbled.
+const PURE: Garbling = Garbling { base_ot: BaseOt::Ristretto, first_layer: FirstLayer::Garbled };
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// One dense layer.
-struct Layer {
+/// What is computed.
+struct Network {
     graph: FixedGraph,
     params: Params,
-    input: Vec<i64>,
+    input: Vec<Vec<i64>>,
 }
 
 /// A number of `bits` bits that depends on `i` alone.
@@ -31,8 +40,37 @@ fn draw(i: u64, bits: u32) -> i64 {
     ((mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) as i64) >> (64 - bits)
 }
 
-impl Layer {
-    fn new(rows: usize, columns: usize, input_bits: u32, weight_bits: u32) -> Self {
+impl Network {
+    /// From the arguments.
+    fn read(arguments: &[String]) -> Outcome<Self> {
+        let number = |i: usize, default: usize| arguments.get(i).map_or(Ok(default), |text| text.parse());
+        match arguments.first().filter(|name| name.ends_with(".onnx")) {
+            Some(model) => Self::open(model, arguments.get(1).map(|bits| bits.parse()).transpose()?),
+            None => Ok(Self::dense(
+                number(0, 256)?,
+                number(1, 2048)?,
+                number(2, 16)? as u32,
+                number(3, 8)? as u32,
+            )),
+        }
+    }
+
+    /// An ONNX file's network, ranges from generated inputs, on the first of them.
+    fn open(path: &str, weight_bits: Option<u32>) -> Outcome<Self> {
+        let (graph, side) = model::open(path.as_ref())?;
+        let ranges = Ranges::measure(&graph, &side, &[])?;
+        let options = Options {
+            weight_bits: weight_bits.map_or(WeightBits::Auto, WeightBits::Fixed),
+            ..Options::word16()
+        };
+        let (fixed, params) = quantise(&graph, &ranges, &options)?;
+        let sample = ranges.samples.first().ok_or("no sample")?;
+        let input = sample.iter().enumerate().map(|(i, tensor)| fixed.quantise_input(i, tensor.data()));
+        let input = input.collect::<Result<_, _>>()?;
+        Ok(Self { graph: fixed, params, input })
+    }
+
+    fn dense(rows: usize, columns: usize, input_bits: u32, weight_bits: u32) -> Self {
         let format = |bits| Format { bits, frac: 8 };
         let op = Op::Dense { weight: 0, bias: 1, shift: vec![weight_bits + 8] };
         let nodes = vec![
@@ -45,7 +83,12 @@ impl Layer {
             },
             Node { name: "layer".into(), op, inputs: vec![0], shape: vec![1, rows], format: format(16) },
         ];
-        let info = |shape: &[usize], bits| ParamInfo { name: String::new(), shape: shape.to_vec(), bits };
+        let info = |shape: &[usize], bits| ParamInfo {
+            name: String::new(),
+            shape: shape.to_vec(),
+            bits,
+            support: None,
+        };
         let graph = FixedGraph {
             number: NumberFormat::Word16,
             nodes,
@@ -58,7 +101,7 @@ impl Layer {
         Self {
             graph,
             params: Params { tensors: vec![ParamData::I64(weights), ParamData::I64(biases)] },
-            input: (0..columns as u64).map(|i| draw(i << 32, input_bits)).collect(),
+            input: vec![(0..columns as u64).map(|i| draw(i << 32, input_bits)).collect()],
         }
     }
 }
@@ -75,7 +118,7 @@ fn usage() -> Outcome<(f64, f64)> {
     Ok((ticks / 100.0, kib / 1024.0))
 }
 
-fn serve(stream: TcpStream, secure: bool, layer: &Layer) -> Outcome<()> {
+fn serve(stream: TcpStream, secure: bool, network: &Network) -> Outcome<()> {
     let transport = if secure {
         let config = tls::server_config(&Identity::ephemeral()?)?;
         tls::accept(stream, &config, Instant::now() + Duration::from_secs(10))?
@@ -83,13 +126,19 @@ fn serve(stream: TcpStream, secure: bool, layer: &Layer) -> Outcome<()> {
         Transport::tcp(stream)?
     };
     let mut session = Session::new(transport, Limits::default());
-    server::predict(&layer.graph, &layer.params, Reveal::Scores, &mut session, &Seed::from_bytes([1; 32]))?;
+    server::predict(
+        &network.graph,
+        &network.params,
+        Reveal::Scores,
+        &mut session,
+        &Seed::from_bytes([1; 32]),
+    )?;
     session.close();
     Ok(())
 }
 
 /// The other process: garbles, and prints its seconds, processor seconds and memory.
-fn garble(port: u16, secure: bool, layer: &Layer) -> Outcome<()> {
+fn garble(port: u16, secure: bool, network: &Network) -> Outcome<()> {
     let stream = TcpStream::connect(("127.0.0.1", port))?;
     let transport = if secure {
         let name = rustls::pki_types::ServerName::try_from("localhost")?;
@@ -100,15 +149,19 @@ fn garble(port: u16, secure: bool, layer: &Layer) -> Outcome<()> {
     let mut session = Session::new(transport, Limits::default());
     let (before, _) = usage()?;
     let start = Instant::now();
-    let input = std::slice::from_ref(&layer.input);
-    client::predict(&layer.graph, input, Reveal::Scores, &mut session, &Seed::from_bytes([2; 32]), &())?;
+    let seed = Seed::from_bytes([2; 32]);
+    let result =
+        client::predict(&network.graph, PURE, &network.input, Reveal::Scores, &mut session, &seed, &())?;
     let seconds = start.elapsed().as_secs_f64();
     let (after, peak) = usage()?;
+    if result != model::reference::run(&network.graph, &network.params, &network.input)? {
+        return Err("the result is not the reference's".into());
+    }
     println!("{seconds} {} {peak}", after - before);
     Ok(())
 }
 
-fn measure(secure: bool, layer: &Layer, sizes: &[String]) -> Outcome<()> {
+fn measure(secure: bool, network: &Network, sizes: &[String]) -> Outcome<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port().to_string();
     let child = Command::new(std::env::current_exe()?)
@@ -118,14 +171,14 @@ fn measure(secure: bool, layer: &Layer, sizes: &[String]) -> Outcome<()> {
         .spawn()?;
     let stream = listener.accept()?.0;
     let (before, _) = usage()?;
-    serve(stream, secure, layer)?;
+    serve(stream, secure, network)?;
     let (after, peak) = usage()?;
     let said = String::from_utf8(child.wait_with_output()?.stdout)?;
     let numbers: Vec<f64> = said.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
     let [seconds, garbler, garbler_peak] = numbers[..] else {
         return Err("the garbling process failed".into());
     };
-    let cost = price(&layer.graph, Reveal::Scores);
+    let cost = price(&network.graph, Reveal::Scores, FirstLayer::Garbled);
     let gates = (cost.ands + cost.known_ands) as f64 / 1e6;
     let pairs = cost.table_bytes as f64 / 32e6;
     let cores = (garbler + after - before) / 2.0;
@@ -145,26 +198,29 @@ fn measure(secure: bool, layer: &Layer, sizes: &[String]) -> Outcome<()> {
 
 fn main() -> Outcome<()> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
-    let role = (arguments.first().map(String::as_str) == Some("garble"))
-        .then(|| arguments.drain(..3).collect::<Vec<_>>());
-    let number = |i: usize, default: usize| arguments.get(i).map_or(Ok(default), |text| text.parse());
-    let layer = Layer::new(number(0, 256)?, number(1, 2048)?, number(2, 16)? as u32, number(3, 8)? as u32);
-    if let Some(role) = role {
-        return garble(role[1].parse()?, role[2] == "tls", &layer);
+    if arguments.first().map(String::as_str) == Some("garble") {
+        return garble(arguments[1].parse()?, arguments[2] == "tls", &Network::read(&arguments[3..])?);
     }
-    let cost = price(&layer.graph, Reveal::Scores);
+    let only =
+        matches!(arguments.first().map(String::as_str), Some("plain" | "tls")).then(|| arguments.remove(0));
+    let network = Network::read(&arguments)?;
+    let cost = price(&network.graph, Reveal::Scores, FirstLayer::Garbled);
+    let million = |count: u64| count as f64 / 1e6;
+    let widths: Vec<u32> = network.graph.params.iter().map(|param| param.bits).collect();
     println!(
-        "{:.1} M ANDs, {:.1} M known ANDs, {:.1} M XORs, {:.1} M transfers, {:.2} GB of tables",
-        cost.ands as f64 / 1e6,
-        cost.known_ands as f64 / 1e6,
-        cost.xors as f64 / 1e6,
-        cost.transfers as f64 / 1e6,
+        "{:.2} M non-XOR gates ({:.2} M ANDs, {:.2} M known ANDs; {:.2} M pairs of half gates), {:.1} M XORs, {:.1} M \
+         transfers, {:.2} GB of tables; parameters of {widths:?} bits",
+        million(cost.ands + cost.known_ands),
+        million(cost.ands),
+        million(cost.known_ands),
+        million(cost.table_bytes) / 32.0,
+        million(cost.xors),
+        million(cost.transfers),
         cost.table_bytes as f64 / 1e9
     );
-    let only = arguments.get(4).map(String::as_str);
     for (name, secure) in [("plain", false), ("tls", true)] {
-        if only.is_none_or(|only| only == name) {
-            measure(secure, &layer, &arguments)?;
+        if only.as_ref().is_none_or(|only| only == name) {
+            measure(secure, &network, &arguments)?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use protocol::shape::Link;
 
 use crate::builtin::{self, DIGITS};
 use crate::child::ServerProcess;
-use crate::choice::{Encryption, Garbling, Output, Protocol};
+use crate::choice::{Encryption, Garbling, Numbers, Output, Protocol};
 use crate::client::{Client, Wanted};
 use crate::console::{Human, Progress, out};
 use crate::failure::Failure;
@@ -28,9 +28,8 @@ pub struct Arguments {
     /// How to compute: deepsecure, lola or gazelle.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
-    /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.
-    #[arg(long, value_name = "DATA")]
-    calibrate: Option<String>,
+    #[command(flatten)]
+    numbers: Numbers,
     /// Slow the connection down: lan, wan, or RATE,RTT such as 100mbit,40ms.
     #[arg(long, value_name = "LINK")]
     link: Option<Link>,
@@ -133,9 +132,7 @@ fn server_arguments(arguments: &Arguments) -> Vec<String> {
     if let Some(link) = arguments.link {
         list.extend(["--link".to_owned(), link.to_string()]);
     }
-    if let Some(data) = &arguments.calibrate {
-        list.extend(["--calibrate".to_owned(), data.clone()]);
-    }
+    list.extend(arguments.numbers.arguments());
     list.extend(arguments.garbling.arguments());
     list.extend(arguments.encryption.arguments());
     list.push("--".to_owned());

@@ -5,7 +5,7 @@ use protocol::Reveal;
 use protocol::garbled::{Price, price};
 use serde::Serialize;
 
-use crate::choice::{Encryption, FirstLayer, Protocol};
+use crate::choice::{Encryption, FirstLayer, Numbers, Protocol};
 use crate::console::out;
 use crate::failure::Failure;
 use crate::plan_report::Encrypted;
@@ -25,9 +25,8 @@ pub struct Arguments {
     /// deepsecure: the form of linear layers that read the input alone, ot (the default) or garbled.
     #[arg(long, value_name = "FORM")]
     first_layer: Option<FirstLayer>,
-    /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.
-    #[arg(long, value_name = "DATA")]
-    calibrate: Option<String>,
+    #[command(flatten)]
+    numbers: Numbers,
     #[command(flatten)]
     encryption: Encryption,
     /// Print one JSON object.
@@ -91,7 +90,7 @@ struct LayerRow {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let source = Source::load(&arguments.model, arguments.calibrate.as_deref())?;
+    let source = Source::load(&arguments.model, &arguments.numbers)?;
     let protocol = arguments.protocol.unwrap_or(Protocol::DeepSecure);
     let report = Report::new(&source, protocol, arguments)?;
     if arguments.json {

@@ -5,7 +5,7 @@ use model::graph::Layer;
 use model::{Tensor, float, reference};
 use oribi::input::Example;
 
-use crate::choice::Protocol;
+use crate::choice::{Numbers, Protocol};
 use crate::console::{Progress, note, out};
 use crate::failure::Failure;
 use crate::report::{self, Line, Outputs};
@@ -32,9 +32,8 @@ pub struct Arguments {
     /// Which protocol's integers: deepsecure, lola or gazelle. Implies --fixed.
     #[arg(long, value_name = "PROTOCOL", conflicts_with = "float")]
     protocol: Option<Protocol>,
-    /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.
-    #[arg(long, value_name = "DATA")]
-    calibrate: Option<String>,
+    #[command(flatten)]
+    numbers: Numbers,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -42,7 +41,7 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let source = Source::load(&arguments.model, arguments.calibrate.as_deref())?;
+    let source = Source::load(&arguments.model, &arguments.numbers)?;
     let reference = match (arguments.fixed, arguments.protocol) {
         (false, None) => Reference::Float,
         (_, protocol) => Reference::fixed(&source, protocol.map_or(Number::Ring, Number::Of))?,

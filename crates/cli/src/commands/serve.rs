@@ -14,7 +14,7 @@ use protocol::meter::Phase;
 use protocol::shape::Link;
 
 use crate::child::{Announcement, wait_for_parent};
-use crate::choice::{Encryption, Garbling, Output, Protocol, Size};
+use crate::choice::{Encryption, Garbling, Numbers, Output, Protocol, Size};
 use crate::console::{note, out};
 use crate::failure::{FAILED, Failure};
 use crate::report::{bytes, seconds};
@@ -37,9 +37,8 @@ pub struct Arguments {
     /// Offer this output alone: scores or label. Both by default.
     #[arg(long, value_name = "WHAT")]
     output: Option<Output>,
-    /// Measure the tensors' ranges on the inputs of this file (the first 256) instead of generated ones.
-    #[arg(long, value_name = "DATA")]
-    calibrate: Option<String>,
+    #[command(flatten)]
+    numbers: Numbers,
     /// Most clients at a time; others are told to come back.
     #[arg(long, value_name = "COUNT", default_value_t = 32)]
     sessions: usize,
@@ -75,7 +74,7 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let load = |model: &String| Source::load(model, arguments.calibrate.as_deref());
+    let load = |model: &String| Source::load(model, &arguments.numbers);
     let sources = arguments.models.iter().map(load).collect::<Result<Vec<_>, _>>()?;
     let models = sources.iter().map(|source| served(source, arguments)).collect::<Result<Vec<_>, _>>()?;
     let config = ServerConfig {

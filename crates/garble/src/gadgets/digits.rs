@@ -1,5 +1,7 @@
 //! Products by recoded factors: see [`crate::known`] for the digits.
 
+use core::ops::Range;
+
 use super::add::{add_with_carry, add_wrapping, invert_if, negate_if};
 use super::{concat_bits, resize, shift_left, shift_right};
 use crate::gates::Gates;
@@ -154,13 +156,23 @@ fn multiple<G: Gates>(
     x: &Multiples<G::Wires>,
     digit: &Digit<G>,
 ) -> Result<Word<G::Wires>, G::Error> {
+    // The lowest bits of x and 3 x are equal.
+    multiple_from(g, x, digit, 1)
+}
+
+/// The same of multiples whose lowest `equal` bits are alike.
+fn multiple_from<G: Gates>(
+    g: &mut G,
+    x: &Multiples<G::Wires>,
+    digit: &Digit<G>,
+    equal: usize,
+) -> Result<Word<G::Wires>, G::Error> {
     let negative = digit.negative.bit(g);
     let Some(three) = &digit.three else { return Ok(invert_if(g, &negative, &x.one)) };
     let mut bits = Vec::with_capacity(x.difference.width());
     for i in 0..x.difference.width() {
-        // The lowest bits of x and 3 x are equal.
-        bits.push(if i == 0 {
-            x.one.bit(0).xor(g, &negative)
+        bits.push(if i < equal {
+            x.one.bit(i).xor(g, &negative)
         } else {
             three.and_xor(g, &x.difference.bit(i), &x.one.bit(i), &negative)?
         });
@@ -238,24 +250,72 @@ fn first_digit<G: Gates>(
     digit: &Digit<G>,
     width: usize,
 ) -> Result<Word<G::Wires>, G::Error> {
+    let magnitude = first_magnitude(g, x, digit, 0..width.min(x.width() + 1))?;
+    let negative = digit.negative.bit(g);
+    negate_if(g, &negative, &magnitude, width)
+}
+
+/// Some bits of x, 2 x, 0 or x for the lowest digit -1, -3, 1 or 3; the last of the range is the sign.
+fn first_magnitude<G: Gates>(
+    g: &mut G,
+    x: &Word<G::Wires>,
+    digit: &Digit<G>,
+    range: Range<usize>,
+) -> Result<Word<G::Wires>, G::Error> {
     let lanes = x.lanes();
     // d = -1 and d = -3 give x and 2 x, to be negated; d = 3 gives x; d = 1 gives 0.
     let mut if_negative = Vec::new();
     for bit in x.bits() {
         if_negative.push(digit.negative.and(g, bit)?);
     }
-    let mut magnitude = Word::new(if_negative, lanes);
-    if let Some(three) = &digit.three {
-        let doubled = shift_left(&magnitude, 1);
-        let mut bits = Vec::new();
-        for i in 0..width.min(x.width() + 1) {
-            let change = x.bit(i).xor(g, &doubled.bit(i));
-            bits.push(three.and_xor(g, &change, &magnitude.bit(i), &Bit::Public(false))?);
-        }
-        magnitude = Word::new(bits, lanes);
+    let single = Word::new(if_negative, lanes);
+    let Some(three) = &digit.three else { return Ok(single) };
+    let doubled = shift_left(&single, 1);
+    let mut bits = Vec::new();
+    for i in range {
+        let change = x.bit(i).xor(g, &doubled.bit(i));
+        bits.push(three.and_xor(g, &change, &single.bit(i), &Bit::Public(false))?);
     }
-    let negative = digit.negative.bit(g);
-    negate_if(g, &negative, &magnitude, width)
+    Ok(Word::new(bits, lanes))
+}
+
+/// The product with its columns below `column` cut from each digit's multiple, plus `addend` units of that column, modulo
+/// `2^width` of them. See [`crate::meaning::mul_truncated`].
+pub(super) fn truncated<G: Gates>(
+    g: &mut G,
+    x: &Multiples<G::Wires>,
+    digits: &[Digit<G>],
+    (column, addend): (usize, i64),
+    width: usize,
+) -> Result<Word<G::Wires>, G::Error> {
+    let lanes = x.one.lanes();
+    let Some((first, rest)) = digits.split_first() else { return Ok(Word::public(0, 1, lanes)) };
+    let n = x.one.width();
+    let magnitude = match &first.three {
+        Some(_) => first_magnitude(g, &x.one, first, column.min(n)..n + 1)?,
+        None => shift_right(&first_magnitude(g, &x.one, first, 0..n)?, column),
+    };
+    let negative = first.negative.bit(g);
+    let magnitude = invert_if(g, &negative, &resize(&magnitude, magnitude.width().max(1)));
+    let addend = Word::public(addend, crate::meaning::width_of(addend), lanes);
+    // The product so far, and beside it the addend and a unit for each digit's cut.
+    let beside = addend.width().max(crate::meaning::width_of(digits.len() as i64));
+    let total = |bits: usize| ((n + bits).saturating_sub(column).max(beside + 1) + 1).min(width);
+    let mut sum = add_with_carry(g, &magnitude, &addend, &negative, total(2))?;
+    for (k, digit) in rest.iter().enumerate() {
+        let place = 2 * k + 1;
+        let cut = column.saturating_sub(place);
+        let shifted =
+            Multiples { one: shift_right(&x.one, cut), difference: shift_right(&x.difference, cut) };
+        let part = multiple_from(g, &shifted, digit, usize::from(cut == 0))?;
+        let negative = digit.negative.bit(g);
+        let at = place.saturating_sub(column).min(width);
+        let low: Vec<_> = (0..at).map(|i| sum.bit(i)).collect();
+        let high = total(2 * (k + 2)).saturating_sub(at);
+        let high = add_with_carry(g, &shift_right(&sum, at), &part, &negative, high)?;
+        sum = Word::new(low.into_iter().chain(high.bits().iter().cloned()).collect(), lanes);
+    }
+    Ok(sum)
 }
 
 /// The digits that [`crate::known::encode`] gives, as known wires.

@@ -1,7 +1,7 @@
 //! Products of two secret numbers.
 
 use super::add::invert_if;
-use super::digits::{Digit, Multiples, Selector, product};
+use super::digits::{Digit, Multiples, Selector, product, truncated};
 use super::{add_signed, resize, shift_right};
 use crate::gates::Gates;
 use crate::word::{Bit, Word};
@@ -49,6 +49,26 @@ pub fn mul_low<G: Gates>(
     // Three times x first counts at bit 1 of the product.
     let multiples = Multiples::modulo(g, &x, width.saturating_sub(1))?;
     product(g, &multiples, &digits, width)
+}
+
+/// About `x w / 2^drop`, modulo `2^width`: the product without its columns below `drop - guard`. The exact integer, and the bound of
+/// its error, are those of [`crate::meaning::mul_truncated`].
+///
+/// # Errors
+/// When the stream of tables fails.
+pub fn mul_truncated<G: Gates>(
+    g: &mut G,
+    x: &Word<G::Wires>,
+    w: &Word<G::Wires>,
+    (drop, guard): (usize, usize),
+    width: usize,
+) -> Result<Word<G::Wires>, G::Error> {
+    let guard = guard.min(drop);
+    let digits = recode(g, w);
+    let multiples = Multiples::new(g, x)?;
+    let half = if guard > 0 { 1 << (guard - 1) } else { 0 };
+    let sum = truncated(g, &multiples, &digits, (drop - guard, half), guard + width)?;
+    Ok(resize(&shift_right(&sum, guard), width))
 }
 
 /// `x * x` exactly, in `2 w` bits: about `w^2` ANDs, a sixth fewer than a product.

@@ -27,7 +27,7 @@ pub(crate) enum Smooth {
 }
 
 /// The most fraction bits that are computed; more are filled with zeros.
-const MOST_FRACTION: i32 = 32;
+pub(crate) const MOST_FRACTION: i32 = 32;
 
 /// The numbers that a function with given formats works with.
 #[derive(Clone, Copy, Debug)]

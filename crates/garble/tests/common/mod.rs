@@ -67,6 +67,13 @@ pub enum Gadget {
     },
     Mul,
     MulLow(usize),
+    /// Columns dropped and guard columns kept; bits of the factors; bits of the result.
+    MulTruncated {
+        drop: usize,
+        guard: usize,
+        w: usize,
+        bits: usize,
+    },
     Square,
     /// Of the first word and the first weight.
     MulKnown,
@@ -78,6 +85,8 @@ pub enum Gadget {
     },
     Sigmoid(Format, Format),
     Tanh(Format, Format),
+    PiecewiseSigmoid(Format, Format),
+    PiecewiseTanh(Format, Format),
 }
 
 fn pick<W: Clone>(x: &[Word<W>], i: usize) -> &Word<W> {
@@ -128,12 +137,17 @@ impl Gadget {
             }
             Self::Mul => gadgets::mul(g, a, b)?,
             Self::MulLow(width) => gadgets::mul_low(g, a, b, width)?,
+            Self::MulTruncated { drop, guard, bits, .. } => {
+                gadgets::mul_truncated(g, a, b, (drop, guard), bits)?
+            }
             Self::Square => gadgets::square(g, a)?,
             Self::MulKnown => gadgets::mul_known(g, a, &weights[0])?,
             Self::Dot => dot(g, x, weights)?,
             Self::Divide { frac, bits } => gadgets::divide(g, a, b, frac as usize, bits as usize)?,
             Self::Sigmoid(input, output) => gadgets::sigmoid(g, a, input, output)?,
             Self::Tanh(input, output) => gadgets::tanh(g, a, input, output)?,
+            Self::PiecewiseSigmoid(input, output) => gadgets::piecewise_sigmoid(g, a, input, output)?,
+            Self::PiecewiseTanh(input, output) => gadgets::piecewise_tanh(g, a, input, output)?,
         }])
     }
 
@@ -175,12 +189,17 @@ impl Gadget {
             Self::Affine { factor, addend, shift, bits } => meaning::affine(a, factor, addend, shift, bits),
             Self::Mul => a * b,
             Self::MulLow(width) => wrap(wide, width),
+            Self::MulTruncated { drop, guard, w, bits } => {
+                meaning::mul_truncated(a, b, w as u32, (drop as u32, guard as u32), bits as u32)
+            }
             Self::Square => a * a,
             Self::MulKnown => a * w[0],
             Self::Dot => a + x.iter().zip(w).map(|(x, w)| x * w).sum::<i64>(),
             Self::Divide { frac, bits } => meaning::divide(a, b, frac, bits),
             Self::Sigmoid(input, output) => meaning::sigmoid(a, input, output),
             Self::Tanh(input, output) => meaning::tanh(a, input, output),
+            Self::PiecewiseSigmoid(input, output) => meaning::piecewise_sigmoid(a, input, output),
+            Self::PiecewiseTanh(input, output) => meaning::piecewise_tanh(a, input, output),
         }]
     }
 }

@@ -98,7 +98,7 @@ impl Emitter<'_> {
 
     fn param(&mut self, name: String, shape: Vec<usize>, values: Vec<i128>) -> ParamId {
         let bits = bits_of(&values);
-        self.params.push(ParamInfo { name, shape, bits });
+        self.params.push(ParamInfo { name, shape, bits, support: None });
         self.tensors.push(match bits {
             0..=32 => ParamData::I32(values.into_iter().map(|v| v as i32).collect()),
             33..=64 => ParamData::I64(values.into_iter().map(|v| v as i64).collect()),
@@ -313,7 +313,7 @@ impl Emitter<'_> {
             .fold(|| (0, 0), |(a, b), &v| (v.min(a), v.max(b)))
             .reduce(|| (0, 0), |a, b| (a.0.min(b.0), a.1.max(b.1)));
         let bits = bits_of(&[i128::from(low), i128::from(high)]);
-        self.params.push(ParamInfo { name, shape, bits });
+        self.params.push(ParamInfo { name, shape, bits, support: None });
         self.tensors.push(ParamData::I32(values));
         self.params.len() - 1
     }

@@ -75,6 +75,8 @@ impl Step<'_> {
             }
             Op::Sigmoid => self.smooth(x, garble::meaning::sigmoid),
             Op::Tanh => self.smooth(x, garble::meaning::tanh),
+            Op::PiecewiseSigmoid => self.smooth(x, garble::meaning::piecewise_sigmoid),
+            Op::PiecewiseTanh => self.smooth(x, garble::meaning::piecewise_tanh),
             Op::ArgMax { axis, last } => {
                 along(x.shape, *axis, |line| T::of(arg_max(line.map(|i| x.values[i]), *last) as i64))
             }

@@ -43,8 +43,8 @@ pub fn network() -> (FixedGraph, Params) {
         number: NumberFormat::Word16,
         nodes: vec![node("x", Op::Input, &[]), node("fc", dense, &[0]), node("relu", Op::Relu, &[1])],
         params: vec![
-            ParamInfo { name: "w".into(), shape: vec![WIDTH, WIDTH], bits: 16 },
-            ParamInfo { name: "b".into(), shape: vec![WIDTH], bits: 24 },
+            ParamInfo { name: "w".into(), shape: vec![WIDTH, WIDTH], bits: 16, support: None },
+            ParamInfo { name: "b".into(), shape: vec![WIDTH], bits: 24, support: None },
         ],
         inputs: vec![0],
         input_levels: Vec::new(),

@@ -1,9 +1,11 @@
 //! The shape of a linear layer: which inputs and which weights meet in which output.
 
+use model::Support;
 use model::fixed::{FixedGraph, Node, Op, Window};
 
 /// A linear layer as dot products. Output `(row, position)` is `sum_t w[row, t] * x[input(row, position, t)] + b[row]`;
 /// a convolution's rows are its output channels, a dense layer's are its outputs and its positions the rows of x.
+#[derive(Clone)]
 pub struct Dots {
     /// Output channels, over all groups.
     pub rows: usize,
@@ -11,14 +13,18 @@ pub struct Dots {
     pub terms: usize,
     /// Positions at which the same weights are used.
     pub positions: usize,
+    /// Which weights may differ from zero, where that is public: the others cost nothing.
+    pub support: Option<Support>,
     shape: Shape,
 }
 
+#[derive(Clone)]
 enum Shape {
     Dense { inputs: usize },
     Conv(Conv),
 }
 
+#[derive(Clone)]
 struct Conv {
     window: Window,
     /// Input channels, height and width; output channels of a group; output height and width.
@@ -35,20 +41,22 @@ impl Dots {
         let input = &graph.nodes.get(*node.inputs.first()?)?.shape;
         match &node.op {
             Op::Dense { weight, .. } => {
-                let [rows, inputs] = graph.params.get(*weight)?.shape[..] else { return None };
+                let info = graph.params.get(*weight)?;
+                let [rows, inputs] = info.shape[..] else { return None };
                 let positions = input.iter().product::<usize>() / inputs.max(1);
-                Some(Self { rows, terms: inputs, positions, shape: Shape::Dense { inputs } })
+                let support = info.support.clone();
+                Some(Self { rows, terms: inputs, positions, support, shape: Shape::Dense { inputs } })
             }
             Op::Conv { window, groups, weight, .. } => {
-                let [rows, group_channels, kh, kw] = graph.params.get(*weight)?.shape[..] else {
-                    return None;
-                };
+                let info = graph.params.get(*weight)?;
+                let [rows, group_channels, kh, kw] = info.shape[..] else { return None };
                 let [batch, channels, h, w] = input[..] else { return None };
                 let [_, _, oh, ow] = node.shape[..] else { return None };
                 Some(Self {
                     rows,
                     terms: group_channels * kh * kw,
                     positions: batch * oh * ow,
+                    support: info.support.clone(),
                     shape: Shape::Conv(Conv {
                         window: *window,
                         channels,
@@ -61,6 +69,16 @@ impl Dots {
             }
             _ => None,
         }
+    }
+
+    /// Whether the weight of a term may differ from zero.
+    pub fn counts(&self, row: usize, term: usize) -> bool {
+        self.support.as_ref().is_none_or(|support| support.contains(row * self.terms + term))
+    }
+
+    /// Number of weights that may differ from zero.
+    pub fn weights(&self) -> usize {
+        self.support.as_ref().map_or(self.rows * self.terms, Support::count)
     }
 
     /// Groups of rows that read the same inputs.

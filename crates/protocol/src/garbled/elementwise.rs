@@ -105,6 +105,12 @@ fn with_tile<G: Gates, W: Weights<G>>(
         }
         Op::Sigmoid => gadgets::sigmoid(gates, x, width(operand(plan, node)), width(node.format)),
         Op::Tanh => gadgets::tanh(gates, x, width(operand(plan, node)), width(node.format)),
+        Op::PiecewiseSigmoid => {
+            gadgets::piecewise_sigmoid(gates, x, width(operand(plan, node)), width(node.format))
+        }
+        Op::PiecewiseTanh => {
+            gadgets::piecewise_tanh(gates, x, width(operand(plan, node)), width(node.format))
+        }
         // Every other operation has its own function; none reaches this one.
         _ => Ok(x.clone()),
     }

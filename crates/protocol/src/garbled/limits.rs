@@ -107,8 +107,11 @@ fn rows(plan: &FixedGraph, node: &Node) -> u64 {
         Op::Conv { weight, .. } | Op::Dense { weight, .. } => {
             let Some(dots) = Dots::of(plan, node) else { return 0 };
             let (terms, positions) = (dots.terms as u64, dots.positions as u64);
-            let products = product(&[dots.rows as u64, terms, positions, by_known(param(weight))]);
-            let input_sums = product(&[dots.groups() as u64, terms, positions, 2 * (x + 8)]);
+            let weights = dots.weights() as u64;
+            let products = product(&[weights, positions, by_known(param(weight))]);
+            let summed =
+                if dots.support.is_some() { weights } else { product(&[dots.groups() as u64, terms]) };
+            let input_sums = product(&[summed, positions, 2 * (x + 8)]);
             return products.saturating_add(input_sums).saturating_add(product(&[elements(first), 2 * x]));
         }
         Op::Affine { weight, bias, .. } => {
@@ -128,6 +131,7 @@ fn rows(plan: &FixedGraph, node: &Node) -> u64 {
         Op::Relu => 2 * x,
         Op::Clamp { .. } => 8 * x,
         Op::Sigmoid | Op::Tanh => 6 * (y + 5) * (y + 5),
+        Op::PiecewiseSigmoid | Op::PiecewiseTanh => 12 * (x + y),
         Op::ArgMax { .. } => return product(&[elements(first), 4 * x]),
         _ => 0,
     };
@@ -180,8 +184,9 @@ fn work(plan: &FixedGraph, node: &Node) -> u64 {
             let Some(dots) = Dots::of(plan, node) else { return 0 };
             let columns = dots.positions as u64;
             let accumulators = product(&[columns.max(64), 64]);
+            let sums = if dots.support.is_some() { dots.rows } else { dots.groups() } as u64;
             sum(inputs().map(|input| 2 * (labels(input) + 2 * elements(input))))
-                .saturating_add(product(&[dots.groups() as u64, columns, 64]))
+                .saturating_add(product(&[sums, columns, 64]))
                 .saturating_add(accumulators)
         }
         Op::ArgMax { .. } => sum(inputs().map(candidates)),

@@ -14,7 +14,7 @@ use model::fixed::ParamId;
 use super::dots::Dots;
 use super::elementwise::in_tiles;
 use super::sums::{sum_inputs, sum_lanes};
-use super::tiles::{TileSize, blocks, lanes};
+use super::tiles::{self, TileSize, blocks};
 use super::weights::{Encoding, Weights};
 
 /// What a linear layer needs to know beside its dot products.
@@ -68,17 +68,32 @@ impl Layer<'_> {
         Ok(gadgets::gather(gates, &joined, &inverse(&places)))
     }
 
-    /// For each group of rows and each position the sum of the inputs that meet there.
+    /// The sum of inputs that an output needs: one for each group of rows and each position, or, where some weights are known to
+    /// be zero, one for each row and position.
+    fn input_sum(&self, row: usize, position: usize) -> usize {
+        let block = if self.dots.support.is_some() { row } else { self.dots.group(row) };
+        block * self.dots.positions + position
+    }
+
+    /// The sums of the inputs that meet weights.
     fn input_sums<G: Gates>(
         &self,
         gates: &mut G,
         input: &Word<G::Wires>,
     ) -> Result<Word<G::Wires>, G::Error> {
         let dots = self.dots;
-        in_tiles(gates, dots.groups() * dots.positions, |gates, tile| {
+        let sparse = dots.support.is_some();
+        let blocks = if sparse { dots.rows } else { dots.groups() };
+        in_tiles(gates, blocks * dots.positions, |gates, tile| {
             sum_inputs(gates, input, tile.len(), dots.terms, |output, term| {
                 let lane = tile.start + output;
-                dots.input(dots.first_row(lane / dots.positions), lane % dots.positions, term)
+                let block = lane / dots.positions;
+                let row = if sparse { block } else { dots.first_row(block) };
+                if dots.counts(row, term) || !sparse {
+                    dots.input(row, lane % dots.positions, term)
+                } else {
+                    None
+                }
             })
         })
     }
@@ -102,21 +117,19 @@ impl Layer<'_> {
             let bias = gadgets::shift_left(&gadgets::known_word(gates, &bias, &lanes), 1);
             let inputs: Vec<u32> = rows
                 .clone()
-                .flat_map(|row| {
-                    positions.clone().map(move |position| dots.group(row) * dots.positions + position)
-                })
+                .flat_map(|row| positions.clone().map(move |position| self.input_sum(row, position)))
                 .map(|lane| lane as u32)
                 .collect();
             let inputs = gadgets::gather(gates, input_sums, &inputs);
             sums.push(gadgets::sub_wrapping(gates, &bias, &inputs, self.accumulator)?);
         }
-        for terms in blocks(dots.terms, size.terms) {
-            let indices: Vec<usize> =
-                rows.clone().flat_map(|row| terms.clone().map(move |term| row * dots.terms + term)).collect();
+        for terms in tiles::term_blocks(dots, rows, size) {
+            let tile = tiles::weights(dots, rows, &terms);
+            let indices: Vec<usize> = tile.iter().map(|(row, term)| row * dots.terms + term).collect();
             let digits =
                 weights.load(gates, self.weight.0, &indices, Encoding::Digits { bits: self.weight.1 })?;
             for (positions, sum) in blocks(dots.positions, size.positions).zip(&mut sums) {
-                *sum = self.add_tile(gates, input, &digits, (rows, &terms, &positions), sum)?;
+                *sum = self.add_tile(gates, input, (&tile, &digits), (rows, &positions), sum)?;
             }
         }
         Ok(sums)
@@ -127,11 +140,11 @@ impl Layer<'_> {
         &self,
         gates: &mut G,
         input: &Multiples<G::Wires>,
-        digits: &[G::Known],
-        (rows, terms, positions): (&Range<usize>, &Range<usize>, &Range<usize>),
+        (weights, digits): (&[(usize, usize)], &[G::Known]),
+        (rows, positions): (&Range<usize>, &Range<usize>),
         sum: &Word<G::Wires>,
     ) -> Result<Word<G::Wires>, G::Error> {
-        let tile = lanes(self.dots, rows, terms, positions);
+        let tile = tiles::lanes(self.dots, weights, rows.start, positions);
         if tile.inputs.is_empty() {
             return Ok(sum.clone());
         }

@@ -212,7 +212,8 @@ mod tests {
     fn plan() -> FixedGraph {
         let window = Window { kernel: [2, 2], stride: [2, 2], dilation: [1, 1], pads: [0; 4] };
         let dense = |weight| Op::Dense { weight, bias: weight + 1, shift: vec![3] };
-        let param = |shape: &[usize]| ParamInfo { name: "p".into(), shape: shape.to_vec(), bits: 8 };
+        let param =
+            |shape: &[usize]| ParamInfo { name: "p".into(), shape: shape.to_vec(), bits: 8, support: None };
         FixedGraph {
             number: NumberFormat::Word16,
             nodes: vec![

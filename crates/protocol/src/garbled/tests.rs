@@ -12,6 +12,7 @@ use model::reference;
 mod hostile;
 mod limits;
 mod odd;
+mod sparse;
 
 use super::split::Split;
 use super::{BaseOt, FirstLayer, Options, client, price, server};
@@ -65,7 +66,12 @@ impl Builder {
 
     fn param(&mut self, shape: &[usize], bits: u32) -> ParamId {
         let values = (0..shape.iter().product()).map(|_| self.draw(bits)).collect();
-        self.graph.params.push(ParamInfo { name: "weights".into(), shape: shape.to_vec(), bits });
+        self.graph.params.push(ParamInfo {
+            name: "weights".into(),
+            shape: shape.to_vec(),
+            bits,
+            support: None,
+        });
         self.params.tensors.push(ParamData::I64(values));
         self.params.tensors.len() - 1
     }
@@ -230,6 +236,8 @@ fn activations() {
     check_op(Op::LeakyRelu { factor: 41, shift: 12 }, &shape, 12);
     check_op(Op::Sigmoid, &shape, 12);
     check_op(Op::Tanh, &shape, 12);
+    check_op(Op::PiecewiseSigmoid, &shape, 12);
+    check_op(Op::PiecewiseTanh, &shape, 12);
     check_op(Op::PublicAffine { factor: -37, addend: 1000, shift: 3 }, &shape, 10);
     check_op(Op::ArgMax { axis: 1, last: false }, &[1, 1, 3, 4], 3);
     check_op(Op::ArgMax { axis: 3, last: true }, &[1, 2, 3, 1], 4);

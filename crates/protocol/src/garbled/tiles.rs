@@ -46,23 +46,49 @@ pub fn blocks(total: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
 pub struct Lanes {
     /// For each product the input element.
     pub inputs: Vec<u32>,
-    /// For each product the weight, as an index into the tile's `rows x terms` block (row-major).
+    /// For each product the weight, as an index into those of [`weights`].
     pub weights: Vec<u32>,
     /// For each product the output it belongs to, as an index into the tile's `rows x positions` block.
     pub outputs: Vec<u32>,
 }
 
-/// The products of a tile, terms outermost; terms that lie in the padding are left out.
-pub fn lanes(dots: &Dots, rows: &Range<usize>, terms: &Range<usize>, positions: &Range<usize>) -> Lanes {
+/// The terms of a block of rows, cut into those of tiles: so many terms each, or, where some weights are known to be zero, as
+/// many as have weights for a tile's lanes.
+pub fn term_blocks(dots: &Dots, rows: &Range<usize>, size: TileSize) -> Vec<Range<usize>> {
+    if dots.support.is_none() {
+        return blocks(dots.terms, size.terms).collect();
+    }
+    let most = (LANES / size.positions).max(1);
+    let mut cut = Vec::new();
+    let (mut start, mut weights) = (0, 0);
+    for term in 0..dots.terms {
+        weights += rows.clone().filter(|row| dots.counts(*row, term)).count();
+        if weights >= most {
+            cut.push(start..term + 1);
+            (start, weights) = (term + 1, 0);
+        }
+    }
+    if weights > 0 {
+        cut.push(start..dots.terms);
+    }
+    cut
+}
+
+/// The weights of a tile, terms outermost, as (row, term); those that are known to be zero are left out.
+pub fn weights(dots: &Dots, rows: &Range<usize>, terms: &Range<usize>) -> Vec<(usize, usize)> {
+    let all = terms.clone().flat_map(|term| rows.clone().map(move |row| (row, term)));
+    all.filter(|(row, term)| dots.counts(*row, *term)).collect()
+}
+
+/// The products of a tile in the order of its [`weights`]; terms that lie in the padding are left out.
+pub fn lanes(dots: &Dots, weights: &[(usize, usize)], first_row: usize, positions: &Range<usize>) -> Lanes {
     let mut lanes = Lanes::default();
-    for (t, term) in terms.clone().enumerate() {
-        for (r, row) in rows.clone().enumerate() {
-            for (p, position) in positions.clone().enumerate() {
-                if let Some(input) = dots.input(row, position, term) {
-                    lanes.inputs.push(input as u32);
-                    lanes.weights.push((r * terms.len() + t) as u32);
-                    lanes.outputs.push((r * positions.len() + p) as u32);
-                }
+    for (weight, (row, term)) in weights.iter().enumerate() {
+        for (p, position) in positions.clone().enumerate() {
+            if let Some(input) = dots.input(*row, position, *term) {
+                lanes.inputs.push(input as u32);
+                lanes.weights.push(weight as u32);
+                lanes.outputs.push(((row - first_row) * positions.len() + p) as u32);
             }
         }
     }

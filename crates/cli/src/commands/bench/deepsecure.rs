@@ -6,7 +6,7 @@ use protocol::garbled::{FirstLayer, price};
 use super::Arguments;
 use super::private::{Run, measure};
 use super::table::{Figures, Row, Table, heading};
-use crate::choice::Protocol;
+use crate::choice::{Numbers, Protocol};
 use crate::console::note;
 use crate::failure::Failure;
 use crate::source::{Number, Source};
@@ -102,7 +102,7 @@ impl Benchmark {
         let row = self.row(first);
         let long = self.long && first == FirstLayer::Garbled;
         let (path, origin) = self.network(arguments);
-        let source = Source::load(&path, None)?;
+        let source = Source::load(&path, &Numbers::default())?;
         let (graph, _) = source.quantise(Number::Of(Protocol::DeepSecure))?;
         let gates = price(&graph, Reveal::Scores, first);
         let measured = Figures::default()

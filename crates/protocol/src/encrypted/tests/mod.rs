@@ -31,8 +31,12 @@ pub fn network() -> (FixedGraph, Params) {
         format: Format { bits, frac: 0 },
     };
     let dense = |weight, bias| Op::Dense { weight, bias, shift: vec![0] };
-    let info =
-        |name: &str, shape: &[usize], bits| ParamInfo { name: name.into(), shape: shape.to_vec(), bits };
+    let info = |name: &str, shape: &[usize], bits| ParamInfo {
+        name: name.into(),
+        shape: shape.to_vec(),
+        bits,
+        support: None,
+    };
     let graph = FixedGraph {
         number: NumberFormat::Exact,
         nodes: vec![

@@ -34,7 +34,8 @@ fn layer(
         shape: shape.to_vec(),
         format: Format { bits, frac: 0 },
     };
-    let info = |shape: &[usize], bits| ParamInfo { name: "p".into(), shape: shape.to_vec(), bits };
+    let info =
+        |shape: &[usize], bits| ParamInfo { name: "p".into(), shape: shape.to_vec(), bits, support: None };
     let graph = FixedGraph {
         number: NumberFormat::Word16,
         nodes: vec![node(Op::Input, &[], shape, 11), node(op, &[0], out, 16)],
