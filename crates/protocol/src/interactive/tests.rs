@@ -62,7 +62,12 @@ impl Builder {
 
     fn param(&mut self, shape: &[usize], bits: u32) -> ParamId {
         let values = (0..shape.iter().product()).map(|_| self.draw(bits)).collect();
-        self.graph.params.push(ParamInfo { name: "weights".into(), shape: shape.to_vec(), bits });
+        self.graph.params.push(ParamInfo {
+            name: "weights".into(),
+            shape: shape.to_vec(),
+            bits,
+            support: None,
+        });
         self.params.tensors.push(ParamData::I64(values));
         self.params.tensors.len() - 1
     }
