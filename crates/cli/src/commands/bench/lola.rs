@@ -139,7 +139,7 @@ impl Table for Lola {
 impl Entry {
     fn run(&self, arguments: &Arguments) -> Result<usize, Failure> {
         let (path, origin) = self.network(arguments);
-        let source = Source::load(&path, None)?;
+        let source = Source::load(&path, &crate::choice::Numbers::default())?;
         let (graph, params) = source.quantise(Number::Of(Protocol::Lola))?;
         let network = Integers { graph, params };
         let (examples, labels, extent) = self.inputs(&source, arguments)?;
