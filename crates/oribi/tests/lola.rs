@@ -26,8 +26,12 @@ fn network() -> (FixedGraph, Params) {
         shape: vec![1, 4],
         format: Format { bits, frac },
     };
-    let info =
-        |name: &str, shape: &[usize], bits| ParamInfo { name: name.into(), shape: shape.to_vec(), bits };
+    let info = |name: &str, shape: &[usize], bits| ParamInfo {
+        name: name.into(),
+        shape: shape.to_vec(),
+        bits,
+        support: None,
+    };
     let graph = FixedGraph {
         number: NumberFormat::Exact,
         nodes: vec![
