@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use bfv::{
-    Encoder, Evaluator, GaloisKeys, Literal, Parameters, PlainModulus, Randomness, RelinearisationKey,
-    SecretKey,
+    Encoder, Evaluator, GaloisKeys, Literal, NoiseModel, Parameters, PlainModulus, Randomness,
+    RelinearisationKey, SecretKey,
 };
 use fhe::bfv as peer;
 use fhe_traits::{FheDecoder, FheDecrypter, FheEncoder, FheEncrypter};
@@ -207,13 +207,11 @@ fn evaluation_rows(degree: usize, label: &str, sizes: &(Vec<u32>, Option<u32>)) 
         move || drop(o.evaluator.rotate_rows_hoisted(&hoisted, 1, &o.galois).expect("rotates")),
         move || drop(p.evaluator.rotate_rows(&b, 1, &p.galois).expect("rotates")),
     ));
-    if sizes.1.is_some() {
-        rows.push(summed_rotations(
-            &name("a further hoisted rotation in a sum of 16 with factors, against our first"),
-            ours(),
-            ours(),
-        ));
-    }
+    rows.push(summed_rotations(
+        &name("a further hoisted rotation in a sum of 16 with factors, against our first"),
+        ours(),
+        ours(),
+    ));
 
     let ((o, a), b) = (ours(), peer.ciphertext());
     let key = peer::RelinearizationKey::new(&peer.secret, &mut rng()).expect("key");
@@ -226,29 +224,98 @@ fn evaluation_rows(degree: usize, label: &str, sizes: &(Vec<u32>, Option<u32>)) 
         move || drop(multiplicator.multiply(&b, &theirs).expect("multiplies")),
     ));
 
-    let (mut o, _) = ours();
-    let messages: Vec<_> = (0..TERMS).map(|_| o.encoder.slots(&o.values).expect("encodes")).collect();
-    let factors: Vec<_> = messages
-        .iter()
-        .map(|message| {
-            let a = o.secret.encrypt(&o.parameters, message, &mut o.randomness).expect("encrypts");
-            (a, o.evaluator.multiplicand(message, o.parameters.limbs()).expect("prepares"))
-        })
-        .collect();
-    let theirs: Vec<_> = (0..TERMS).map(|_| (peer.ciphertext(), peer.plaintext())).collect();
-    rows.push(row(
-        name("plaintext dot product, 16 terms"),
-        Some(4.0),
-        move || {
-            let terms: Vec<_> = factors.iter().map(|(a, factor)| (a, factor)).collect();
-            drop(o.evaluator.dot_plain(&terms).expect("multiplies"));
-        },
-        move || {
-            let (a, b) = (theirs.iter().map(|(a, _)| a), theirs.iter().map(|(_, b)| b));
-            drop(peer::dot_product_scalar(a, b).expect("multiplies"));
-        },
-    ));
+    rows.extend(dot_rows(degree, label, sizes));
     rows
+}
+
+/// Dot products of 16 terms: of packed ciphertexts, of plain ones, and four sums over the same plain ones.
+fn dot_rows(degree: usize, label: &str, sizes: &(Vec<u32>, Option<u32>)) -> Vec<Row> {
+    let forms = [
+        ("plaintext dot product, 16 terms", Some(4.0)),
+        ("plaintext dot product, 16 terms, ciphertexts not packed", None),
+        ("four plaintext dot products of 16 terms over the same ciphertexts", Some(4.0)),
+    ];
+    let row_of = |(index, (what, aim)): (usize, (&str, Option<f64>))| {
+        let (mut o, peer) = (Ours::new(degree, 20, sizes.clone()), Peer::new(degree, 20));
+        let message = o.encoder.slots(&o.values).expect("encodes");
+        let ciphertexts: Vec<_> = (0..TERMS)
+            .map(|_| o.secret.encrypt(&o.parameters, &message, &mut o.randomness).expect("encrypts"))
+            .collect();
+        let packed: Vec<_> = ciphertexts.iter().map(|a| o.evaluator.packed(a).expect("packs")).collect();
+        let factors: Vec<_> = (0..4 * TERMS)
+            .map(|_| o.evaluator.multiplicand(&message, o.parameters.limbs()).expect("prepares"))
+            .collect();
+        let theirs: Vec<_> = (0..TERMS).map(|_| (peer.ciphertext(), peer.plaintext())).collect();
+        let more: Vec<Vec<_>> = (0..4).map(|_| (0..TERMS).map(|_| peer.plaintext()).collect()).collect();
+        row(
+            format!("{degree}/{label}/{what}"),
+            aim,
+            move || match index {
+                0 => drop(o.evaluator.dot_packed(&packed.iter().zip(&factors).collect::<Vec<_>>())),
+                1 => drop(o.evaluator.dot_plain(&ciphertexts.iter().zip(&factors).collect::<Vec<_>>())),
+                _ => {
+                    let sums: Vec<Vec<_>> =
+                        factors.chunks(TERMS).map(|sum| sum.iter().enumerate().collect()).collect();
+                    let inputs: Vec<_> = ciphertexts.iter().collect();
+                    drop(o.evaluator.dot_plain_many(&inputs, &sums).expect("multiplies"));
+                }
+            },
+            move || {
+                let a = || theirs.iter().map(|(a, _)| a);
+                if index < 2 {
+                    let b = theirs.iter().map(|(_, b)| b);
+                    drop(peer::dot_product_scalar(a(), b).expect("multiplies"));
+                } else {
+                    for plaintexts in &more {
+                        drop(peer::dot_product_scalar(a(), plaintexts.iter()).expect("multiplies"));
+                    }
+                }
+            },
+        )
+    };
+    forms.into_iter().enumerate().map(row_of).collect()
+}
+
+/// A square by each arithmetic, of a ciphertext that was squared before: BGV arithmetic on the limbs that the plan leaves, beside
+/// our scaled tensor product on all. Limbs fit the loss of a product of 20 bits.
+pub fn square_rows(degree: usize) -> Vec<Row> {
+    let limbs = match degree {
+        4096 => return Vec::new(),
+        8192 => vec![36; 4],
+        _ => vec![38; 8],
+    };
+    let plain = PlainModulus::slots(20, degree, 0).expect("a plaintext prime");
+    let literal = Literal::for_products(degree, plain, &limbs, Some(40)).expect("primes");
+    let parameters = Parameters::new(literal).expect("a set of the table");
+    let model = NoiseModel::new(&parameters);
+    let first = model.plan_square(model.fresh_symmetric(), limbs.len(), 8.0);
+    let second = model.plan_square(first.noise, first.limbs, 8.0);
+    let mut randomness = Randomness::from_os().expect("entropy");
+    let secret = SecretKey::new(&parameters, &mut randomness);
+    let key = RelinearisationKey::new(&parameters, &secret, &mut randomness).expect("key");
+    let message = Encoder::new(&parameters).slots(&[1, 2, 3]).expect("encodes");
+    let evaluator = Evaluator::new(&parameters);
+    let fresh = secret.encrypt(&parameters, &message, &mut randomness).expect("encrypts");
+    let inputs =
+        [(first, fresh.clone()), (second, evaluator.square_planned(&fresh, &first, &key).expect("squares"))];
+    let rows = inputs.into_iter().zip(["first", "second"]).map(|((plan, a), which)| {
+        let name = format!(
+            "{degree}/{} limbs/{which} square: {:?} on {}, against BFV on {}",
+            limbs.len(),
+            plan.scheme,
+            plan.limbs,
+            a.limbs()
+        );
+        let (ours, theirs, same, other) = (evaluator.clone(), evaluator.clone(), key.clone(), key.clone());
+        let b = a.clone();
+        row(
+            name,
+            None,
+            move || drop(ours.square_planned(&a, &plan, &same).expect("squares")),
+            move || drop(theirs.square(&b, &other).expect("squares")),
+        )
+    });
+    rows.collect()
 }
 
 /// Sixteen rotations of a hoisted ciphertext, multiplied and summed before one division, beside sixteen first rotations.
@@ -256,7 +323,15 @@ fn summed_rotations(name: &str, (o, a): (Ours, bfv::Ciphertext), (p, b): (Ours, 
     let hoisted = o.evaluator.hoist(&a).expect("hoists");
     let message = o.encoder.slots(&o.values).expect("encodes");
     let factors: Vec<_> = (0..16)
-        .map(|_| o.evaluator.multiplicand_extended(&message, o.parameters.limbs()).expect("prepares"))
+        .map(|_| {
+            let (e, limbs) = (&o.evaluator, o.parameters.limbs());
+            if o.parameters.literal().special.is_some() {
+                e.multiplicand_extended(&message, limbs)
+            } else {
+                e.multiplicand(&message, limbs)
+            }
+            .expect("prepares")
+        })
         .collect();
     row(
         name,

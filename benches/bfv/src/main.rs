@@ -4,7 +4,7 @@
 
 use cpu_time::ThreadTime;
 
-use bench_bfv::{DEGREES, Row, Side, ntt_rows, scheme_rows};
+use bench_bfv::{DEGREES, Row, Side, ntt_rows, scheme_rows, square_rows};
 
 /// Pairs of runs of each row.
 const PAIRS: usize = 41;
@@ -35,7 +35,7 @@ fn main() {
     let filter = std::env::args().nth(1).unwrap_or_default();
     println!("{:<78} {:>13} {:>13}  ratio", "row", "ours", "peer");
     for degree in DEGREES {
-        for mut row in ntt_rows(degree).into_iter().chain(scheme_rows(degree)) {
+        for mut row in ntt_rows(degree).into_iter().chain(scheme_rows(degree)).chain(square_rows(degree)) {
             if row.name.contains(&filter) {
                 measure(&mut row);
             }
