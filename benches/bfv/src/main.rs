@@ -22,7 +22,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn measure(row: &mut Row) {
-    let calls = |side: &mut Side| (4e-3 / (0..3).map(|_| time(side, 1)).fold(1.0, f64::min)).ceil() as usize;
+    let calls = |side: &mut Side| (1e-3 / (0..3).map(|_| time(side, 1)).fold(1.0, f64::min)).ceil() as usize;
     let (ours, peer) = (calls(&mut row.ours), calls(&mut row.peer));
     let pairs: Vec<_> = (0..PAIRS).map(|_| (time(&mut row.ours, ours), time(&mut row.peer, peer))).collect();
     let ratio = median(pairs.iter().map(|(a, b)| b / a).collect());
