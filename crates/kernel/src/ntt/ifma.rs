@@ -17,9 +17,7 @@
 //! `B - 2kq <= x < B + 2q + 2kq <= 62 q < 2^52` for `n <= 2^15`. Inverse keeps values below `8 q` between passes; in a pass only
 //! the first of the eight registers grows beyond (to `64 q`) and is corrected.
 //!
-//! *Wide* primes, `q < 2^50`: Harvey's ranges, below `4 q` forward and below `2 q` inverse, corrected at each level. Within a
-//! pass two steps of his are left out where the next level repairs what they would: adding `2 q` to a difference that is
-//! corrected next, and clearing the bits above 52 of a product whose sum is corrected next.
+//! *Wide* primes, `q < 2^50`: Harvey's ranges, below `4 q` forward and below `2 q` inverse, corrected at each level.
 
 use core::arch::x86_64::*;
 
@@ -157,24 +155,16 @@ impl Lanes {
         _mm512_min_epu64(below_twice, _mm512_sub_epi64(below_twice, self.q))
     }
 
-    /// Forward: `(x + w y, x - w y)`. Wide primes: x is below `4 q`, or if `signed` between `-2 q` and `2 q`; the sum is below
-    /// `4 q`, and the difference too, or if `left` between `-2 q` and `2 q`.
+    /// Forward: `(x + w y, x - w y)`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn cooley_tukey<const WIDE: bool>(
-        &self,
-        (x, y): (&mut V, &mut V),
-        (w, quotient): (V, V),
-        (signed, left): (bool, bool),
-    ) {
+    fn cooley_tukey<const WIDE: bool>(&self, x: &mut V, y: &mut V, w: V, quotient: V) {
         let t = self.product(*y, w, quotient);
         if WIDE {
             let t = _mm512_and_si512(t, self.mask);
-            // A negative number is a huge one: either way the smaller is in [0, 2q).
-            let other = if signed { _mm512_add_epi64(*x, self.q2) } else { _mm512_sub_epi64(*x, self.q2) };
-            let a = _mm512_min_epu64(*x, other);
+            let a = _mm512_min_epu64(*x, _mm512_sub_epi64(*x, self.q2));
             *x = _mm512_add_epi64(a, t);
-            *y = _mm512_sub_epi64(if left { a } else { _mm512_add_epi64(a, self.q2) }, t);
+            *y = _mm512_sub_epi64(_mm512_add_epi64(a, self.q2), t);
         } else {
             let a = *x;
             *x = _mm512_add_epi64(a, t);
@@ -183,23 +173,16 @@ impl Lanes {
     }
 
     /// Inverse: `(x + y, w (x - y))`. Narrow values are below `32 q` here, so that adding as much keeps the difference in
-    /// `[0, 64 q)`. Wide ones are below `2 q`, with garbage above 52 bits if they are `open`, as the product is left if `leave`.
+    /// `[0, 64 q)`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn gentleman_sande<const WIDE: bool>(
-        &self,
-        (x, y): (&mut V, &mut V),
-        (w, quotient): (V, V),
-        (open, leave): (bool, bool),
-    ) {
+    fn gentleman_sande<const WIDE: bool>(&self, x: &mut V, y: &mut V, w: V, quotient: V) {
         let (a, b) = (*x, *y);
         let sum = _mm512_add_epi64(a, b);
         if WIDE {
-            let sum = if open { _mm512_and_si512(sum, self.mask) } else { sum };
             *x = _mm512_min_epu64(sum, _mm512_sub_epi64(sum, self.q2));
             let difference = _mm512_sub_epi64(_mm512_add_epi64(a, self.q2), b);
-            let product = self.product(difference, w, quotient);
-            *y = if leave { product } else { _mm512_and_si512(product, self.mask) };
+            *y = _mm512_and_si512(self.product(difference, w, quotient), self.mask);
         } else {
             *x = sum;
             let difference = _mm512_sub_epi64(_mm512_add_epi64(a, self.q32), b);
@@ -218,10 +201,7 @@ impl Lanes {
                 let [factor, quotient] = w[first + group];
                 for upper in 2 * half * group..2 * half * group + half {
                     let (mut a, mut b) = (x[upper], x[upper + half]);
-                    // A difference stays signed if it is not multiplied at the next level but corrected there.
-                    let signed = 2 * half < R && upper & (2 * half) != 0;
-                    let left = half > 1 && upper & (half / 2) == 0;
-                    self.cooley_tukey::<WIDE>((&mut a, &mut b), (factor, quotient), (signed, left));
+                    self.cooley_tukey::<WIDE>(&mut a, &mut b, factor, quotient);
                     (x[upper], x[upper + half]) = (a, b);
                 }
             }
@@ -254,10 +234,7 @@ impl Lanes {
                         a = self.correct(self.product(sum, last[0][0], last[0][1]), self.q);
                         b = self.correct(self.product(difference, last[1][0], last[1][1]), self.q);
                     } else {
-                        // A product is cleared with the sum that the next level forms of it.
-                        let open = half > 1 && upper & (half / 2) != 0;
-                        let leave = 2 * half < R;
-                        self.gentleman_sande::<WIDE>((&mut a, &mut b), (factor, quotient), (open, leave));
+                        self.gentleman_sande::<WIDE>(&mut a, &mut b, factor, quotient);
                     }
                     (x[upper], x[upper + half]) = (a, b);
                 }
