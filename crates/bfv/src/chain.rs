@@ -52,14 +52,16 @@ pub enum Factor {
 /// stands for them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
-    /// The sum of this many products of such ciphertexts (different ones, or different rotations) with messages.
+    /// The sum of this many products of such ciphertexts (different ones, or different rotations) with messages. Where these
+    /// are scalars, coefficients that the rotations fix may add up as they are, without cancelling.
     Dot {
         /// Number of products.
         terms: usize,
         /// What each is with.
         factor: Factor,
     },
-    /// The sum of this many such ciphertexts whose noises are independent.
+    /// The sum of this many such ciphertexts, rotated or not, whose noises are independent: different ciphertexts, or dot
+    /// products with different slots. After products with scalars fixed coefficients may add up as they are.
     Sum(usize),
     /// One rotation.
     Rotate,
@@ -121,8 +123,8 @@ pub struct Shape {
     pub levels: Vec<usize>,
     /// The noise after each step: for a coefficient where it is largest.
     pub noises: Vec<Noise>,
-    /// Bits for [`crate::Evaluator::flood`] in the last [`Step::Flood`].
-    pub flood_bits: Option<u32>,
+    /// Bits for [`crate::Evaluator::flood`] in each [`Step::Flood`], in order.
+    pub flood_bits: Vec<u32>,
 }
 
 /// Bits of a data limb: narrower ones are short of primes.
@@ -132,20 +134,32 @@ const LIMB_BITS: core::ops::RangeInclusive<u32> = 30..=kernel::modular::VECTOR_B
 const MARGIN: f64 = 0.05;
 
 /// Noise whose largest coefficient may exceed the mean.
+///
+/// Every rotation maps `X^(k i)` to itself, up to the sign: those coefficients of a sum of rotations are sums of equal terms, and
+/// grow by the number of terms where others grow by its root. They are few, so the mean does not see them; decryption does.
 #[derive(Clone, Copy, Debug)]
 struct State {
     mean: Noise,
     peak: Noise,
     limbs: usize,
+    /// Whether sums of such ciphertexts may be of equal coefficients.
+    coherent: bool,
 }
 
 impl State {
     fn even(noise: Noise, limbs: usize) -> Self {
-        Self { mean: noise, peak: noise, limbs }
+        Self { mean: noise, peak: noise, limbs, coherent: false }
     }
 
     fn each(self, op: impl Fn(Noise) -> Noise) -> Self {
-        Self { mean: op(self.mean), peak: op(self.peak), limbs: self.limbs }
+        Self { mean: op(self.mean), peak: op(self.peak), ..self }
+    }
+
+    /// A sum of `count` such ciphertexts.
+    fn summed(self, count: usize) -> Self {
+        let more = f64::log2(count.max(1) as f64);
+        let peak = self.peak.scaled(if self.coherent { 2.0 * more } else { more });
+        Self { mean: self.mean.scaled(more), peak, ..self }
     }
 
     /// A product with a polynomial that spreads each coefficient over all.
@@ -198,7 +212,7 @@ impl Chain<'_> {
             digit_bits: if let KeySwitch::Digits(bits) = kind { Some(bits) } else { None },
             levels: vec![limbs as usize; self.steps.len()],
             noises: Vec::new(),
-            flood_bits: None,
+            flood_bits: Vec::new(),
         }
     }
 }
@@ -233,11 +247,11 @@ impl Shape {
 
     /// Follows the noise: the states after each step and the flooding bits, or `None` if one does not decrypt or the
     /// last does not fit a reply.
-    fn run(&self, chain: &Chain<'_>, model: &NoiseModel) -> Option<(Vec<State>, Option<u32>)> {
+    fn run(&self, chain: &Chain<'_>, model: &NoiseModel) -> Option<(Vec<State>, Vec<u32>)> {
         let fresh = if chain.public { model.fresh_public() } else { model.fresh_symmetric() };
         let mut current = State::even(fresh, self.limbs.len());
         let mut states: Vec<State> = Vec::with_capacity(chain.steps.len());
-        let mut flood_bits = None;
+        let mut flood_bits = Vec::new();
         for (step, limbs) in chain.steps.iter().zip(&self.levels) {
             if let Step::Recall(earlier) = step {
                 current = *states.get(*earlier)?;
@@ -246,7 +260,7 @@ impl Shape {
             current = apply(model, *step, current, &states)?;
             if let Step::Flood(statistical) = step {
                 let bits = model.flood_bits(current.peak, *statistical);
-                flood_bits = Some(bits);
+                flood_bits.push(bits);
                 current = current.each(|noise| model.flood(noise, bits));
             }
             if model.budget(current.peak, current.limbs) < MARGIN {
@@ -275,7 +289,7 @@ impl Shape {
         let (states, flood_bits) = self.run(chain, &model)?;
         self.noises = states.iter().map(|state| state.peak).collect();
         self.flood_bits = flood_bits;
-        flood_bits.is_none_or(|bits| bits <= MAX_FLOOD_BITS).then_some(self)
+        self.flood_bits.iter().all(|bits| *bits <= MAX_FLOOD_BITS).then_some(self)
     }
 }
 
@@ -287,20 +301,21 @@ fn apply(model: &NoiseModel, step: Step, state: State, states: &[State]) -> Opti
             state.mixed(|noise| model.sum(model.mul_plain_full(noise), terms))
         }
         Step::Dot { terms, factor: Factor::SquaredNorm(norm) } => {
-            state.each(|noise| model.sum(model.mul_plain(noise, norm), terms))
+            State { coherent: true, ..state.each(|noise| model.mul_plain(noise, norm)) }.summed(terms)
         }
-        Step::Sum(count) => state.each(|noise| model.sum(noise, count)),
+        Step::Sum(count) => state.summed(count),
         Step::Rotate => state.each(|noise| model.key_switch(noise, limbs)),
         Step::RotateSum(rounds) => (0..rounds).fold(state, |state, _| {
             let mean = model.key_switch(state.mean.scaled(1.0), limbs);
             let peak = model.key_switch(state.peak.scaled(2.0), limbs);
-            State { mean, peak, limbs }
+            State { mean, peak, limbs, coherent: true }
         }),
         Step::Square => state.mixed(|noise| model.square(noise, limbs)),
         Step::Multiply => state.mixed(|noise| model.multiply(noise, noise, limbs)),
         Step::Join(earlier) => {
             let other = states.get(earlier).filter(|other| other.limbs >= limbs)?.switched(model, limbs);
-            State { mean: state.mean.plus(other.mean), peak: state.peak.plus(other.peak), limbs }
+            let coherent = state.coherent || other.coherent;
+            State { mean: state.mean.plus(other.mean), peak: state.peak.plus(other.peak), limbs, coherent }
         }
         Step::Rerandomise => state.each(|noise| noise.plus(model.fresh_public())),
         Step::Recall(_) | Step::Flood(_) => state,

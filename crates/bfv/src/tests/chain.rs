@@ -51,7 +51,7 @@ fn run(f: &mut Fixture, steps: &[Step], shape: &Shape) {
                 e.add_assign(&mut current, &other).unwrap();
             }
             Step::Rerandomise => e.rerandomise(&mut current, &f.public, &mut f.randomness).unwrap(),
-            Step::Flood(_) => e.flood(&mut current, shape.flood_bits.unwrap(), &mut f.randomness).unwrap(),
+            Step::Flood(_) => e.flood(&mut current, shape.flood_bits[0], &mut f.randomness).unwrap(),
             Step::Recall(_) => {}
         }
         results.push(current.clone());
@@ -76,6 +76,36 @@ fn fixture(shape: &Shape, rounds: u32) -> Fixture {
     let keys = GaloisKeys::of_rotations(&f.parameters, &f.secret, &steps, false, &mut f.randomness);
     f.galois = keys.unwrap();
     f
+}
+
+/// The noise of coefficients that all rotations fix, in a sum of rotations: the peak, not the mean.
+#[test]
+fn sums_of_rotations_peak() {
+    let terms = 16;
+    let steps = [scalars(1, 1e6), scalars(terms, 1.0)];
+    let plain = PlainModulus::generalised(1024, 64, 1 << 60).unwrap();
+    let literal = Literal::with_sizes(1024, plain, &[50, 50, 50], Some(50)).unwrap();
+    let mut f = Fixture::new("peak", Parameters::new_INSECURE(literal).unwrap());
+    let rotations: Vec<i64> = (1..terms as i64).collect();
+    let keys = GaloisKeys::of_rotations(&f.parameters, &f.secret, &rotations, false, &mut f.randomness);
+    f.galois = keys.unwrap();
+    let shape =
+        Chain { degree: 8192, plain, public: false, steps: &steps }.shape(KeySwitch::Special).unwrap();
+    let bound = shape.noises[1].log2_bound();
+    let message = message_of(&f, 1);
+    let mut largest = f64::MIN;
+    for _ in 0..8 {
+        let mut a = f.encrypt(&message);
+        f.evaluator.mul_scalar_assign(&mut a, 1_000_000).unwrap();
+        let mut sum = a.clone();
+        for step in &rotations {
+            let turned = f.evaluator.rotate_rows(&a, *step, &f.galois).unwrap();
+            f.evaluator.add_assign(&mut sum, &turned).unwrap();
+        }
+        largest = largest.max(f.secret.measure_noise(&f.parameters, &sum).unwrap().log2_max);
+    }
+    // The mean over sixteen terms is two bits lower: its bound is what the largest comes near to or exceeds.
+    assert!(largest < bound && largest > bound - SLACK, "{largest} {bound}");
 }
 
 /// The network of LoLa's figure 1, with small sums: two squares between three linear layers.
