@@ -1,11 +1,13 @@
 //! Standard output, standard error and progress.
 
 use std::io::{ErrorKind, IsTerminal, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use protocol::shape::Link;
 
 use crate::failure::Failure;
+use crate::report::bytes;
 
 /// Prints a line on standard output.
 ///
@@ -58,16 +60,26 @@ impl Human {
 /// A progress bar on standard error; it shows nothing unless that is a terminal.
 pub struct Progress {
     bar: ProgressBar,
+    what: String,
+    link: Option<Link>,
     /// Inputs done.
     done: AtomicU64,
+    /// An estimate was shown.
+    estimated: AtomicBool,
 }
+
+/// Bytes of garbled tables a second that two cores make, send and evaluate under TLS, about.
+const TABLE_RATE: f64 = 8e8;
+
+/// Seconds from which on an estimate is shown first.
+const LONG: f64 = 60.0;
 
 /// Steps of the bar for each input.
 const STEPS: u64 = 1000;
 
 impl Progress {
-    /// A bar for so many inputs.
-    pub fn new(inputs: u64, what: &str) -> Self {
+    /// A bar for so many inputs, over a connection that is slowed to `link`.
+    pub fn new(inputs: u64, what: &str, link: Option<Link>) -> Self {
         let target = if std::io::stderr().is_terminal() {
             ProgressDrawTarget::stderr()
         } else {
@@ -78,7 +90,8 @@ impl Progress {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(what.to_owned());
-        Self { bar, done: AtomicU64::new(0) }
+        let (done, estimated) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { bar, what: what.to_owned(), link, done, estimated }
     }
 
     /// One input done.
@@ -98,6 +111,24 @@ impl protocol::Progress for Progress {
         let part = STEPS as f64 * done as f64 / total.max(1) as f64;
         let before = self.done.load(Ordering::Relaxed).saturating_mul(STEPS);
         self.bar.set_position(before.saturating_add(part.min(STEPS as f64) as u64));
+    }
+
+    fn expect(&self, expected: u64) {
+        let rate = self.link.map_or(TABLE_RATE, |link| TABLE_RATE.min(link.rate as f64 / 8.0));
+        let seconds = expected as f64 / rate;
+        if seconds < LONG || self.estimated.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let minutes = (seconds / 60.0).ceil();
+        let (sent, unit) = (bytes(expected), if minutes > 1.0 { "minutes" } else { "minute" });
+        self.suspend(|| {
+            note(&format!("oribi: {sent} will be sent for each input: about {minutes} {unit} or more."))
+        });
+    }
+
+    fn layer(&self, name: &str) {
+        let name: String = name.chars().filter(|letter| !letter.is_control()).take(24).collect();
+        self.bar.set_message(format!("{}, {name}", self.what));
     }
 }
 

@@ -49,6 +49,12 @@ const LINGER: Duration = Duration::from_secs(1);
 pub trait Progress: Sync {
     /// `done` of `total` parts, in the computation's own measure, are behind us.
     fn report(&self, done: u64, total: u64);
+
+    /// About so many bytes will cross until the computation is over; told before it begins.
+    fn expect(&self, _bytes: u64) {}
+
+    /// A layer of this name begins. Names in a plan are the peer's words.
+    fn layer(&self, _name: &str) {}
 }
 
 impl Progress for () {

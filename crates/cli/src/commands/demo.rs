@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     human.line(&format!("client   process {}, holding {}", std::process::id(), inputs.describe()))?;
     human.line(&format!("between  TLS 1.3 at {}, protocol {}", announced.listen, client.protocol()))?;
     human.line("")?;
-    let progress = Progress::new(inputs.count as u64, "predicting");
+    let progress = Progress::new(inputs.count as u64, "predicting", arguments.link);
     let mut tally = Tally::default();
     let mut entries = inputs.entries;
     loop {

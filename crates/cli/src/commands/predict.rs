@@ -80,7 +80,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .iter()
         .map(|input| oribi::input::open(input, client.inputs()))
         .collect::<Result<Vec<_>, _>>()?;
-    let progress = Progress::new(files.iter().map(|file| file.len() as u64).sum(), "predicting");
+    let progress =
+        Progress::new(files.iter().map(|file| file.len() as u64).sum(), "predicting", arguments.link);
     let human = Human::new(arguments.json);
     let mut examples = files.into_iter().flatten();
     loop {

@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .iter()
         .map(|input| oribi::input::open(input, &specs))
         .collect::<Result<Vec<_>, _>>()?;
-    let progress = Progress::new(files.iter().map(|file| file.len() as u64).sum(), "computing");
+    let progress = Progress::new(files.iter().map(|file| file.len() as u64).sum(), "computing", None);
     let mut warned = false;
     for example in files.into_iter().flatten() {
         let example = example?;

@@ -11,12 +11,12 @@ use model::fixed::{FixedGraph, Node, ParamId};
 use ot::softspoken::{ExtendMessage, Sender, SenderSetup, SetupReply, Width, message_len};
 use zeroize::Zeroizing;
 
-use super::schedule::circuit;
+use super::schedule::{Price, circuit};
 use super::split::Split;
 use super::transfers::{Chunk, Reader, chunks};
 use super::walk::{Observer, walk};
 use super::weights::{Encoding, Weights};
-use super::wire::{self, Start, TableWriter};
+use super::wire::{self, Account, Start, TableWriter};
 use super::{Options, Progress, check, inputs, products};
 use crate::error::Error;
 use crate::frame::Length;
@@ -43,12 +43,14 @@ pub fn predict(
     check(plan, reveal, options.first_layer)?;
     check_input(plan, input)?;
     let split = Split::of(plan, options.first_layer);
+    let Price { transfers, table_bytes, .. } = circuit(plan, &split, reveal);
+    progress.expect(table_bytes);
     let (mut sender, offset) = set_up(session, options, seed)?;
     let shares = products(plan, &split, input, session, &mut sender)?;
-    let transfers = circuit(plan, &split, reveal).transfers;
     session.meter.enter(Phase::Online, "input");
     let secrets = Secrets { input, shares: &shares, offset, seed };
-    let zeros = garble((plan, &split), reveal, session, (sender, transfers), &secrets, progress)?;
+    let account = Account { progress, total: table_bytes };
+    let zeros = garble((plan, &split), reveal, session, (sender, transfers), &secrets, account)?;
     session.meter.enter(Phase::Online, "result");
     let outputs = decode(&zeros, session)?;
     check_label(plan, reveal, &outputs)?;
@@ -127,13 +129,13 @@ fn garble(
     session: &mut Session,
     (sender, transfers): (Sender, u64),
     secrets: &Secrets,
-    progress: &dyn Progress,
+    account: Account<'_>,
 ) -> Result<Vec<OutputWord>, Error> {
     let Session { outbox, inbox, meter } = session;
     let Secrets { input, shares, offset, seed } = secrets;
     let start = Start { hash: seed.block("garbled/start", 0), input: seed.block("garbled/input", 0) };
     outbox.send(wire::START, &start.encode())?;
-    let mut gates = Garbler::new(**offset, start.hash, TableWriter::new(outbox));
+    let mut gates = Garbler::new(**offset, start.hash, TableWriter::new(outbox, account));
     let mut active = ActiveLabels::new(start.input);
     let words = inputs::words((plan, split), |index, bit, _| {
         let bits = input[index].iter().map(|value| value >> bit & 1 == 1);
@@ -141,11 +143,11 @@ fn garble(
     });
     let reader = Reader::new(extensions(inbox, sender, transfers));
     let mut weights = Transfers { reader, active, shares };
-    let mut observer = Watch { meter, progress, total: plan.nodes.len() as u64 };
+    let mut observer = Watch { meter, progress: account.progress };
     let outputs = walk(&mut gates, (plan, split), words, &mut weights, reveal, &mut observer)?;
     let zeros = outputs.iter().map(|word| OutputWord::of(word, |wire| gates.colours(wire))).collect();
     gates.sink().flush()?;
-    progress.report(observer.total, observer.total);
+    account.progress.report(account.total, account.total);
     Ok(zeros)
 }
 
@@ -209,13 +211,12 @@ impl<F: FnMut() -> Result<Chunk, Error>> Weights<Garbler<TableWriter<'_>>> for T
 struct Watch<'a> {
     meter: &'a Meter,
     progress: &'a dyn Progress,
-    total: u64,
 }
 
 impl Observer for Watch<'_> {
-    fn node(&mut self, index: usize, node: &Node) {
+    fn node(&mut self, _index: usize, node: &Node) {
         self.meter.enter(Phase::Online, &node.name);
-        self.progress.report(index as u64, self.total);
+        self.progress.layer(&node.name);
     }
 }
 

@@ -7,7 +7,7 @@ use kernel::block::{Block, as_bytes_mut};
 
 use crate::error::Error;
 use crate::frame::{HEADER_BYTES, Length, Tag};
-use crate::session::{Inbox, Outbox};
+use crate::session::{Inbox, Outbox, Progress};
 
 /// The client's half of the base transfers.
 pub const REQUEST: Tag = Tag::new(16, "the transfer request");
@@ -46,10 +46,22 @@ const FRAME_ROWS: usize = 32 << 10;
 /// Bytes of a row.
 const ROW: usize = size_of::<Block>();
 
+/// Who is told how far the tables are.
+#[derive(Clone, Copy)]
+pub struct Account<'a> {
+    /// Told after every frame.
+    pub progress: &'a dyn Progress,
+    /// Bytes of all tables.
+    pub total: u64,
+}
+
 /// Sends tables in frames of nearly [`FRAME_ROWS`] rows, or shorter ones where this side must wait for the peer: what it
 /// waits for may need the tables so far.
 pub struct TableWriter<'a> {
     outbox: &'a mut Outbox,
+    account: Account<'a>,
+    /// Bytes of tables that are sent.
+    sent: u64,
     /// Room for the header in the first block, then rows; `used` blocks are filled.
     frame: Vec<Block>,
     used: usize,
@@ -57,8 +69,8 @@ pub struct TableWriter<'a> {
 
 impl<'a> TableWriter<'a> {
     /// A writer with an empty buffer.
-    pub fn new(outbox: &'a mut Outbox) -> Self {
-        Self { outbox, frame: vec![Block::ZERO; 1 + FRAME_ROWS], used: 1 }
+    pub fn new(outbox: &'a mut Outbox, account: Account<'a>) -> Self {
+        Self { outbox, account, sent: 0, frame: vec![Block::ZERO; 1 + FRAME_ROWS], used: 1 }
     }
 
     /// Sends what is left.
@@ -74,6 +86,8 @@ impl<'a> TableWriter<'a> {
         if self.used > 1 {
             let frame = &mut as_bytes_mut(&mut self.frame[..self.used])[ROW - HEADER_BYTES..];
             self.outbox.send_in_place(TABLES, frame)?;
+            self.sent += ((self.used - 1) * ROW) as u64;
+            self.account.progress.report(self.sent, self.account.total);
             self.used = 1;
         }
         Ok(())

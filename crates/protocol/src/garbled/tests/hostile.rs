@@ -1,7 +1,7 @@
 //! Peers that leave, or say what they should not.
 
 use super::*;
-use crate::garbled::wire::{self, TableReader, TableWriter};
+use crate::garbled::wire::{self, Account, TableReader, TableWriter};
 use garble::evaluator::TableSource;
 use garble::garbler::TableSink;
 
@@ -159,7 +159,7 @@ fn tables_cross_in_frames_without_a_copy() {
     thread::scope(|scope| {
         let pieces = &pieces;
         scope.spawn(move || {
-            let mut writer = TableWriter::new(&mut near.outbox);
+            let mut writer = TableWriter::new(&mut near.outbox, Account { progress: &(), total: 0 });
             let mut next = 0u128;
             for count in pieces {
                 for row in writer.room(*count).expect("room") {
