@@ -13,8 +13,8 @@ use crate::slots::weights::{FactorList, Weights};
 /// Rotated inputs: by input ciphertext and baby step.
 type Rotated<C> = BTreeMap<(u32, u32), C>;
 
-/// Sums of products: by output ciphertext and giant step.
-type Sums<C> = Vec<((u32, u32), C)>;
+/// Rotated inputs by input ciphertext and baby step, or sums by output ciphertext and giant step.
+type Keyed<C> = Vec<((u32, u32), C)>;
 
 /// Applies a kernel: `inputs` are the ciphertexts of all operands in order. The result has the ciphertexts of the
 /// kernel's output, at the weights' level.
@@ -28,7 +28,7 @@ pub fn apply<S: Slots>(
     slots: &S,
     kernel: &Kernel,
     diagonals: &Diagonals,
-    weights: &Weights<S>,
+    weights: &Weights<S::Factor, S::Addend>,
     inputs: &[&S::Cipher],
 ) -> Result<Vec<S::Cipher>, Error> {
     let expected: usize = kernel.inputs.iter().map(|input| input.ciphertexts).sum();
@@ -52,7 +52,7 @@ struct Run<'a, S: Slots> {
     slots: &'a S,
     kernel: &'a Kernel,
     diagonals: &'a Diagonals,
-    weights: &'a Weights<S>,
+    weights: &'a Weights<S::Factor, S::Addend>,
 }
 
 impl<S: Slots> Run<'_, S> {
@@ -71,11 +71,7 @@ impl<S: Slots> Run<'_, S> {
     }
 
     /// The rotations of one input. A single one is not worth a decomposition of its own.
-    fn rotate_input(
-        &self,
-        input: &S::Cipher,
-        wanted: &[(u32, u32)],
-    ) -> Result<Vec<((u32, u32), S::Cipher)>, Error> {
+    fn rotate_input(&self, input: &S::Cipher, wanted: &[(u32, u32)]) -> Result<Keyed<S::Cipher>, Error> {
         let turned: Vec<(u32, u32)> = wanted.iter().copied().filter(|(_, step)| *step != 0).collect();
         let mut out = match turned.as_slice() {
             [] => Vec::new(),
@@ -92,7 +88,7 @@ impl<S: Slots> Run<'_, S> {
     }
 
     /// For each output ciphertext and giant step the sum of products.
-    fn giant_sums(&self, rotated: &Rotated<S::Cipher>) -> Result<Sums<S::Cipher>, Error> {
+    fn giant_sums(&self, rotated: &Rotated<S::Cipher>) -> Result<Keyed<S::Cipher>, Error> {
         let mut first = 0;
         let mut groups = Vec::new();
         for group in self.diagonals.groups() {
@@ -101,7 +97,10 @@ impl<S: Slots> Run<'_, S> {
         }
         groups
             .into_par_iter()
-            .map(|(first, group)| Ok(((group[0].output, group[0].giant), self.group(first, group, rotated)?)))
+            .map(|(first, group)| {
+                let sum = self.group(first, group, rotated)?;
+                Ok(((group[0].output, group[0].giant), self.slots.switch_down(&sum, self.weights.after)?))
+            })
             .collect()
     }
 

@@ -68,6 +68,11 @@ impl Diagonals {
         &self.entries
     }
 
+    /// Ciphertexts that the kernel holds while it works: rotated inputs and sums.
+    pub fn working_set(&self) -> usize {
+        self.rotated().len() + self.groups().len()
+    }
+
     /// The index of a diagonal.
     pub(crate) fn find(&self, diagonal: &Diagonal) -> Option<usize> {
         self.entries.binary_search(diagonal).ok()
@@ -110,8 +115,8 @@ fn pairs(cycle: Cycle, kernel: &Kernel, term: usize, pattern: &Pattern) -> Resul
     let (input, output) = (&kernel.inputs[term], &kernel.output);
     let base = match pattern {
         Pattern::Axes(axes)
-            if axes.iter().map(Relation::inputs).eq(input.sizes())
-                && axes.iter().map(Relation::outputs).eq(output.sizes()) =>
+            if same_axes(axes.iter().map(Relation::inputs), &input.sizes())
+                && same_axes(axes.iter().map(Relation::outputs), &output.sizes()) =>
         {
             let start = cycle.sub(input.offset, output.offset) as u32;
             let mut found = vec![(0, 0, start)];
@@ -133,6 +138,14 @@ fn pairs(cycle: Cycle, kernel: &Kernel, term: usize, pattern: &Pattern) -> Resul
     let copies: Vec<Pair> =
         copies.iter().map(|c| (0, c.ciphertext as u32, cycle.neg(c.slot) as u32)).collect();
     Ok(sum(cycle, &sum(cycle, &base, &partials), &copies))
+}
+
+/// Whether a layout's axes are those of a pattern, but for axes of one index at the end.
+fn same_axes(pattern: impl Iterator<Item = usize>, layout: &[usize]) -> bool {
+    let pattern: Vec<usize> = pattern.collect();
+    let common = pattern.len().min(layout.len());
+    let mut rest = pattern[common..].iter().chain(&layout[common..]);
+    pattern[..common] == layout[..common] && rest.all(|size| *size == 1)
 }
 
 fn distinct(mut pairs: Vec<Pair>) -> Vec<Pair> {

@@ -167,9 +167,10 @@ impl Layout {
         self.axes.iter().map(|axis| axis.size).collect()
     }
 
-    /// Places of the indices of an axis relative to the offset: ciphertext and step.
+    /// Places of the indices of an axis relative to the offset: ciphertext and step. An axis that it does not have
+    /// has one index.
     pub(crate) fn axis_places(&self, axis: usize, cycle: Cycle) -> Vec<Place> {
-        let axis = &self.axes[axis];
+        let Some(axis) = self.axes.get(axis) else { return vec![Place { ciphertext: 0, slot: 0 }] };
         let slots = cycle.slots();
         (0..axis.size)
             .map(|index| {

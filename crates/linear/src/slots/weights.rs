@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::slots::count::Count;
 use crate::slots::cycle::Cycle;
 use crate::slots::diagonals::{Diagonals, diagonal};
 use crate::slots::kernel::{Factors, Kernel};
@@ -16,14 +15,16 @@ use crate::slots::pattern::Matrix;
 /// Bytes of slots that are filled at a time while encoding; the matrix is walked once for each such part.
 const PART_BYTES: usize = 256 << 20;
 
-/// A kernel with its factors, ready to be applied.
-pub struct Weights<S: Slots> {
+/// A layer's weights, ready for a kernel: factors `F` and addends `A` of an interpreter.
+pub struct Weights<F, A> {
     /// One for each diagonal.
-    pub(crate) factors: FactorList<S::Factor>,
+    pub(crate) factors: FactorList<F>,
     /// One for each output ciphertext, if there is a bias.
-    pub(crate) addends: Vec<S::Addend>,
-    /// The level at which it is applied.
+    pub(crate) addends: Vec<A>,
+    /// The level of the products.
     pub(crate) level: usize,
+    /// The level of what follows them: giant steps, folds, replication.
+    pub(crate) after: usize,
 }
 
 /// Factors in the order of the diagonals.
@@ -44,7 +45,7 @@ pub struct Layer<'a> {
     pub bias: &'a [i128],
 }
 
-impl Weights<Count> {
+impl Weights<(), ()> {
     /// Weights without values, for counting.
     pub fn blank(kernel: &Kernel, diagonals: &Diagonals, bias: bool) -> Self {
         let count = diagonals.entries().len();
@@ -53,18 +54,29 @@ impl Weights<Count> {
             Factors::Scalars => FactorList::Scalars(vec![0; count]),
             Factors::Ones => FactorList::Ones,
         };
-        Self { factors, addends: vec![(); if bias { kernel.output.ciphertexts } else { 0 }], level: 0 }
+        Self {
+            factors,
+            addends: vec![(); if bias { kernel.output.ciphertexts } else { 0 }],
+            level: 0,
+            after: 0,
+        }
     }
 }
 
-impl<S: Slots> Weights<S> {
+impl<F, A> Weights<F, A> {
+    /// Switches sums of products down to a level before giant steps, folds and replication.
+    #[must_use]
+    pub fn finishing_at(self, level: usize) -> Self {
+        Self { after: level.min(self.level), ..self }
+    }
+
     /// Encodes a layer for a kernel at a level.
     ///
     /// It also checks the kernel: that no two outputs meet in a slot, and that each output's sum is its own.
     ///
     /// # Errors
     /// If the layer has elements outside the diagonals' pattern, or the kernel is not sound.
-    pub fn encode(
+    pub fn encode<S: Slots<Factor = F, Addend = A>>(
         slots: &S,
         kernel: &Kernel,
         diagonals: &Diagonals,
@@ -85,7 +97,7 @@ impl<S: Slots> Weights<S> {
             }
             Factors::Ones => FactorList::Ones,
         };
-        Ok(Self { factors, addends, level })
+        Ok(Self { factors, addends, level, after: level })
     }
 }
 

@@ -7,6 +7,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`outline`] | what both parties know: parameters, how inputs and results stand in slots, keys, noise |
+//! | [`plan`] | which representation every tensor has, found by a search |
 //! | [`program`] | what the server computes; the keys it needs for that |
 //! | [`keys`] | a client's keys: made from a seed, sent in parts, named by their digest |
 //! | [`client`], [`server`] | the two halves |
@@ -22,6 +23,7 @@ pub mod client;
 pub mod keys;
 pub mod masks;
 pub mod outline;
+pub mod plan;
 pub mod plans;
 pub mod program;
 pub mod server;

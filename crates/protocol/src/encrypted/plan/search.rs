@@ -1,0 +1,504 @@
+//! The search: a beam of partial plans, extended tensor by tensor.
+
+use std::collections::BTreeSet;
+
+use bfv::PlainModulus;
+use bfv::chain::Shape;
+use linear::slots::{Cycle, Diagonals, Factors, Kernel, Layout, Operations, Pattern, Relation};
+use model::fixed::FixedGraph;
+use rayon::prelude::*;
+
+use super::candidates::{Target, Wish, inputs, targets};
+use super::cost::{self, KEY, microseconds};
+use super::lower::{Kind, Network};
+use super::noise::{self, Linear, Links};
+use super::view::{Patches, View, patterns};
+use super::{Options, Plan, Refusal, Scheme, Step};
+
+/// Partial plans kept.
+const BEAM: usize = 8;
+
+/// Kernels of a step whose baby steps are looked at, those with the fewest products first.
+const SPLITS: usize = 12;
+
+/// Most rotated inputs that are held at a time.
+const MAX_ROTATED: usize = 400;
+
+/// Most bits of each of several plaintext moduli.
+const NARROW_BITS: u32 = 60;
+
+/// Degree and limbs at which partial plans are compared.
+const NOMINAL: (usize, usize) = (8192, 4);
+
+/// A tensor's part of a partial plan.
+#[derive(Clone)]
+pub(super) enum Draft {
+    /// An input whose layout the first step that takes it will choose.
+    Open,
+    Input(View, Layout),
+    Linear(Kernel, Diagonals, Operations),
+    Product(Layout),
+}
+
+impl Draft {
+    fn layout(&self) -> Option<&Layout> {
+        match self {
+            Self::Open => None,
+            Self::Input(_, layout) | Self::Product(layout) => Some(layout),
+            Self::Linear(kernel, ..) => Some(&kernel.output),
+        }
+    }
+}
+
+impl Draft {
+    pub(super) fn stages(&self) -> &[StageDraft] {
+        match self {
+            Self::Linear(stages) | Self::Product(_, stages) => stages,
+            _ => &[],
+        }
+    }
+}
+
+/// A partial plan.
+#[derive(Clone, Default)]
+pub(super) struct State {
+    pub drafts: Vec<Draft>,
+    pub keys: BTreeSet<usize>,
+    cost: f64,
+}
+
+/// The best plan.
+pub(super) fn find(graph: &FixedGraph, network: &Network, options: &Options) -> Result<Plan, Refusal> {
+    let ranges = output_bits(graph);
+    if ranges.1 > super::MOST_BITS {
+        return Err(Refusal::Range { name: ranges.0, bits: ranges.1, most: super::MOST_BITS });
+    }
+    let mut best: Option<(f64, Plan)> = None;
+    let mut cycles: Vec<Cycle> = (8..=13).map(|log2| Cycle::single(1 << log2)).collect();
+    cycles.extend((12..=14).map(|log2| Cycle { rows: 2, columns: 1 << (log2 - 1) }));
+    for cycle in cycles {
+        for state in beam(network, cycle, options)? {
+            for (degree, spaces) in spaces(cycle, ranges.1) {
+                if let Some(found) = finish(graph, network, (&state, "found"), (degree, &spaces), options)? {
+                    if best.as_ref().is_none_or(|(least, _)| found.0 < *least) {
+                        best = Some(found);
+                    }
+                }
+            }
+        }
+    }
+    let name = || graph.nodes[graph.outputs.first().map_or(0, |output| output.node)].name.clone();
+    best.map(|(_, plan)| plan).ok_or_else(|| Refusal::Noise { name: name() })
+}
+
+/// The widest result: its layer and its bits. Integers inside may wrap, results may not.
+pub(super) fn output_bits(graph: &FixedGraph) -> (String, u32) {
+    let nodes = graph.outputs.iter().map(|output| &graph.nodes[output.node]);
+    nodes.map(|node| (node.name.clone(), node.format.bits)).max_by_key(|(_, bits)| *bits).unwrap_or_default()
+}
+
+/// Plaintext spaces with these slots that hold results of so many bits, at every degree.
+pub(super) fn spaces(cycle: Cycle, bits: u32) -> Vec<(usize, Vec<PlainModulus>)> {
+    let mut out = Vec::new();
+    for degree in bfv::security::degrees().filter(|degree| *degree >= 2 * cycle.columns) {
+        for count in 1..=6u32 {
+            let each = bits.div_ceil(count);
+            let found = if cycle.rows == 2 {
+                if degree != 2 * cycle.columns || !(20..=58).contains(&each) {
+                    continue;
+                }
+                (0..count as usize).map(|index| PlainModulus::slots(each + 1, degree, index)).collect()
+            } else {
+                if count > 3 || each > if count == 1 { super::MAX_BITS } else { NARROW_BITS } {
+                    continue;
+                }
+                generalised(degree, cycle.columns, each, count)
+            };
+            if let Some(found) = found {
+                out.push((degree, found));
+                break;
+            }
+        }
+    }
+    out
+}
+
+fn generalised(degree: usize, slots: usize, bits: u32, count: u32) -> Option<Vec<PlainModulus>> {
+    let mut least = 1u128 << bits;
+    (0..count)
+        .map(|_| {
+            let found = PlainModulus::generalised(degree, slots, least)?;
+            least = found.slot_modulus()? + 1;
+            Some(found)
+        })
+        .collect()
+}
+
+/// The cheapest partial plans for all tensors with these slots.
+fn beam(network: &Network, cycle: Cycle, options: &Options) -> Result<Vec<State>, Refusal> {
+    let mut states = vec![State::default()];
+    for (index, tensor) in network.tensors.iter().enumerate() {
+        let mut next: Vec<State> = Vec::new();
+        for state in &states {
+            match &tensor.kind {
+                Kind::Input => next.push(state.with(Draft::Open, 0.0, BTreeSet::new())),
+                Kind::Product(a, b) => next.extend(product(network, state, (*a, *b), cycle)),
+                Kind::Linear(_) => next.extend(linear(network, state, index, cycle, options)),
+            }
+        }
+        next.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        let mut kept: Vec<State> = Vec::new();
+        for state in next {
+            let like = |other: &&State| other.layouts() == state.layouts();
+            // Several plans may lead to one layout; a few of them may turn out better with their parameters.
+            if kept.iter().filter(like).count() < 1 && kept.len() < BEAM {
+                kept.push(state);
+            }
+        }
+        states = kept;
+    }
+    Ok(states)
+}
+
+impl State {
+    fn with(&self, draft: Draft, cost: f64, keys: BTreeSet<usize>) -> Self {
+        let mut next = self.clone();
+        let fresh = keys.difference(&self.keys).count() as f64;
+        next.cost += cost + fresh * KEY;
+        next.keys.extend(keys);
+        next.drafts.push(draft);
+        next
+    }
+
+    /// The layout of the last tensor: what tensors to come depend on.
+    fn layouts(&self) -> Option<&Layout> {
+        self.drafts.last().and_then(Draft::layout)
+    }
+
+    fn view(&self, tensor: usize) -> View {
+        if let Some(Draft::Input(view, _)) = self.drafts.get(tensor) { *view } else { View::Raw }
+    }
+}
+
+/// What the tensors that take a tensor, or a square of it, would like.
+fn wish(network: &Network, tensor: usize) -> Wish {
+    let mut wish = Wish { phases: [1, 1], result: network.outputs.contains(&tensor) };
+    for (index, other) in network.tensors.iter().enumerate() {
+        match &other.kind {
+            Kind::Product(a, b) if *a == tensor || *b == tensor => {
+                wish.phases = self::wish(network, index).phases
+            }
+            Kind::Linear(paths) => {
+                let taken = paths.iter().filter(|path| path.source == tensor);
+                for path in taken {
+                    wish.result = false;
+                    if let Pattern::Axes(axes) = &path.pattern {
+                        wish.phases = strides(axes);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    wish.result &= matches!(network.tensors[tensor].kind, Kind::Linear(_));
+    wish
+}
+
+/// Strides of the windows of a convolution's pattern.
+fn strides(axes: &[Relation]) -> [usize; 2] {
+    let stride = |axis: &Relation| if let Relation::Window { stride, .. } = axis { *stride } else { 1 };
+    if let [_, y, x] = axes { [stride(y), stride(x)] } else { [1, 1] }
+}
+
+fn product(network: &Network, state: &State, (a, b): (usize, usize), cycle: Cycle) -> Vec<State> {
+    let mut state = state.clone();
+    for operand in [a, b] {
+        if matches!(state.drafts[operand], Draft::Open) {
+            let size = network.tensors[operand].dims.iter().product();
+            state.drafts[operand] = Draft::Input(View::Raw, Layout::dense(size, cycle));
+        }
+    }
+    let (Some(first), Some(second)) = (state.drafts[a].layout(), state.drafts[b].layout()) else {
+        return Vec::new();
+    };
+    if first != second || !first.partials.is_empty() {
+        return Vec::new();
+    }
+    let operations = Operations { squares: first.ciphertexts as u64, ..Operations::default() };
+    let cost = microseconds(&operations, NOMINAL.0, NOMINAL.1, NOMINAL.1);
+    let layout = first.clone();
+    vec![state.with(Draft::Product(layout), cost, BTreeSet::new())]
+}
+
+/// A kernel before its baby steps are chosen, and the input that it fixes.
+struct Proposal {
+    kernel: Kernel,
+    input: Option<(usize, View, Layout)>,
+    patterns: Vec<Pattern>,
+}
+
+fn linear(network: &Network, state: &State, index: usize, cycle: Cycle, options: &Options) -> Vec<State> {
+    let mut made: Vec<(Proposal, Diagonals)> = proposals(network, state, index, cycle, options)
+        .into_par_iter()
+        .filter_map(|proposal| {
+            let diagonals = Diagonals::new(cycle, &proposal.kernel, &proposal.patterns).ok()?;
+            Some((proposal, diagonals))
+        })
+        .collect();
+    // Squares to come cost as much as many products.
+    let rank = |(proposal, diagonals): &(Proposal, Diagonals)| {
+        let input = proposal.input.as_ref().map_or(0, |(_, _, layout)| layout.ciphertexts);
+        diagonals.entries().len() + 100 * proposal.kernel.output.ciphertexts + 10 * input
+    };
+    made.sort_by_key(rank);
+    made.truncate(8 * SPLITS);
+    made.into_par_iter()
+        .filter_map(|(proposal, diagonals)| {
+            let (kernel, cost) = split(cycle, proposal.kernel, &diagonals, options.threads)?;
+            let diagonals = Diagonals::new(cycle, &kernel, &proposal.patterns).ok()?;
+            let operations = cost::count(cycle, &kernel, &diagonals).ok()?;
+            let keys = diagonals.steps(cycle, &kernel);
+            let mut state = state.clone();
+            let mut upload = 0.0;
+            if let Some((input, view, layout)) = proposal.input {
+                // A ciphertext more to encrypt, send and read.
+                upload = 300.0 * layout.ciphertexts as f64;
+                state.drafts[input] = Draft::Input(view, layout);
+            }
+            Some(state.with(Draft::Linear(kernel, diagonals, operations), cost + upload, keys))
+        })
+        .collect()
+}
+
+fn proposals(
+    network: &Network,
+    state: &State,
+    index: usize,
+    cycle: Cycle,
+    options: &Options,
+) -> Vec<Proposal> {
+    let tensor = &network.tensors[index];
+    let Kind::Linear(paths) = &tensor.kind else { return Vec::new() };
+    let mut state = state.clone();
+    let mut open = None;
+    for path in paths {
+        if !matches!(state.drafts[path.source], Draft::Open) {
+            continue;
+        }
+        if open.is_some_and(|open| open != path.source) {
+            let size = network.tensors[path.source].dims.iter().product();
+            state.drafts[path.source] = Draft::Input(View::Raw, Layout::dense(size, cycle));
+        } else {
+            open = Some(path.source);
+        }
+    }
+    let like: Vec<Layout> =
+        paths.iter().filter_map(|path| state.drafts[path.source].layout().cloned()).collect();
+    let mut out = Vec::new();
+    for target in targets(&tensor.dims, wish(network, index), &like, cycle) {
+        match open {
+            None => out.extend(proposal(network, &state, index, &target, None)),
+            Some(source) => {
+                let stride = paths.iter().find(|path| path.source == source).map_or([1, 1], |path| {
+                    if let Pattern::Axes(axes) = &path.pattern { strides(axes) } else { [1, 1] }
+                });
+                let patches = Patches::of(network, source).filter(|_| paths.len() == 1);
+                let dims = &network.tensors[source].dims;
+                for (patched, layout, target) in inputs(dims, patches.as_ref(), stride, &target, cycle) {
+                    // The smallest ciphertext that has room for anything is some 12 bytes a slot.
+                    if (layout.ciphertexts * cycle.slots() * 12) as u64 > options.upload {
+                        continue;
+                    }
+                    let view = if patched { View::Patches } else { View::Raw };
+                    out.extend(proposal(network, &state, index, &target, Some((source, view, layout))));
+                }
+            }
+        }
+    }
+    out
+}
+
+fn proposal(
+    network: &Network,
+    state: &State,
+    index: usize,
+    target: &Target,
+    input: Option<(usize, View, Layout)>,
+) -> Option<Proposal> {
+    let Kind::Linear(paths) = &network.tensors[index].kind else { return None };
+    let mut views: Vec<View> = (0..state.drafts.len()).map(|tensor| state.view(tensor)).collect();
+    if let Some((source, view, _)) = &input {
+        views[*source] = *view;
+    }
+    let layout = |source: usize| match &input {
+        Some((fixed, _, layout)) if *fixed == source => Some(layout.clone()),
+        _ => state.drafts[source].layout().cloned(),
+    };
+    let layouts = paths.iter().map(|path| layout(path.source)).collect::<Option<Vec<_>>>()?;
+    let first = layouts.first()?.clone();
+    let kernel = Kernel {
+        inputs: layouts,
+        direct: target.direct,
+        fold: target.fold,
+        by_client: target.by_client,
+        factors: Factors::Slots,
+        ..Kernel::new(first, target.layout.clone())
+    };
+    Some(Proposal { kernel, input, patterns: patterns(network, &views, index) })
+}
+
+/// The cheapest baby and giant steps, and the kernel's cost with them.
+fn split(cycle: Cycle, kernel: Kernel, diagonals: &Diagonals, threads: usize) -> Option<(Kernel, f64)> {
+    // Without giant steps a baby step is the whole diagonal, but for its row.
+    let all: Vec<(u32, u32, usize)> = diagonals
+        .entries()
+        .iter()
+        .map(|entry| (entry.input, entry.output, cycle.add(entry.baby as usize, entry.giant as usize)))
+        .collect();
+    let half = cycle.columns / 2;
+    let negative = all.iter().map(|(_, _, step)| step % cycle.columns).filter(|step| *step > half).min();
+    let mut origins = vec![0];
+    origins.extend(negative.filter(|_| kernel.fold.is_none()));
+    let mut babies: BTreeSet<usize> = (0..=cycle.columns.ilog2()).map(|log2| 1 << log2).collect();
+    let digits = kernel.inputs.iter().chain([&kernel.output]).flat_map(|layout| &layout.axes);
+    for stride in digits.flat_map(|axis| &axis.digits).map(|digit| digit.stride).filter(|s| *s > 1) {
+        babies.extend([1, 2, 3, 4, 6, 8, 12, 16].map(|times| stride * times));
+    }
+    let mut best: Option<(f64, usize, usize)> = None;
+    for origin in origins {
+        for baby in babies.iter().copied().filter(|baby| *baby <= cycle.columns) {
+            let cost = split_cost(cycle, &all, origin, baby);
+            if best.is_none_or(|(least, ..)| cost < least) {
+                best = Some((cost, origin, baby));
+            }
+        }
+    }
+    let (cost, origin, baby) = best?;
+    let chains = if kernel.output.ciphertexts < threads { threads.clamp(1, 2) } else { 1 };
+    let folds = kernel.fold.filter(|_| !kernel.by_client).map_or(0, |fold| fold.log2);
+    let rotations = u64::from(folds) * kernel.output.ciphertexts as u64;
+    let more = Operations { rotations, ..Operations::default() };
+    let cost = cost + microseconds(&more, NOMINAL.0, NOMINAL.1, NOMINAL.1);
+    Some((Kernel { origin, baby, chains, ..kernel }, cost))
+}
+
+fn split_cost(cycle: Cycle, all: &[(u32, u32, usize)], origin: usize, baby: usize) -> f64 {
+    let mut rotated = Vec::with_capacity(all.len());
+    let mut giants = Vec::with_capacity(all.len());
+    for (input, output, step) in all {
+        let from = cycle.sub(*step, origin);
+        let low = from % cycle.columns % baby;
+        rotated.push((*input, cycle.add(low, origin)));
+        giants.push((*output, from - low));
+    }
+    let distinct = |list: &mut Vec<(u32, usize)>| {
+        list.sort_unstable();
+        list.dedup();
+        list.retain(|(_, step)| *step != 0);
+    };
+    distinct(&mut rotated);
+    distinct(&mut giants);
+    let mut hoists = 0;
+    let mut single = 0;
+    for input in rotated.chunk_by(|a, b| a.0 == b.0) {
+        if input.len() > 1 { hoists += 1 } else { single += 1 }
+    }
+    let keys: BTreeSet<usize> = rotated.iter().map(|(_, step)| *step).collect();
+    let operations = Operations {
+        rotations: giants.len() as u64 + single,
+        hoists,
+        hoisted: rotated.len() as u64 - single,
+        products: all.len() as u64,
+        ..Operations::default()
+    };
+    let crowded = if rotated.len() > MAX_ROTATED { 1e9 } else { 0.0 };
+    let keys = keys.len() + usize::from(!giants.is_empty());
+    microseconds(&operations, NOMINAL.0, NOMINAL.1, NOMINAL.1) + keys as f64 * KEY + crowded
+}
+
+/// A partial plan with the best parameters of a degree, and its cost with bytes and keys.
+pub(super) fn finish(
+    graph: &FixedGraph,
+    network: &Network,
+    (state, name): (&State, &str),
+    (degree, spaces): (usize, &[PlainModulus]),
+    options: &Options,
+) -> Result<Option<(f64, Plan)>, Refusal> {
+    let stages: Vec<&[StageDraft]> = state.drafts.iter().map(Draft::stages).collect();
+    let links = noise::links(network, &stages, scalar_bits(graph));
+    let mut best: Option<(f64, Plan)> = None;
+    for shape in noise::shapes(&links, degree, spaces) {
+        let plan = realise(network, state, &links, &shape, spaces, name)?;
+        let limb_bytes: f64 =
+            shape.limbs.iter().map(|bits| f64::from(*bits) / 8.0).sum::<f64>() * degree as f64;
+        let inputs: usize = state
+            .drafts
+            .iter()
+            .map(|draft| if let Draft::Input(_, layout) = draft { layout.ciphertexts } else { 0 })
+            .sum();
+        let upload = inputs as f64 * limb_bytes * spaces.len() as f64;
+        let digits =
+            shape.digit_bits.map_or(1, |bits| shape.limbs[0].div_ceil(bits)) as usize * shape.limbs.len();
+        let special = f64::from(shape.special.unwrap_or(0)) / 8.0 * degree as f64;
+        let keys = (state.keys.len() + 1) as f64 * digits as f64 * (limb_bytes + special);
+        // Bytes of a request weigh as on a link of some 300 MB/s, keys a tenth of a microsecond a kilobyte.
+        let over = if upload > options.upload as f64 { 1e9 } else { 0.0 };
+        let cost = plan.seconds * 1e6 + upload / 300.0 + keys / 10_000.0 + over;
+        if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+            best = Some((cost, plan));
+        }
+    }
+    Ok(best)
+}
+
+/// A bound of scalar weights, in bits: biases are wider, but are no factors.
+fn scalar_bits(graph: &FixedGraph) -> u32 {
+    graph.params.iter().map(|param| param.bits).filter(|bits| *bits <= 32).max().unwrap_or(16)
+}
+
+/// The plan of a state with parameters.
+pub(super) fn realise(
+    network: &Network,
+    state: &State,
+    links: &Links,
+    shape: &Shape,
+    spaces: &[PlainModulus],
+    name: &str,
+) -> Result<Plan, Refusal> {
+    let mut seconds = 0.0;
+    let mut steps = Vec::with_capacity(state.drafts.len());
+    for (draft, spans) in state.drafts.iter().zip(&links.tensors) {
+        let level = shape.levels[spans.first];
+        let mut stages = Vec::new();
+        for (stage, span) in draft.stages().iter().zip(&spans.stages) {
+            let (level, after) = (shape.levels[span.first], shape.levels[span.after]);
+            seconds += microseconds(&stage.operations, shape.degree, level, after);
+            stages.push(Stage { kernel: stage.kernel.clone(), level, after });
+        }
+        steps.push(match draft {
+            Draft::Open => return Err(Refusal::Invalid("an input that nothing takes".into())),
+            Draft::Input(view, layout) => Step::Input { view: *view, layout: layout.clone() },
+            Draft::Linear(_) => Step::Linear { stages },
+            Draft::Product(layout, _) => {
+                let squares = layout.ciphertexts as u64;
+                let operations = Operations { squares, ..Operations::default() };
+                seconds += microseconds(&operations, shape.degree, level, level);
+                Step::Product { layout: layout.clone(), level, stages }
+            }
+        });
+    }
+    let model = shape.model();
+    let limbs = links.results.iter().map(|link| shape.levels[*link]).min().unwrap_or(1);
+    let noise = network.outputs.iter().map(|output| {
+        let last = links.tensors[*output].last;
+        model.switch_down(shape.noises[last], shape.levels[last], limbs).log2_deviation() * 2.0
+    });
+    Ok(Plan {
+        name: name.into(),
+        scheme: Scheme::of(shape, spaces)?,
+        steps,
+        limbs,
+        noise: noise.fold(f64::NEG_INFINITY, f64::max),
+        seconds: seconds * 1e-6 * spaces.len() as f64,
+    })
+}
