@@ -6,6 +6,7 @@ use model::graph::Layer;
 
 use super::batch;
 use super::outline::Outline;
+use super::plan;
 use super::server::Service;
 use crate::error::Error;
 use crate::handshake::Plan;
@@ -14,6 +15,9 @@ use crate::handshake::Plan;
 pub const LOLA: &str = "lola";
 /// Many inputs in one pass.
 pub const BATCH: &str = "lola-batch";
+
+/// Bytes of weights that are kept ready for products; what goes beyond is transformed in every query.
+const FACTOR_BYTES: u64 = 1 << 30;
 
 /// Why the label alone cannot be had.
 pub const NO_LABEL: &str = "lola computes on ciphertexts without interaction and cannot compare them: the client gets all \
@@ -25,7 +29,15 @@ pub const NO_LABEL: &str = "lola computes on ciphertexts without interaction and
 /// [`Error::Malformed`] where the plan is none, or one of parameters below 128-bit security.
 pub fn outline(protocol: &str, plan: &Plan) -> Result<Outline, Error> {
     match protocol {
-        BATCH => batch(plan)?.outline(&plan.graph),
+        LOLA => {
+            let plan_made: plan::Plan = payload(plan)?;
+            let wrong = |refusal: plan::Refusal| {
+                Error::malformed("plan", crate::error::printable(refusal.to_string().as_bytes()))
+            };
+            plan_made.validate(&plan.graph).map_err(wrong)?;
+            plan_made.outline(&plan.graph).map_err(wrong)
+        }
+        BATCH => payload::<batch::Plan>(plan)?.outline(&plan.graph),
         _ => Err(unknown(protocol)),
     }
 }
@@ -37,7 +49,12 @@ pub fn outline(protocol: &str, plan: &Plan) -> Result<Outline, Error> {
 pub fn service(protocol: &str, plan: &Plan, params: &Params) -> Result<Service, Error> {
     let outline = outline(protocol, plan)?;
     match protocol {
-        BATCH => Service::new(outline, batch(plan)?.program(&plan.graph, params)?),
+        LOLA => {
+            let made: plan::Plan = payload(plan)?;
+            let program = made.program(&plan.graph, params, FACTOR_BYTES).map_err(refused)?;
+            Service::new(outline, Box::new(program))
+        }
+        BATCH => Service::new(outline, payload::<batch::Plan>(plan)?.program(&plan.graph, params)?),
         _ => Err(unknown(protocol)),
     }
 }
@@ -57,8 +74,14 @@ pub struct Options {
 ///
 /// # Errors
 /// [`Error::Refused`] where the network has none, with the reason.
-pub fn make(protocol: &str, graph: &FixedGraph, _options: &Options) -> Result<serde_json::Value, Error> {
+pub fn make(protocol: &str, graph: &FixedGraph, options: &Options) -> Result<serde_json::Value, Error> {
     let made = match protocol {
+        LOLA => {
+            let preset = options.preset.as_deref().map(str::parse).transpose().map_err(refused)?;
+            let wanted =
+                plan::Options { preset, threads: threads(options.threads), ..plan::Options::default() };
+            serde_json::to_value(plan::Plan::find(graph, &wanted).map_err(refused)?)
+        }
         BATCH => serde_json::to_value(batch::Plan::derive(graph)?),
         _ => return Err(unknown(protocol)),
     };
@@ -101,10 +124,18 @@ pub fn supports(graph: &Graph) -> Result<(), Error> {
     })
 }
 
-fn batch(plan: &Plan) -> Result<batch::Plan, Error> {
+fn payload<T: serde::de::DeserializeOwned>(plan: &Plan) -> Result<T, Error> {
     // Taken by value: serde reads from an owned tree, whose size the handshake has bounded.
     serde_json::from_value(plan.payload.clone())
         .map_err(|e| Error::malformed("plan", crate::error::printable(e.to_string().as_bytes())))
+}
+
+fn refused(refusal: plan::Refusal) -> Error {
+    Error::Refused(refusal.to_string())
+}
+
+fn threads(asked: usize) -> usize {
+    if asked > 0 { asked } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
 fn unknown(protocol: &str) -> Error {

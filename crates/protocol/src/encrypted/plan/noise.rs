@@ -2,7 +2,7 @@
 
 use bfv::chain::{Chain, Factor, KeySwitch, Shape, Step as Link};
 use bfv::{Parameters, PlainModulus};
-use linear::slots::{Diagonals, Factors, Kernel};
+use linear::slots::{Diagonals, Factors, Kernel, Operations};
 
 use super::lower::{Kind, Network};
 use super::{Refusal, Scheme, Space};
@@ -11,22 +11,37 @@ use crate::encrypted::outline::STATISTICAL;
 /// The chain of a plan, and which links belong to which tensor.
 pub(super) struct Links {
     pub links: Vec<Link>,
-    /// For each tensor its links: the first, the first after the products, the last.
-    pub tensors: Vec<Span>,
+    /// For each tensor its own links.
+    pub tensors: Vec<Spans>,
     /// For each result its re-randomisation.
     pub results: Vec<usize>,
 }
 
-/// Links of a tensor.
+/// Links of a stage: the first, and the first after the products.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
     pub first: usize,
     pub after: usize,
+}
+
+/// Links of a tensor.
+#[derive(Clone, Debug)]
+pub(super) struct Spans {
+    /// Its own operation, if it is a product; of a linear tensor the first stage.
+    pub first: usize,
+    /// Its stages.
+    pub stages: Vec<Span>,
+    /// The last of all.
     pub last: usize,
 }
 
-/// A linear tensor's kernel and diagonals.
-pub(super) type Linear<'a> = Option<(&'a Kernel, &'a Diagonals)>;
+/// A stage of a draft.
+#[derive(Clone)]
+pub(super) struct StageDraft {
+    pub kernel: Kernel,
+    pub diagonals: Diagonals,
+    pub operations: Operations,
+}
 
 /// Terms of the longest sum of products, and giant steps of an output.
 fn sizes(diagonals: &Diagonals) -> (usize, usize) {
@@ -39,50 +54,36 @@ fn sizes(diagonals: &Diagonals) -> (usize, usize) {
     (terms, giants)
 }
 
-/// The links of a plan; `scalars` bounds the factors of scalar kernels.
-pub(super) fn links(network: &Network, linear: &[Linear<'_>], scalar_bits: &[u32]) -> Links {
+/// The links of a plan: of each tensor the stages; `scalar_bits` bounds the factors of scalar kernels.
+pub(super) fn links(network: &Network, stages: &[&[StageDraft]], scalar_bits: u32) -> Links {
     let mut links: Vec<Link> = Vec::new();
-    let mut tensors: Vec<Span> = Vec::new();
-    for (index, tensor) in network.tensors.iter().enumerate() {
-        let first = links.len();
-        let mut after = None;
-        match (&tensor.kind, linear[index]) {
-            (Kind::Linear(paths), Some((kernel, diagonals))) => {
-                let (terms, giants) = sizes(diagonals);
-                let factor = match kernel.factors {
-                    Factors::Slots => Factor::Slots,
-                    Factors::Scalars => Factor::SquaredNorm(2f64.powi(2 * scalar_bits[index] as i32)),
-                    Factors::Ones => Factor::SquaredNorm(1.0),
-                };
-                for (term, path) in paths.iter().enumerate() {
-                    recall(&mut links, tensors[path.source].last);
-                    let so_far = links.len() - 1;
-                    if diagonals.entries().iter().any(|entry| entry.baby != 0) {
-                        links.push(Link::Rotate);
-                    }
-                    links.push(Link::Dot { terms, factor });
-                    if term > 0 {
-                        links.push(Link::Join(so_far));
-                    }
-                }
-                after = Some(links.len());
-                if diagonals.entries().iter().any(|entry| entry.giant != 0) {
-                    links.push(Link::Rotate);
-                    links.push(Link::Sum(giants));
-                }
-                let fold = kernel.fold.filter(|_| !kernel.by_client);
-                links.extend(fold.iter().chain(&kernel.replicate).map(|more| Link::RotateSum(more.log2)));
-            }
-            (Kind::Product(a, b), _) => {
+    let mut tensors: Vec<Spans> = Vec::new();
+    for (tensor, stages) in network.tensors.iter().zip(stages) {
+        let mut spans = Vec::new();
+        let own = match &tensor.kind {
+            Kind::Product(a, b) => {
                 recall(&mut links, tensors[*a].last.max(tensors[*b].last));
                 links.push(if a == b { Link::Square } else { Link::Multiply });
+                Some(links.len() - 1)
             }
-            _ => links.push(Link::Sum(1)),
+            Kind::Input => {
+                links.push(Link::Sum(1));
+                Some(links.len() - 1)
+            }
+            Kind::Linear(_) => None,
+        };
+        for (number, stage) in stages.iter().enumerate() {
+            let sources = match &tensor.kind {
+                Kind::Linear(paths) if number == 0 => {
+                    paths.iter().map(|path| tensors[path.source].last).collect()
+                }
+                _ => vec![links.len().saturating_sub(1)],
+            };
+            spans.push(stage_links(&mut links, stage, &sources, scalar_bits));
         }
         let last = links.len() - 1;
-        // A link that goes back to another tensor's result does no work of its own.
-        let first = (first..last).find(|link| !matches!(links[*link], Link::Recall(_))).unwrap_or(last);
-        tensors.push(Span { first, after: after.unwrap_or(last).min(last), last });
+        let first = own.or_else(|| spans.first().map(|span| span.first)).unwrap_or(last);
+        tensors.push(Spans { first, stages: spans, last });
     }
     let mut results = Vec::new();
     for output in &network.outputs {
@@ -91,6 +92,38 @@ pub(super) fn links(network: &Network, linear: &[Linear<'_>], scalar_bits: &[u32
         links.extend([Link::Rerandomise, Link::Flood(STATISTICAL)]);
     }
     Links { links, tensors, results }
+}
+
+fn stage_links(links: &mut Vec<Link>, stage: &StageDraft, sources: &[usize], scalar_bits: u32) -> Span {
+    let (kernel, diagonals) = (&stage.kernel, &stage.diagonals);
+    let (terms, giants) = sizes(diagonals);
+    let factor = match kernel.factors {
+        Factors::Slots => Factor::Slots,
+        Factors::Scalars => Factor::SquaredNorm(2f64.powi(2 * scalar_bits as i32)),
+        Factors::Ones => Factor::SquaredNorm(1.0),
+    };
+    let mut first = None;
+    for (term, source) in sources.iter().enumerate() {
+        let before = links.len() - 1;
+        recall(links, *source);
+        first.get_or_insert(links.len());
+        if diagonals.entries().iter().any(|entry| entry.baby != 0) {
+            links.push(Link::Rotate);
+        }
+        links.push(Link::Dot { terms, factor });
+        if term > 0 {
+            links.push(Link::Join(before));
+        }
+    }
+    let dot = links.len() - 1;
+    if diagonals.entries().iter().any(|entry| entry.giant != 0) {
+        links.push(Link::Rotate);
+        links.push(Link::Sum(giants));
+    }
+    let fold = kernel.fold.filter(|_| !kernel.by_client);
+    links.extend(fold.iter().chain(&kernel.replicate).map(|more| Link::RotateSum(more.log2)));
+    let last = links.len() - 1;
+    Span { first: first.unwrap_or(dot), after: (dot + 1).min(last) }
 }
 
 fn recall(links: &mut Vec<Link>, last: usize) {

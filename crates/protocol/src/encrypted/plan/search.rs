@@ -11,9 +11,9 @@ use rayon::prelude::*;
 use super::candidates::{Target, Wish, inputs, targets};
 use super::cost::{self, KEY, microseconds};
 use super::lower::{Kind, Network};
-use super::noise::{self, Linear, Links};
+use super::noise::{self, Links, StageDraft};
 use super::view::{Patches, View, patterns};
-use super::{Options, Plan, Refusal, Scheme, Step};
+use super::{Options, Plan, Refusal, Scheme, Stage, Step};
 
 /// Partial plans kept.
 const BEAM: usize = 8;
@@ -36,16 +36,17 @@ pub(super) enum Draft {
     /// An input whose layout the first step that takes it will choose.
     Open,
     Input(View, Layout),
-    Linear(Kernel, Diagonals, Operations),
-    Product(Layout),
+    Linear(Vec<StageDraft>),
+    Product(Layout, Vec<StageDraft>),
 }
 
 impl Draft {
     fn layout(&self) -> Option<&Layout> {
         match self {
             Self::Open => None,
-            Self::Input(_, layout) | Self::Product(layout) => Some(layout),
-            Self::Linear(kernel, ..) => Some(&kernel.output),
+            Self::Input(_, layout) => Some(layout),
+            Self::Product(layout, stages) => Some(stages.last().map_or(layout, |stage| &stage.kernel.output)),
+            Self::Linear(stages) => stages.last().map(|stage| &stage.kernel.output),
         }
     }
 }
@@ -64,7 +65,7 @@ impl Draft {
 pub(super) struct State {
     pub drafts: Vec<Draft>,
     pub keys: BTreeSet<usize>,
-    cost: f64,
+    pub cost: f64,
 }
 
 /// The best plan.
@@ -227,7 +228,7 @@ fn product(network: &Network, state: &State, (a, b): (usize, usize), cycle: Cycl
     let operations = Operations { squares: first.ciphertexts as u64, ..Operations::default() };
     let cost = microseconds(&operations, NOMINAL.0, NOMINAL.1, NOMINAL.1);
     let layout = first.clone();
-    vec![state.with(Draft::Product(layout), cost, BTreeSet::new())]
+    vec![state.with(Draft::Product(layout, Vec::new()), cost, BTreeSet::new())]
 }
 
 /// A kernel before its baby steps are chosen, and the input that it fixes.
@@ -256,7 +257,7 @@ fn linear(network: &Network, state: &State, index: usize, cycle: Cycle, options:
         .filter_map(|(proposal, diagonals)| {
             let (kernel, cost) = split(cycle, proposal.kernel, &diagonals, options.threads)?;
             let diagonals = Diagonals::new(cycle, &kernel, &proposal.patterns).ok()?;
-            let operations = cost::count(cycle, &kernel, &diagonals).ok()?;
+            let operations = cost::count(cycle, &kernel, &diagonals, true).ok()?;
             let keys = diagonals.steps(cycle, &kernel);
             let mut state = state.clone();
             let mut upload = 0.0;
@@ -265,7 +266,8 @@ fn linear(network: &Network, state: &State, index: usize, cycle: Cycle, options:
                 upload = 300.0 * layout.ciphertexts as f64;
                 state.drafts[input] = Draft::Input(view, layout);
             }
-            Some(state.with(Draft::Linear(kernel, diagonals, operations), cost + upload, keys))
+            let stage = StageDraft { kernel, diagonals, operations };
+            Some(state.with(Draft::Linear(vec![stage]), cost + upload, keys))
         })
         .collect()
 }
