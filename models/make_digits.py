@@ -16,7 +16,7 @@ from PIL import Image
 
 from train_digits import idx
 
-MODELS = ["digits", "deepsecure_b1", "lola_small", "minionn_mnist"]
+MODELS = ["digits", "deepsecure_b1", "cryptonets", "lola_small", "minionn_mnist"]
 
 
 def main():

@@ -1,4 +1,5 @@
-"""Small twins of networks that are too large for every test run: the same layers on 3x8x8 inputs with few maps.
+"""Small twins of networks that are too large for every test run: the same layers on 3x8x8 inputs with few maps;
+and a linear head for features of 64 values.
 
 Needs numpy and onnx. Weights come from a fixed seed, scaled so that activations keep their size.
 """
@@ -44,10 +45,10 @@ class Net:
         weight = self.weight(self.random.randn(outputs, inputs) / inputs ** 0.5)
         return self.op("Gemm", x, weight, self.weight(0.1 * self.random.randn(outputs)), transB=1, out=out)
 
-    def save(self, path, outputs):
+    def save(self, path, outputs, shape=(1, 3, 8, 8)):
         graph = helper.make_graph(
             self.nodes, path.stem,
-            [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 8, 8])],
+            [helper.make_tensor_value_info("input", TensorProto.FLOAT, list(shape))],
             [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, outputs])], self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         onnx.checker.check_model(model, full_check=True)
@@ -85,8 +86,26 @@ def tanh_sigmoid(path):
     net.save(path, 10)
 
 
+def squares(path):
+    net = Net(4)
+    x = net.conv("input", 3, 4, 3, 2)
+    x = net.conv(net.op("Mul", x, x), 4, 5, 3, 2)
+    net.dense(net.op("Flatten", net.op("Mul", x, x)), 20, 10, "output")
+    net.save(path, 10)
+
+
+def head(path):
+    """A linear layer on features that another network made, and one input for it."""
+    net = Net(5)
+    net.dense("input", 64, 10, "output")
+    net.save(path, 10, (1, 64))
+    np.save(path.with_suffix(".npy"), np.maximum(net.random.randn(1, 64), 0).astype(np.float32))
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
     resnet(folder / "resnet.onnx")
     minionn_cifar10(folder / "minionn_cifar10.onnx")
     tanh_sigmoid(folder / "tanh_sigmoid.onnx")
+    squares(folder / "squares.onnx")
+    head(folder / "head.onnx")

@@ -3,14 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use kernel::seed::Seed;
-use model::fixed::{FixedGraph, Params};
+use model::fixed::{FixedGraph, NumberFormat, Params};
 use model::quantise::{Options, quantise};
 use model::ranges::Ranges;
 use model::{Side, onnx, reference};
+use protocol::encrypted::{Client, ClientKeys, plans};
+use protocol::handshake::Plan;
 use protocol::{Reveal, Session, garbled, interactive};
 use serde::Deserialize;
 
@@ -49,11 +53,14 @@ fn matrix() -> Vec<Entry> {
     toml::from_str::<Matrix>(&text).expect("a well-formed matrix").entry
 }
 
-/// The model on integers, and an input that spans its input's range.
-fn prepare(path: &Path, options: &Options) -> (FixedGraph, Params, Vec<Vec<i64>>) {
+/// The model on a preset's integers, and an input that spans its input's range.
+fn prepare(path: &Path, options: &Options) -> Result<(FixedGraph, Params, Vec<Vec<i64>>), String> {
     let graph = onnx::load(path).expect("the model");
     let ranges = Ranges::measure(&graph, &Side::load(path).expect("the side file"), &[]).expect("ranges");
-    let (plan, params) = quantise(&graph, &ranges, options).expect("integers");
+    if options.number == NumberFormat::Exact {
+        plans::supports(&graph).map_err(|error| error.to_string())?;
+    }
+    let (plan, params) = quantise(&graph, &ranges, options).map_err(|error| error.to_string())?;
     let input = plan
         .inputs
         .iter()
@@ -66,7 +73,12 @@ fn prepare(path: &Path, options: &Options) -> (FixedGraph, Params, Vec<Vec<i64>>
             plan.quantise_input(index, &values).expect("an input")
         })
         .collect();
-    (plan, params, input)
+    Ok((plan, params, input))
+}
+
+/// Integers without truncation.
+fn exact() -> Options {
+    Options::new(NumberFormat::Exact)
 }
 
 fn deepsecure(
@@ -123,6 +135,40 @@ fn gazelle(
     })
 }
 
+/// Both halves in memory, the plan as it goes through the handshake.
+fn lola(
+    name: &str,
+    graph: &FixedGraph,
+    params: &Params,
+    input: &[Vec<i64>],
+) -> Result<Vec<Vec<i128>>, protocol::Error> {
+    let payload = plans::make(name, graph, &plans::Options::default())?;
+    let plan = Plan { graph: graph.clone(), payload };
+    let service = plans::service(name, &plan, params)?;
+    let outline = plans::outline(name, &plan)?;
+    let pool = rayon::ThreadPoolBuilder::new().build().expect("threads");
+    let (keys, made) = ClientKeys::new(&outline, Seed::from_bytes([3; 32]))?;
+    let (mut near, mut far) = Session::pair();
+    thread::scope(|scope| {
+        let serving = scope.spawn(|| {
+            let host = common::OneClient::new();
+            let keys = service.receive_keys(&mut far, &host)?;
+            let served = service.predict(&keys, &mut far, &host, &Seed::from_bytes([4; 32]));
+            drop(far);
+            served
+        });
+        let client = Client { outline: &outline, graph, keys: &keys, pool: &pool };
+        let result = client
+            .share_keys(&mut near, Some(made))
+            .and_then(|()| client.predict(&[input.to_vec()], &mut near, &Seed::from_bytes([5; 32]), &()));
+        drop(near);
+        let served = serving.join().expect("no panic");
+        let mut results = result?;
+        served?;
+        Ok(results.pop().expect("one result"))
+    })
+}
+
 fn check(entry: &Entry) {
     let path = root().join(&entry.model);
     if entry.model.starts_with("..") && !path.exists() {
@@ -130,23 +176,28 @@ fn check(entry: &Entry) {
         return;
     }
     assert_eq!(entry.of.is_some(), entry.run == Run::Small, "a twin names its original");
-    let options = match entry.preset.as_str() {
-        "gazelle" => Options::ring(),
-        _ => Options::word16(),
-    };
-    let (plan, params, input) = prepare(&path, &options);
-    let result = match entry.preset.as_str() {
-        "deepsecure" => deepsecure(&plan, &params, &input),
-        "gazelle" => gazelle(&plan, &params, &input),
+    let outcome = match entry.preset.as_str() {
+        "deepsecure" => prepare(&path, &Options::word16()).and_then(|(plan, params, input)| {
+            let expected = reference::run(&plan, &params, &input).expect("the reference");
+            let result = deepsecure(&plan, &params, &input).map_err(|error| error.to_string())?;
+            Ok(result == expected)
+        }),
+        "gazelle" => prepare(&path, &Options::ring()).and_then(|(plan, params, input)| {
+            let expected = reference::run(&plan, &params, &input).expect("the reference");
+            let result = gazelle(&plan, &params, &input).map_err(|error| error.to_string())?;
+            Ok(result == expected)
+        }),
+        name @ ("lola" | "lola-batch") => prepare(&path, &exact()).and_then(|(plan, params, input)| {
+            let expected = reference::run_wide(&plan, &params, &input).expect("the reference");
+            let result = lola(name, &plan, &params, &input).map_err(|error| error.to_string())?;
+            Ok(result == expected)
+        }),
         other => panic!("no preset {other}"),
     };
-    match (&entry.says, result) {
-        (None, result) => {
-            let expected = reference::run(&plan, &params, &input).expect("the reference");
-            assert_eq!(result.expect("a prediction"), expected, "{}", entry.model.display());
-        }
-        (Some(words), result) => {
-            let error = result.expect_err("a refusal").to_string();
+    match (&entry.says, outcome) {
+        (None, outcome) => assert_eq!(outcome, Ok(true), "{} {}", entry.preset, entry.model.display()),
+        (Some(words), outcome) => {
+            let error = outcome.expect_err("a refusal");
             assert!(error.contains(words), "{}: {error}", entry.model.display());
         }
     }

@@ -1,6 +1,7 @@
 //! A small network, a protocol that computes it in the clear, and a server on loopback.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+use std::any::Any;
 use std::io::{self, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
@@ -15,6 +16,7 @@ use oribi::{
     ClientConfig, Connection, Fingerprint, Identity, ServedModel, Server, ServerConfig, Trust, Variant,
 };
 use protocol::channel::Transport;
+use protocol::encrypted::{Digest, EvaluationKeys, Host};
 use protocol::handshake::Plan;
 use protocol::session::Limits;
 use protocol::{Length, Phase, Progress, Reveal, Session, Tag};
@@ -252,4 +254,35 @@ impl Running {
 /// Writes all there is, as far as the peer takes it.
 pub fn push(sink: &mut dyn Write, bytes: &[u8]) {
     let _ = sink.write_all(bytes).and_then(|()| sink.flush());
+}
+
+/// A host of queries under encryption for one client: it keeps nothing.
+pub struct OneClient(rayon::ThreadPool);
+
+impl OneClient {
+    pub fn new() -> Self {
+        Self(rayon::ThreadPoolBuilder::new().build().unwrap())
+    }
+}
+
+impl Host for OneClient {
+    fn find(&self, _: Digest) -> Option<Arc<EvaluationKeys>> {
+        None
+    }
+
+    fn room_for_keys(&self, _: u64) -> Result<Box<dyn Any + Send>, protocol::Error> {
+        Ok(Box::new(()))
+    }
+
+    fn keep(&self, _: Digest, keys: EvaluationKeys, _: Box<dyn Any + Send>) -> Arc<EvaluationKeys> {
+        Arc::new(keys)
+    }
+
+    fn memory(&self, _: u64) -> Result<Box<dyn Send>, protocol::Error> {
+        Ok(Box::new(()))
+    }
+
+    fn pool(&self) -> &rayon::ThreadPool {
+        &self.0
+    }
 }

@@ -37,6 +37,8 @@ pub struct Plan {
     pub plain: Vec<u64>,
     /// Limbs after each product of the network, in the order of its nodes.
     pub levels: Vec<usize>,
+    /// Limbs of the results, before they are flooded.
+    pub limbs: usize,
 }
 
 /// Most multiplications of a ciphertext by a scalar that a plan may ask for.
@@ -105,6 +107,7 @@ impl Plan {
             digit_bits: literal.digit_bits,
             plain: plain.to_vec(),
             levels: schedule.levels,
+            limbs: schedule.limbs,
         };
         Some((price, plan))
     }
@@ -136,7 +139,7 @@ impl Plan {
         let largest = parameters.iter().max_by(|a, b| a.plain().log2().total_cmp(&b.plain().log2()));
         let largest = largest.ok_or_else(|| wrong("it has no plaintext moduli"))?;
         let model = NoiseModel::new(largest);
-        let schedule = Schedule { levels: self.levels.clone() };
+        let schedule = Schedule { levels: self.levels.clone(), limbs: self.limbs };
         let end = schedule.end(&shape, &model, base.limbs(), largest.plain().log2());
         let (limbs, noise) = end.ok_or_else(|| wrong("its levels do not fit the network"))?;
         let ciphertext = 16 * (self.degree * base.limbs()) as u64;

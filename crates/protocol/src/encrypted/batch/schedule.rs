@@ -5,9 +5,11 @@ use bfv::{Noise, NoiseModel};
 use super::finishes;
 use super::rows::{Kind, Shape};
 
-/// Limbs after each product of tensors.
+/// Limbs after each product of tensors, and of the results.
+#[derive(Clone)]
 pub(super) struct Schedule {
     pub levels: Vec<usize>,
+    pub limbs: usize,
 }
 
 /// A tensor's level and noise; `fresh` while its elements' noises are independent.
@@ -21,23 +23,25 @@ struct State {
 impl Schedule {
     /// The schedule that switches down as far and as early as the noise allows, if the network fits at all.
     pub fn lowest(shape: &Shape, model: &NoiseModel, limbs: usize, log2_plain: f64) -> Option<Self> {
-        let mut best = Self { levels: vec![limbs; shape.products().len()] };
+        let mut best = Self { levels: vec![limbs; shape.products().len()], limbs };
+        // The results go as far down as they still can be flooded: the fewest limbs decide whether they fit at all.
         let fits = |schedule: &Self| {
-            let end = schedule.end(shape, model, limbs, log2_plain);
-            end.is_some_and(|(level, noise)| finishes(model, noise, level))
+            (1..=schedule.levels.last().copied().unwrap_or(limbs)).find_map(|to| {
+                let schedule = Self { limbs: to, ..schedule.clone() };
+                let (level, noise) = schedule.end(shape, model, limbs, log2_plain)?;
+                finishes(model, noise, level).then_some(schedule)
+            })
         };
-        if !fits(&best) {
-            return None;
-        }
+        best = fits(&best)?;
         for product in 0..best.levels.len() {
             while best.levels[product] > 1 {
-                let mut lower = Self { levels: best.levels.clone() };
+                let mut lower = best.clone();
                 let to = lower.levels[product] - 1;
                 lower.levels[product..].iter_mut().for_each(|level| *level = (*level).min(to));
-                if !fits(&lower) {
-                    break;
+                match fits(&lower) {
+                    Some(found) => best = found,
+                    None => break,
                 }
-                best = lower;
             }
         }
         Some(best)
@@ -84,7 +88,9 @@ impl Schedule {
         }
         let outputs: Vec<State> = shape.outputs.iter().map(|output| states[*output]).collect();
         // Each result gets a fresh summand of its own kind later; here they meet on one level.
-        join(model, &outputs).map(|state| (state.limbs, state.noise))
+        let state = join(model, &outputs)?;
+        let to = Some(self.limbs).filter(|to| (1..=state.limbs).contains(to))?;
+        Some((to, model.switch_down(state.noise, state.limbs, to)))
     }
 
     /// A rough price of a pass for each slot, in arbitrary units: transforms of products, and passes over scaled rows.

@@ -73,7 +73,9 @@ fn outlines_that_contradict_themselves_are_refused() {
 fn plans_of_a_hostile_server_are_refused() {
     let (graph, _) = network();
     let good = plan();
-    let bad: [fn(&mut Plan); 9] = [
+    let bad: [fn(&mut Plan); 11] = [
+        |p| p.limbs = 0,
+        |p| p.limbs = 99,
         |p| p.degree = 1 << 30,
         |p| p.degree = 4096,
         |p| p.data = vec![(1 << 40) + 1; 4],
