@@ -57,7 +57,7 @@ pub fn wire_bytes(outline: &Outline) -> Result<u64, Error> {
     parts(outline).into_iter().map(|part| Ok(part.wire_bytes(outline)? as u64)).sum()
 }
 
-/// Bytes of all keys in a server's memory: uniform halves expanded, a word for each residue.
+/// Bytes of all keys in a server's memory, at most: uniform halves expanded, a word for each residue.
 ///
 /// # Errors
 /// Where the outline has no parameters.

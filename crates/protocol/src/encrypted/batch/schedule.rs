@@ -103,7 +103,8 @@ impl Schedule {
                 Kind::Linear { terms, .. } => sum += level * (*terms as f64) * (*elements as f64),
                 Kind::Product { .. } => {
                     let digits = level * digit_bits.map_or(1.0, |bits| (50.0 / f64::from(bits)).ceil());
-                    sum += (*elements as f64) * (60.0 * level + 12.0 * digits * level) * 2.0;
+                    // Some fourteen transforms a limb, and one a digit and limb; a transform costs four passes or so.
+                    sum += (*elements as f64) * (56.0 * level + 4.0 * digits * level);
                     level = levels.next().map_or(level, |to| *to as f64);
                 }
                 _ => {}
