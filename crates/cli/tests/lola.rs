@@ -96,9 +96,9 @@ fn what_ciphertexts_cannot_do_is_refused_with_the_reason() {
 
 #[test]
 fn plans_are_shown_with_their_figures() {
-    let oribi = Oribi::new();
+    let (oribi, network) = (Oribi::new(), twin("head.onnx"));
     for more in [&[][..], &["--batch"]] {
-        let arguments = [&["inspect", &twin("head.onnx"), "--protocol", "lola"], more].concat();
+        let arguments = [&["inspect", &network, "--protocol", "lola"], more].concat();
         let text = oribi.stdout(&arguments);
         for word in ["ring degree", "slots modulo", "request", "keys", "memory", "flooded"] {
             assert!(text.contains(word), "{word}: {text}");
