@@ -2,6 +2,7 @@
 
 use model::fixed::FixedGraph;
 use protocol::Error;
+use protocol::encrypted::plan::StepSummary;
 use protocol::encrypted::{Outline, client, keys, outline, plans};
 use protocol::handshake::Plan;
 use serde::Serialize;
@@ -37,6 +38,9 @@ pub struct Encrypted {
     /// The base-2 logarithm of the bound of a result's noise, and bits of the noise that hides it.
     noise_bits: f64,
     flood_bits: u32,
+    /// The plan in a line, and its steps with their operations.
+    summary: String,
+    steps: Vec<StepSummary>,
     /// The plan as the client receives it.
     payload: serde_json::Value,
 }
@@ -59,6 +63,7 @@ impl Encrypted {
         };
         let plan = Plan { graph: graph.clone(), payload: plans::make(name, graph, &options)? };
         let outline: Outline = plans::outline(name, &plan)?;
+        let (summary, steps) = plans::summary(name, &plan)?;
         let base = outline.base()?;
         let literal = base.literal();
         let modulus: f64 = literal.data.iter().chain(&literal.special).map(|q| (*q as f64).log2()).sum();
@@ -81,6 +86,8 @@ impl Encrypted {
             memory_bytes: outline.memory,
             noise_bits: outline.noise.log2_bound(),
             flood_bits: outline.finish(0)?.flood_bits,
+            summary,
+            steps,
             payload: plan.payload,
         })
     }
@@ -89,7 +96,9 @@ impl Encrypted {
     pub fn lines(&self) -> Vec<String> {
         let relinearisation = if self.relinearisation_key { " and one for products" } else { "" };
         let bits: Vec<String> = self.slot_bits.iter().map(u32::to_string).collect();
-        vec![
+        let mut lines = vec![format!("plan        {}", self.summary)];
+        lines.extend(self.steps.iter().map(step));
+        lines.extend([
             format!(
                 "parameters  ring degree {}, {} bits of modulus in {} limbs, 128-bit security",
                 self.ring_degree, self.modulus_bits, self.limbs
@@ -116,6 +125,25 @@ impl Encrypted {
                 self.flood_bits,
                 outline::STATISTICAL
             ),
-        ]
+        ]);
+        lines
     }
+}
+
+/// One step of a plan: what it is, how its result stands in slots, what it costs.
+fn step(step: &StepSummary) -> String {
+    let o = &step.operations;
+    let counts = [
+        (o.rotations, "rotations"),
+        (o.hoisted, "hoisted rotations"),
+        (o.products, "products with weights"),
+        (o.scalars, "scalars"),
+        (o.squares, "squares or products"),
+    ];
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    format!("  {}: {}, {} limbs, in {}; {}", step.name, step.kind, step.level, step.layout, counts.join(", "))
 }

@@ -88,6 +88,21 @@ pub fn make(protocol: &str, graph: &FixedGraph, options: &Options) -> Result<ser
     made.map_err(|e| Error::Refused(format!("the plan cannot be written: {e}")))
 }
 
+/// A plan's steps in words, with their operations, and a line about the whole; none for a batch, whose plan is its layers.
+///
+/// # Errors
+/// As [`outline`].
+pub fn summary(protocol: &str, plan: &Plan) -> Result<(String, Vec<plan::StepSummary>), Error> {
+    match protocol {
+        LOLA => {
+            let made: plan::Plan = payload(plan)?;
+            Ok((made.to_string(), made.summary(&plan.graph).map_err(refused)?))
+        }
+        BATCH => Ok(("one ciphertext a value, nothing is rotated".into(), Vec::new())),
+        _ => Err(unknown(protocol)),
+    }
+}
+
 /// Whether ciphertexts can compute a network of integers. Cheap.
 ///
 /// # Errors
