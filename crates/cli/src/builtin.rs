@@ -35,10 +35,10 @@ pub struct Network {
 
 /// The demo's network, with a ReLU: `models/digits.onnx`.
 pub const MODEL: &str = "builtin:digits";
-/// The demo's network for ciphertexts, with squares: `models/cryptonets.onnx`.
+/// LoLa's network for MNIST, with squares: `models/cryptonets.onnx`.
 pub const SQUARES: &str = "builtin:cryptonets";
 
-/// The small network with squares: `models/lola_small.onnx`.
+/// The demo's network for ciphertexts, LoLa-Small with a square: `models/lola_small.onnx`.
 pub const SMALL: &str = "builtin:lola-small";
 
 /// All of them.

@@ -30,7 +30,7 @@ fn the_demo_gets_ten_digits_right_in_one_round_trip_each() {
     assert!(people.contains("10 of 10 right"), "{people}");
     let digits: Vec<String> = (0..10).map(|digit| model(&format!("digits/{digit}.png"))).collect();
     let paths: Vec<&str> = digits.iter().map(String::as_str).collect();
-    let expected = reference(&oribi, "builtin:cryptonets", &paths);
+    let expected = reference(&oribi, "builtin:lola-small", &paths);
     for (digit, (line, wanted)) in lines.iter().zip(&expected).enumerate() {
         assert_eq!(line["output"], wanted["output"]);
         assert_eq!((&line["protocol"], &line["label"]), (&"lola".into(), &digit.to_string().into()));

@@ -19,7 +19,7 @@ use crate::screen::{Ink, Picture};
 /// Without arguments: a small network and ten handwritten digits that are built into the program.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The server's network, an ONNX file. A small one that is built in by default: builtin:digits, or builtin:cryptonets for lola.
+    /// The server's network, an ONNX file. A small one that is built in by default: builtin:digits, or builtin:lola-small for lola.
     #[arg(value_name = "MODEL")]
     model: Option<String>,
     /// The client's inputs: PNG, JPEG, .npy, .npz, IDX or JSON; FILE#3 is one of several. The built-in digits by default.
@@ -118,7 +118,7 @@ fn is_built_in(path: &str) -> bool {
 fn model(arguments: &Arguments) -> &str {
     match (&arguments.model, arguments.protocol) {
         (Some(path), _) => path,
-        (None, Some(Protocol::Lola)) => builtin::SQUARES,
+        (None, Some(Protocol::Lola)) => builtin::SMALL,
         (None, _) => builtin::MODEL,
     }
 }
