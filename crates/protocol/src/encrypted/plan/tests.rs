@@ -41,7 +41,12 @@ impl Draw {
     fn param(&mut self, shape: &[usize], bits: u32) -> usize {
         let (count, id) = (shape.iter().product::<usize>() as i32, self.graph.params.len());
         let values = (0..count).map(|i| (i * 29 + 7 * id as i32) % 15 - 7).collect();
-        self.graph.params.push(ParamInfo { name: format!("p{id}"), shape: shape.to_vec(), bits });
+        self.graph.params.push(ParamInfo {
+            name: format!("p{id}"),
+            shape: shape.to_vec(),
+            bits,
+            support: None,
+        });
         self.params.tensors.push(ParamData::I32(values));
         id
     }
