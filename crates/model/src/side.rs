@@ -6,6 +6,7 @@
 //! name = "digits"
 //! labels = ["0", "1", "2"]
 //! margin = 1.5                 # ranges seen on samples are widened by this factor
+//! sparsity = "public"                   # clients may know where weights are zero
 //!
 //! [input]                      # with several inputs: [inputs.NAME]
 //! range = [0.0, 1.0]           # values beyond are clamped

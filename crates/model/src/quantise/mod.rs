@@ -69,7 +69,7 @@ pub enum Activations {
     /// By CORDIC, to a unit in the last place.
     #[default]
     Cordic,
-    /// By straight lines ([`garble::meaning::piecewise`]), a tenth of the gates, with an error of 0.019 (sigmoid) or 0.038 (tanh).
+    /// By straight lines ([`garble::meaning::piecewise_sigmoid`]), a tenth of the gates, with an error of 0.019 (sigmoid) or 0.038 (tanh).
     Piecewise,
 }
 
