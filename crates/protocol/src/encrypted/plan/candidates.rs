@@ -64,7 +64,7 @@ fn plane(size: [usize; 2], phases: [usize; 2], row: usize, block: usize) -> [Axi
 fn volumes(dims: [usize; 3], phases: [usize; 2], like: &[Layout], cycle: Cycle) -> Vec<Layout> {
     let [channels, height, width] = dims;
     let (rows, columns) = (height.div_ceil(phases[0]), width.div_ceil(phases[1]));
-    let mut strides = vec![columns, columns.next_power_of_two()];
+    let mut strides = vec![columns];
     let mut blocks = Vec::new();
     for layout in like.iter().filter(|layout| layout.axes.len() == 3) {
         strides.extend(layout.axes[1].digits.first().map(|digit| digit.stride));
@@ -78,7 +78,7 @@ fn volumes(dims: [usize; 3], phases: [usize; 2], like: &[Layout], cycle: Cycle) 
     let mut out = Vec::new();
     for row in strides {
         let used = (rows - 1) * row + columns;
-        let mut sizes = vec![used, rows * row, used.next_power_of_two()];
+        let mut sizes = vec![rows * row, used.next_power_of_two()];
         sizes.extend(blocks.iter().copied().filter(|block| *block >= used));
         sizes.sort_unstable();
         sizes.dedup();
@@ -152,11 +152,11 @@ fn folds(layout: &Layout, wish: Wish, like: &[Layout], cycle: Cycle, out: &mut V
         out.push(Target { layout: Layout { copies, ..layout.clone() }, direct: 0, fold, by_client: false });
     };
     // Blocks of a vector are folded each within its own block.
-    if let [Axis { digits, .. }] = layout.axes.as_slice() {
-        if let [high, low] = digits.as_slice() {
-            add(low.size.next_power_of_two(), high.stride);
-            return;
-        }
+    if let [Axis { digits, .. }] = layout.axes.as_slice()
+        && let [high, low] = digits.as_slice()
+    {
+        add(low.size.next_power_of_two(), high.stride);
+        return;
     }
     let stride = extent(layout).next_power_of_two();
     add(stride, cycle.columns);
@@ -178,19 +178,27 @@ pub(super) fn inputs(
         let positions = [y.clone(), x.clone()];
         patched(patches, &positions, maps, target, cycle, &mut out);
     }
-    let raw = match *dims {
-        [channels, height, width] => {
-            let wish = Wish { phases: stride, result: false };
-            let like = [target.layout.clone()];
-            let mut all = volumes([channels, height, width], wish.phases, &like, cycle);
-            all.extend(volumes([channels, height, width], [1, 1], &like, cycle).into_iter().take(1));
-            all
+    match (dims, target.layout.axes.as_slice()) {
+        ([channels, height, width], [_, y, x]) => {
+            // Only an image whose rows are as far apart as the result's has few diagonals.
+            if y.digits.len() == 1 && x.digits.len() == 1 {
+                let row = y.digits[0].stride;
+                let fits = |layout: &Layout| layout.axes[1].digits[0].stride == row;
+                let phased = volumes(
+                    [*channels, *height, *width],
+                    stride,
+                    core::slice::from_ref(&target.layout),
+                    cycle,
+                );
+                let few = phased.into_iter().filter(fits).take(3);
+                out.extend(few.map(|layout| (false, layout, target.clone())));
+            }
         }
-        _ => vec![Layout::dense(dims.iter().product(), cycle)],
-    };
-    for layout in raw {
-        for copied in copied(&layout, target, cycle) {
-            out.push((false, copied, target.clone()));
+        _ => {
+            let dense = Layout::dense(dims.iter().product(), cycle);
+            out.extend(
+                copied(&dense, target, cycle).into_iter().map(|copied| (false, copied, target.clone())),
+            );
         }
     }
     out.retain(|(_, layout, target)| layout.validate(cycle).is_ok() && target.layout.validate(cycle).is_ok());

@@ -71,10 +71,10 @@ pub(super) fn plan(graph: &FixedGraph, network: &Network, preset: Preset) -> Res
         let Some(state) = (Builder { network, cycle, preset }).state()? else { continue };
         for (degree, spaces) in spaces(cycle, bits) {
             let found = finish(graph, network, (&state, &preset.to_string()), (degree, &spaces), &options)?;
-            if let Some(found) = found {
-                if best.as_ref().is_none_or(|(least, _)| found.0 < *least) {
-                    best = Some(found);
-                }
+            if let Some(found) = found
+                && best.as_ref().is_none_or(|(least, _)| found.0 < *least)
+            {
+                best = Some(found);
             }
         }
     }

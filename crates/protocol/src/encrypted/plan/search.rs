@@ -16,13 +16,16 @@ use super::view::{Patches, View, patterns};
 use super::{Options, Plan, Refusal, Scheme, Stage, Step};
 
 /// Partial plans kept.
-const BEAM: usize = 8;
+const BEAM: usize = 6;
 
 /// Kernels of a step whose baby steps are looked at, those with the fewest products first.
 const SPLITS: usize = 12;
 
 /// Most rotated inputs that are held at a time.
 const MAX_ROTATED: usize = 400;
+
+/// Results up to which one prime with as many slots as coefficients is tried.
+const SHORT_BITS: u32 = 45;
 
 /// Most bits of each of several plaintext moduli.
 const NARROW_BITS: u32 = 60;
@@ -76,14 +79,18 @@ pub(super) fn find(graph: &FixedGraph, network: &Network, options: &Options) -> 
     }
     let mut best: Option<(f64, Plan)> = None;
     let mut cycles: Vec<Cycle> = (8..=13).map(|log2| Cycle::single(1 << log2)).collect();
-    cycles.extend((12..=14).map(|log2| Cycle { rows: 2, columns: 1 << (log2 - 1) }));
+    // With a prime modulus every slot is one, but noise grows by all of the modulus: for short integers only.
+    if ranges.1 <= SHORT_BITS {
+        cycles.extend((12..=14).map(|log2| Cycle { rows: 2, columns: 1 << (log2 - 1) }));
+    }
     for cycle in cycles {
         for state in beam(network, cycle, options)? {
             for (degree, spaces) in spaces(cycle, ranges.1) {
-                if let Some(found) = finish(graph, network, (&state, "found"), (degree, &spaces), options)? {
-                    if best.as_ref().is_none_or(|(least, _)| found.0 < *least) {
-                        best = Some(found);
-                    }
+                let found = finish(graph, network, (&state, "found"), (degree, &spaces), options)?;
+                if let Some(found) = found
+                    && best.as_ref().is_none_or(|(least, _)| found.0 < *least)
+                {
+                    best = Some(found);
                 }
             }
         }
@@ -246,13 +253,8 @@ fn linear(network: &Network, state: &State, index: usize, cycle: Cycle, options:
             Some((proposal, diagonals))
         })
         .collect();
-    // Squares to come cost as much as many products.
-    let rank = |(proposal, diagonals): &(Proposal, Diagonals)| {
-        let input = proposal.input.as_ref().map_or(0, |(_, _, layout)| layout.ciphertexts);
-        diagonals.entries().len() + 100 * proposal.kernel.output.ciphertexts + 10 * input
-    };
-    made.sort_by_key(rank);
-    made.truncate(8 * SPLITS);
+    made.sort_by(|a, b| rough(a).total_cmp(&rough(b)));
+    made.truncate(SPLITS);
     made.into_par_iter()
         .filter_map(|(proposal, diagonals)| {
             let (kernel, cost) = split(cycle, proposal.kernel, &diagonals, options.threads)?;
@@ -270,6 +272,16 @@ fn linear(network: &Network, state: &State, index: usize, cycle: Cycle, options:
             Some(state.with(Draft::Linear(vec![stage]), cost + upload, keys))
         })
         .collect()
+}
+
+/// About what a kernel will cost with its best baby steps, the squares that follow and what the client sends.
+fn rough((proposal, diagonals): &(Proposal, Diagonals)) -> f64 {
+    let kernel = &proposal.kernel;
+    let inputs = proposal.input.as_ref().map_or(0, |(_, _, layout)| layout.ciphertexts);
+    let products = diagonals.entries().len() as f64;
+    let outputs = kernel.output.ciphertexts as f64;
+    let folds = kernel.fold.filter(|_| !kernel.by_client).map_or(0.0, |fold| f64::from(fold.log2));
+    9.0 * products + 400.0 * products.sqrt() + (1400.0 + 360.0 * folds) * outputs + 300.0 * inputs as f64
 }
 
 fn proposals(
@@ -364,7 +376,7 @@ fn split(cycle: Cycle, kernel: Kernel, diagonals: &Diagonals, threads: usize) ->
     let mut babies: BTreeSet<usize> = (0..=cycle.columns.ilog2()).map(|log2| 1 << log2).collect();
     let digits = kernel.inputs.iter().chain([&kernel.output]).flat_map(|layout| &layout.axes);
     for stride in digits.flat_map(|axis| &axis.digits).map(|digit| digit.stride).filter(|s| *s > 1) {
-        babies.extend([1, 2, 3, 4, 6, 8, 12, 16].map(|times| stride * times));
+        babies.extend([1, 2, 4, 8].map(|times| stride * times));
     }
     let mut best: Option<(f64, usize, usize)> = None;
     for origin in origins {
@@ -500,7 +512,8 @@ pub(super) fn realise(
         scheme: Scheme::of(shape, spaces)?,
         steps,
         limbs,
-        noise: noise.fold(f64::NEG_INFINITY, f64::max),
-        seconds: seconds * 1e-6 * spaces.len() as f64,
+        // Fractions that a decimal form keeps exactly; the bound of noise is rounded up.
+        noise: (noise.fold(f64::NEG_INFINITY, f64::max) * 16.0).ceil() / 16.0,
+        seconds: (seconds * 1e-6 * spaces.len() as f64 * 65536.0).round() / 65536.0,
     })
 }
