@@ -206,7 +206,11 @@ pub struct Garbling {
 impl Garbling {
     /// What this side asks its peer for.
     pub fn wishes(self) -> Wishes {
-        Wishes { base_ot: self.base_ot.map(Into::into), first_layer: self.first_layer.map(Into::into) }
+        Wishes {
+            base_ot: self.base_ot.map(Into::into),
+            first_layer: self.first_layer.map(Into::into),
+            ..Wishes::default()
+        }
     }
 
     /// The same options for a child process.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use oribi::client::{DeepSecure, Engine, Gazelle, KeyFolder, Lola};
+use oribi::client::{DeepSecure, Engine, Gazelle, KeyFolder, Lola, Outsourced};
 use oribi::input::{Example, InputSpec};
 use oribi::{ClientConfig, Connection, Fingerprint, Prediction, Trust, Trusted};
 use protocol::handshake::ModelInfo;
@@ -29,6 +29,8 @@ pub struct Wanted<'a> {
     pub link: Option<Link>,
     /// Options of `deepsecure`.
     pub garbling: Garbling,
+    /// A proxy that garbles, and its fingerprint.
+    pub proxy: Option<(&'a str, Option<Fingerprint>)>,
     /// Threads of `lola`, 0 for all cores.
     pub threads: usize,
     /// Many inputs in one pass.
@@ -59,6 +61,20 @@ pub fn offers(address: &str, fingerprint: Option<Fingerprint>) -> Result<Vec<Mod
     Ok(models)
 }
 
+/// How a server is known: by the fingerprint that was given, or by the known-hosts file.
+///
+/// # Errors
+/// There is neither.
+pub fn trust(fingerprint: Option<Fingerprint>) -> Result<Trust, Failure> {
+    match (fingerprint, Trust::default_known_hosts()) {
+        (Some(fingerprint), _) => Ok(Trust::Pinned(fingerprint)),
+        (None, Some(file)) => Ok(Trust::KnownHosts(file)),
+        (None, None) => Err(Failure::bad(
+            "there is no home folder to keep known servers in: give the server's --fingerprint",
+        )),
+    }
+}
+
 /// Connects. A server that is new to the known-hosts file is pointed out.
 fn open(
     address: &str,
@@ -66,21 +82,11 @@ fn open(
     link: Option<Link>,
     engines: Vec<Arc<dyn Engine>>,
 ) -> Result<Connection, Failure> {
-    let known_hosts = Trust::default_known_hosts();
-    let trust = match (fingerprint, &known_hosts) {
-        (Some(fingerprint), _) => Trust::Pinned(fingerprint),
-        (None, Some(file)) => Trust::KnownHosts(file.clone()),
-        (None, None) => {
-            return Err(Failure::bad(
-                "there is no home folder to keep known servers in: give the server's --fingerprint",
-            ));
-        }
-    };
-    let config = engines.into_iter().fold(ClientConfig::new(trust), ClientConfig::with_engine);
+    let config = engines.into_iter().fold(ClientConfig::new(trust(fingerprint)?), ClientConfig::with_engine);
     let config = ClientConfig { link, ..config };
     let connection = Connection::open(address, config)?;
     if connection.trusted() == Trusted::FirstUse {
-        let file = known_hosts.unwrap_or_default();
+        let file = Trust::default_known_hosts().unwrap_or_default();
         note(&format!(
             "oribi: {address} is new here; its fingerprint is kept in {}\n  {}\n  Compare it with the one that the \
              server printed.",
@@ -113,11 +119,21 @@ impl Wanted<'_> {
     }
 
     /// The engines with the options that were given.
-    fn engines(&self) -> Vec<Arc<dyn Engine>> {
-        let garbling: Arc<dyn Engine> = Arc::new(DeepSecure { wishes: self.garbling.wishes() });
+    fn engines(&self) -> Result<Vec<Arc<dyn Engine>>, Failure> {
+        let wishes = self.garbling.wishes();
+        let garbling: Arc<dyn Engine> = match self.proxy {
+            None => Arc::new(DeepSecure { wishes }),
+            Some((address, fingerprint)) => {
+                // A proxy that is new to the known-hosts file is pointed out, like a server.
+                if fingerprint.is_none() {
+                    open(address, None, None, Vec::new())?.close();
+                }
+                Arc::new(Outsourced::new(wishes, address, ClientConfig::new(trust(fingerprint)?)))
+            }
+        };
         let mut engines = Lola::engines(self.threads, self.keys.map(KeyFolder::new));
         engines.extend([garbling, Arc::new(Gazelle)]);
-        engines
+        Ok(engines)
     }
 }
 
@@ -132,7 +148,7 @@ impl Client {
         wanted: &Wanted<'_>,
     ) -> Result<Self, Failure> {
         let protocol = wanted.wire_name()?;
-        let connection = open(address, fingerprint, wanted.link, wanted.engines())?;
+        let connection = open(address, fingerprint, wanted.link, wanted.engines()?)?;
         if wanted.model.is_none() && connection.models().len() > 1 {
             let names: Vec<&str> = connection.models().iter().map(|model| model.name.as_str()).collect();
             let several =

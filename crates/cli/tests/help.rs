@@ -6,7 +6,7 @@ mod common;
 
 use common::Oribi;
 
-const COMMANDS: [&str; 7] = ["demo", "serve", "predict", "models", "inspect", "run", "bench"];
+const COMMANDS: [&str; 8] = ["proxy", "demo", "serve", "predict", "models", "inspect", "run", "bench"];
 
 #[test]
 fn every_command_explains_itself() {

@@ -8,6 +8,7 @@ mod engine;
 mod gazelle;
 mod keys;
 mod lola;
+mod outsourced;
 mod prediction;
 
 use std::net::{TcpStream, ToSocketAddrs};
@@ -19,7 +20,7 @@ use protocol::handshake::{self, Choice, Hello, ModelInfo, Plan};
 use protocol::message::Message;
 use protocol::session::Limits;
 use protocol::shape::Link;
-use protocol::{Length, Progress, Reveal, Session, Tag};
+use protocol::{Length, Meter, Progress, Reveal, Session, Tag};
 use rustls::pki_types::ServerName;
 
 use crate::done::{DONE_BYTES, Done};
@@ -30,10 +31,11 @@ use crate::tls;
 use crate::trust::{Trust, Trusted};
 
 pub use deepsecure::DeepSecure;
-pub use engine::{Engine, Integers};
+pub use engine::{Agreement, Engine, Integers};
 pub use gazelle::Gazelle;
 pub use keys::KeyFolder;
 pub use lola::Lola;
+pub use outsourced::Outsourced;
 pub use prediction::{PeakRss, Prediction};
 
 /// A client's limits and habits.
@@ -99,6 +101,11 @@ impl Connection {
     /// # Errors
     /// Nobody answers, the server is not the expected one, speaks another version, or is busy.
     pub fn open(address: &str, config: ClientConfig) -> Result<Self, Error> {
+        Self::open_with(address, config, Meter::new())
+    }
+
+    /// [`Connection::open`] on an account that another session has too.
+    fn open_with(address: &str, config: ClientConfig, meter: Meter) -> Result<Self, Error> {
         let failed = |doing, source| Error::Connect { address: address.to_owned(), doing, source };
         let (stream, name) = dial(address, config.handshake)?;
         let deadline = Instant::now() + config.handshake;
@@ -110,7 +117,8 @@ impl Connection {
         if let Some(link) = config.link {
             transport = transport.shaped(link).map_err(|e| failed("slowing the link down", e))?;
         }
-        let mut session = Session::new(transport, Limits { wait: config.handshake, ..config.limits });
+        let limits = Limits { wait: config.handshake, ..config.limits };
+        let mut session = Session::with_meter(transport, limits, meter);
         session.inbox.set_latest(Some(deadline));
         let hello = handshake::receive_hello(&mut session).map_err(|e| session.explain(e))?;
         session.inbox.set_latest(None);
@@ -138,6 +146,11 @@ impl Connection {
         self.trusted
     }
 
+    /// The session, before a choice, and the server's list.
+    pub(crate) fn into_parts(self) -> (Session, Hello) {
+        (self.session, self.hello)
+    }
+
     /// Ends the connection without a choice.
     pub fn close(mut self) {
         // A server that has left already does not miss it.
@@ -162,9 +175,11 @@ impl Connection {
             Ok(plan) => plan,
             Err(error) => return Err(self.session.explain(error).into()),
         };
-        if let Err(error) = engine.accept(&plan) {
-            self.session.give_up(&error.to_string());
-            return Err(error.into());
+        let agreed =
+            Agreement { model: &model, reveal: wanted.reveal, plan: &plan, meter: &self.session.meter };
+        if let Err(error) = engine.accept(&agreed) {
+            self.session.give_up("the client does not take what was agreed");
+            return Err(error);
         }
         let inputs = input_specs(&model, &plan)?;
         let engine = match engine.for_connection(&plan, self.fingerprint) {

@@ -9,6 +9,7 @@ mod done;
 pub mod error;
 pub mod identity;
 pub mod input;
+pub mod proxy;
 pub mod server;
 pub mod tls;
 pub mod trust;

@@ -11,8 +11,9 @@ mod gate;
 mod gazelle;
 mod keys;
 mod lola;
+mod meetings;
 mod model;
-mod registry;
+pub(crate) mod registry;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -33,6 +34,7 @@ use model::Prepared;
 use registry::Registry;
 
 pub use connection::Event;
+pub(crate) use connection::{guarded, part};
 pub use deepsecure::DeepSecure;
 pub use engine::Engine;
 pub use gazelle::{Gazelle, GazelleConfig};
@@ -179,12 +181,17 @@ impl Server {
             }
         }
         drop(listener);
-        if shared.registry.wait_empty(Instant::now() + shared.config.grace) {
-            return true;
-        }
-        shared.registry.cut_all();
-        shared.registry.wait_empty(Instant::now() + CUT)
+        wind_down(&shared.registry, shared.config.grace)
     }
+}
+
+/// Gives sessions time to end, then cuts them off; tells whether all have ended.
+pub(crate) fn wind_down(registry: &Registry, grace: Duration) -> bool {
+    if registry.wait_empty(Instant::now() + grace) {
+        return true;
+    }
+    registry.cut_all();
+    registry.wait_empty(Instant::now() + CUT)
 }
 
 /// Time in which a thread notices that its connection was cut off, where it is not computing.
@@ -197,14 +204,7 @@ impl Handle {
     /// Stops the server: no new clients, no new predictions.
     pub fn stop(&self) {
         self.shared.registry.stop();
-        // The listening thread sits in `accept`; a connection wakes it.
-        let mut door = self.shared.address;
-        match door.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => door.set_ip(Ipv4Addr::LOCALHOST.into()),
-            IpAddr::V6(ip) if ip.is_unspecified() => door.set_ip(Ipv6Addr::LOCALHOST.into()),
-            _ => {}
-        }
-        let _ = TcpStream::connect_timeout(&door, KNOCK);
+        knock(self.shared.address);
     }
 
     /// Whether a prediction is under way.
@@ -218,6 +218,16 @@ impl Handle {
     }
 }
 
+/// Wakes a listening thread, which sits in `accept`, by a connection.
+pub(crate) fn knock(mut door: SocketAddr) {
+    match door.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => door.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => door.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    let _ = TcpStream::connect_timeout(&door, KNOCK);
+}
+
 /// Gives a connection a place and a thread.
 fn start(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     let Some(ticket) = shared.registry.admit(stream.try_clone()?) else { return Ok(()) };
@@ -228,7 +238,8 @@ fn start(stream: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
     Ok(())
 }
 
-fn listen(address: &str) -> Result<TcpListener, Error> {
+/// Listens on an address.
+pub(crate) fn listen(address: &str) -> Result<TcpListener, Error> {
     let wrong = |why: String| Error::Address { address: address.to_owned(), why };
     let addresses: Vec<_> = address
         .to_socket_addrs()

@@ -74,7 +74,11 @@ pub struct Session {
 impl Session {
     /// A session over a connection; the account starts now.
     pub fn new(transport: Transport, limits: Limits) -> Self {
-        let meter = Meter::new();
+        Self::with_meter(transport, limits, Meter::new())
+    }
+
+    /// A session on an account that it shares with another.
+    pub fn with_meter(transport: Transport, limits: Limits, meter: Meter) -> Self {
         Self {
             outbox: Outbox::new(transport.sink, meter.clone(), limits),
             inbox: Inbox::new(transport.source, meter.clone(), limits),

@@ -57,6 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         output: arguments.output,
         link: arguments.link,
         garbling: arguments.garbling,
+        proxy: None,
         threads: arguments.encryption.threads,
         batch: arguments.encryption.batch,
         keys: None,

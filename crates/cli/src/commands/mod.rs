@@ -5,5 +5,6 @@ pub mod demo;
 pub mod inspect;
 pub mod models;
 pub mod predict;
+pub mod proxy;
 pub mod run;
 pub mod serve;

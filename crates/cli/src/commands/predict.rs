@@ -41,6 +41,13 @@ pub struct Arguments {
     /// Slow the connection down: lan, wan, or RATE,RTT such as 100mbit,40ms.
     #[arg(long, value_name = "LINK")]
     link: Option<Link>,
+    /// deepsecure: a proxy that garbles (oribi proxy). The input is shared between it and the server, and this side has next to nothing to
+    /// compute or to send; the two must not work together.
+    #[arg(long, value_name = "ADDRESS")]
+    proxy: Option<String>,
+    /// The fingerprint of the proxy's certificate, as `oribi proxy` prints it.
+    #[arg(long, value_name = "FINGERPRINT", requires = "proxy")]
+    proxy_fingerprint: Option<Fingerprint>,
     #[command(flatten)]
     garbling: Garbling,
     /// lola: threads of this side; all cores by default.
@@ -64,10 +71,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let wanted = Wanted {
         model: arguments.model.as_deref(),
-        protocol: arguments.protocol,
+        protocol: arguments.protocol.or(arguments.proxy.as_ref().map(|_| Protocol::DeepSecure)),
         output: arguments.output,
         link: arguments.link,
         garbling: arguments.garbling,
+        proxy: arguments.proxy.as_deref().map(|address| (address, arguments.proxy_fingerprint)),
         threads: arguments.threads,
         batch: arguments.batch,
         keys: arguments.store.as_deref(),

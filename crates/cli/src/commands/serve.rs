@@ -1,7 +1,7 @@
 //! `oribi serve`: models for private predictions.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -83,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         observer: if arguments.tether { Arc::new(complain) } else { Arc::new(log) },
         ..ServerConfig::default()
     }
-    .with_engine(Arc::new(DeepSecure { wishes: arguments.garbling.wishes() }));
+    .with_engine(Arc::new(DeepSecure::new(arguments.garbling.wishes())));
     let lola = LolaConfig {
         threads: arguments.encryption.threads,
         key_memory: arguments.key_memory.0,
@@ -94,7 +94,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         GazelleConfig { weights_memory: usize::try_from(arguments.weights_memory.0).unwrap_or(usize::MAX) };
     let config = config.with_engine(Arc::new(Gazelle::new(gazelle)));
     let config = Lola::engines(lola)?.into_iter().fold(config, ServerConfig::with_engine);
-    let server = Server::bind(&arguments.listen, &identity(arguments)?, models, config)?;
+    let pem = arguments.cert.as_deref().zip(arguments.key.as_deref());
+    let server = Server::bind(
+        &arguments.listen,
+        &identity(pem, arguments.tether, arguments.state.as_deref())?,
+        models,
+        config,
+    )?;
     stop_on_interrupt(&server)?;
     if arguments.tether {
         stop_with_parent(&server);
@@ -188,15 +194,19 @@ fn plan_options(arguments: &Arguments) -> plans::Options {
 }
 
 /// The user's certificate, or the server's own.
-fn identity(arguments: &Arguments) -> Result<Identity, Failure> {
-    if let (Some(certificate), Some(key)) = (&arguments.cert, &arguments.key) {
+pub fn identity(
+    pem: Option<(&Path, &Path)>,
+    tether: bool,
+    state: Option<&Path>,
+) -> Result<Identity, Failure> {
+    if let Some((certificate, key)) = pem {
         return Identity::from_pem(certificate, key).map_err(Failure::bad);
     }
-    if arguments.tether {
+    if tether {
         return Identity::ephemeral().map_err(Failure::running);
     }
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = arguments.state.clone().or_else(|| {
+    let folder = state.map(Path::to_owned).or_else(|| {
         let data = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local").join("share")))?;
         Some(data.join("oribi"))
     });
@@ -242,7 +252,7 @@ fn announce(arguments: &Arguments, sources: &[Source], server: &Server) -> Resul
 }
 
 /// What an operator wants to see. Peers' words come printable.
-fn log(event: &Event) {
+pub fn log(event: &Event) {
     let name = |client: &Option<SocketAddr>| {
         client.map_or_else(|| "a client".to_owned(), |client| client.to_string())
     };
@@ -266,7 +276,7 @@ fn log(event: &Event) {
 }
 
 /// What concerns a tethered server's owner: only what goes wrong on the server itself.
-fn complain(event: &Event) {
+pub fn complain(event: &Event) {
     match event {
         Event::Refused { why } => note(&format!("oribi: a connection could not be begun: {why}")),
         Event::Panicked { .. } => {

@@ -76,7 +76,12 @@ impl Oribi {
 
     /// Starts a server on a free port, which ends with the returned value.
     pub fn serve(&self, arguments: &[&str]) -> Server {
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--tether"]);
+        self.listen("serve", arguments)
+    }
+
+    /// Starts a command that listens on a free port, and ends with the returned value.
+    pub fn listen(&self, command: &str, arguments: &[&str]) -> Server {
+        let mut command = self.command(&[command, "--listen", "127.0.0.1:0", "--tether"]);
         let mut child = command
             .args(arguments)
             .stdin(Stdio::piped())

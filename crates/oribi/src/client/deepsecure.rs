@@ -5,7 +5,8 @@ use protocol::garbled::{self, Options, Wishes};
 use protocol::handshake::Plan;
 use protocol::{Progress, Reveal, Session};
 
-use super::engine::Engine;
+use super::engine::{Agreement, Engine};
+use crate::error::Error;
 
 /// The protocol `deepsecure` ([`protocol::garbled`]).
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,8 +24,8 @@ impl Engine for DeepSecure {
         self.wishes.to_payload()
     }
 
-    fn accept(&self, plan: &Plan) -> Result<(), protocol::Error> {
-        self.wishes.accept(Options::read(&plan.payload)?)
+    fn accept(&self, agreed: &Agreement<'_>) -> Result<(), Error> {
+        Ok(self.wishes.accept(Options::read(&agreed.plan.payload)?)?)
     }
 
     fn predict(

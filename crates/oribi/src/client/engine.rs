@@ -3,13 +3,26 @@
 use std::sync::Arc;
 
 use kernel::seed::Seed;
-use protocol::handshake::Plan;
-use protocol::{Progress, Reveal, Session};
+use protocol::handshake::{ModelInfo, Plan};
+use protocol::{Meter, Progress, Reveal, Session};
 
+use crate::error::Error;
 use crate::identity::Fingerprint;
 
 /// The integers of each of the graph's outputs.
 pub type Integers = Vec<Vec<i128>>;
+
+/// What client and server agreed on.
+pub struct Agreement<'a> {
+    /// The model.
+    pub model: &'a ModelInfo,
+    /// The outputs that the client learns.
+    pub reveal: Reveal,
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The session's account.
+    pub meter: &'a Meter,
+}
 
 /// The client's half of a protocol. Each is a file of its own beside this one.
 pub trait Engine: Send + Sync {
@@ -21,11 +34,11 @@ pub trait Engine: Send + Sync {
         serde_json::Value::Null
     }
 
-    /// Whether a plan is one that this side takes; asked once, before the first prediction.
+    /// Whether what was agreed is what this side takes; asked once, before the first prediction.
     ///
     /// # Errors
     /// Why not.
-    fn accept(&self, _plan: &Plan) -> Result<(), protocol::Error> {
+    fn accept(&self, _agreed: &Agreement<'_>) -> Result<(), Error> {
         Ok(())
     }
 

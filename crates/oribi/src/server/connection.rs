@@ -72,11 +72,7 @@ pub(super) fn serve(stream: TcpStream, ticket: &Ticket, shared: &Shared) {
         Ok(mut session) => {
             let mut conversation =
                 Conversation { shared, ticket, client, session: &mut session, predictions: &mut predictions };
-            let outcome = catch_unwind(AssertUnwindSafe(|| conversation.run()));
-            let outcome = outcome.unwrap_or_else(|panic| {
-                tell(Event::Panicked { client, why: words(panic.as_ref()) });
-                Err(Error::Refused("the server failed while it served this prediction".into()))
-            });
+            let outcome = guarded(|| conversation.run(), |why| tell(Event::Panicked { client, why }));
             let error = outcome.err().map(|error| part(&mut session, error));
             session.close();
             error
@@ -99,12 +95,23 @@ fn open(stream: TcpStream, shared: &Shared) -> std::io::Result<Session> {
 }
 
 /// Tells the client why the session ends, where it can be told; gives the words for the log.
-fn part(session: &mut Session, error: Error) -> String {
+pub(crate) fn part(session: &mut Session, error: Error) -> String {
     let words = error.to_string();
     if !error.is_disconnect() && !matches!(error, Error::Peer(_)) {
         session.give_up(&words);
     }
     words
+}
+
+/// Runs a conversation; a panic ends it and nothing else.
+pub(crate) fn guarded(
+    run: impl FnOnce() -> Result<(), Error>,
+    panicked: impl FnOnce(String),
+) -> Result<(), Error> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        panicked(words(panic.as_ref()));
+        Err(Error::Refused("the program failed while it served this prediction".into()))
+    })
 }
 
 /// What a panic said.

@@ -41,7 +41,7 @@ struct State {
 }
 
 /// The connections of a server.
-pub(super) struct Registry {
+pub(crate) struct Registry {
     state: Mutex<State>,
     changed: Condvar,
     max_pending: usize,
@@ -49,13 +49,13 @@ pub(super) struct Registry {
 }
 
 /// A connection's place; given back when dropped.
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     registry: Arc<Registry>,
     id: u64,
 }
 
 impl Registry {
-    pub(super) fn new(max_pending: usize, max_sessions: usize) -> Arc<Self> {
+    pub(crate) fn new(max_pending: usize, max_sessions: usize) -> Arc<Self> {
         let state = Mutex::new(State::default());
         Arc::new(Self { state, changed: Condvar::new(), max_pending: max_pending.max(1), max_sessions })
     }
@@ -66,7 +66,7 @@ impl Registry {
 
     /// Takes in a new connection, at the cost of the oldest pending one where there are too many; `None` when the server
     /// is stopping.
-    pub(super) fn admit(self: &Arc<Self>, socket: TcpStream) -> Option<Ticket> {
+    pub(crate) fn admit(self: &Arc<Self>, socket: TcpStream) -> Option<Ticket> {
         let mut state = self.lock();
         if state.stopping {
             return None;
@@ -83,35 +83,35 @@ impl Registry {
         Some(Ticket { registry: Arc::clone(self), id })
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let state = self.lock();
         let sessions =
             state.entries.values().filter(|e| matches!(e.stage, Stage::Idle | Stage::Running)).count();
         Counts { pending: state.entries.len() - sessions, sessions }
     }
 
-    pub(super) fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.lock().entries.values().any(|entry| entry.stage == Stage::Running)
     }
 
-    pub(super) fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.lock().stopping
     }
 
     /// Takes nobody in any more and cuts off who is not in a prediction.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let mut state = self.lock();
         state.stopping = true;
         state.entries.values_mut().filter(|entry| entry.stage != Stage::Running).for_each(Entry::cut);
     }
 
     /// Cuts off everybody.
-    pub(super) fn cut_all(&self) {
+    pub(crate) fn cut_all(&self) {
         self.lock().entries.values_mut().for_each(Entry::cut);
     }
 
     /// Waits until nobody is left; tells whether that came true in time.
-    pub(super) fn wait_empty(&self, deadline: Instant) -> bool {
+    pub(crate) fn wait_empty(&self, deadline: Instant) -> bool {
         let mut state = self.lock();
         while !state.entries.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -134,7 +134,7 @@ impl Entry {
 
 impl Ticket {
     /// Makes the connection a session, if there is room.
-    pub(super) fn promote(&self) -> bool {
+    pub(crate) fn promote(&self) -> bool {
         let mut state = self.registry.lock();
         let sessions =
             state.entries.values().filter(|e| matches!(e.stage, Stage::Idle | Stage::Running)).count();
@@ -142,13 +142,13 @@ impl Ticket {
     }
 
     /// Starts a prediction, unless the server is stopping.
-    pub(super) fn begin(&self) -> bool {
+    pub(crate) fn begin(&self) -> bool {
         let mut state = self.registry.lock();
         !state.stopping && state.set(self.id, Stage::Running)
     }
 
     /// Ends a prediction; `false` if the session should end too.
-    pub(super) fn end(&self) -> bool {
+    pub(crate) fn end(&self) -> bool {
         let mut state = self.registry.lock();
         !state.stopping && state.set(self.id, Stage::Idle)
     }

@@ -12,12 +12,13 @@ use ot::softspoken::{ExtendMessage, Sender, SenderSetup, SetupReply, Width, mess
 use zeroize::Zeroizing;
 
 use super::schedule::{Price, circuit};
+use super::shared::{join, widths};
 use super::split::Split;
 use super::transfers::{Chunk, Reader, chunks};
 use super::walk::{Observer, walk};
 use super::weights::{Encoding, Weights};
 use super::wire::{self, Account, Start, TableWriter};
-use super::{Options, Progress, check, inputs, products};
+use super::{FirstLayer, Options, Progress, check, inputs, products};
 use crate::error::Error;
 use crate::frame::Length;
 use crate::handshake::Reveal;
@@ -42,7 +43,7 @@ pub fn predict(
 ) -> Result<Vec<Vec<i64>>, Error> {
     check(plan, reveal, options.first_layer)?;
     check_input(plan, input)?;
-    let split = Split::of(plan, options.first_layer);
+    let split = Split::agreed(plan, options);
     let Price { transfers, table_bytes, .. } = circuit(plan, &split, reveal);
     progress.expect(table_bytes);
     let (mut sender, offset) = set_up(session, options, seed)?;
@@ -55,6 +56,40 @@ pub fn predict(
     let outputs = decode(&zeros, session)?;
     check_label(plan, reveal, &outputs)?;
     Ok(outputs)
+}
+
+/// Garbles a prediction of which this party, a proxy, has a share of the input alone ([`super::shared`]); returns what decodes the
+/// outputs' colours, output by output, bit by bit. All secrets derive from `seed`, which must be fresh.
+///
+/// # Errors
+/// When the plan is too large or is not one for a proxy, or the session fails.
+pub fn garble_shared(
+    plan: &FixedGraph,
+    options: Options,
+    share: &[Vec<i64>],
+    reveal: Reveal,
+    session: &mut Session,
+    seed: &Seed,
+) -> Result<Vec<bool>, Error> {
+    let split = Split::agreed(plan, options);
+    check(plan, reveal, FirstLayer::Garbled)?;
+    if !split.shared {
+        return Err(Error::Refused("the plan is not one for a proxy".into()));
+    }
+    let (sender, offset) = set_up(session, options, seed)?;
+    let Price { transfers, table_bytes, .. } = circuit(plan, &split, reveal);
+    session.meter.enter(Phase::Online, "input");
+    let secrets = Secrets { input: share, shares: &[], offset, seed };
+    let account = Account { progress: &(), total: table_bytes };
+    let zeros = garble((plan, &split), reveal, session, (sender, transfers), &secrets, account)?;
+    Ok(dense(&zeros, plan, reveal, true))
+}
+
+/// All bits of the outputs, public ones included, at the widths that a proxy's client expects: on the garbler's side public bits stand as
+/// they are, on the evaluator's as zeros.
+pub(super) fn dense(zeros: &[OutputWord], plan: &FixedGraph, reveal: Reveal, garbler: bool) -> Vec<bool> {
+    let words = zeros.iter().zip(widths(plan, reveal));
+    words.flat_map(|(word, (bits, lanes))| word.dense(bits, lanes, garbler)).collect()
 }
 
 /// This party's shares of the layers that are computed by transfers.
@@ -75,7 +110,7 @@ fn products(
     .collect()
 }
 
-fn check_input(plan: &FixedGraph, input: &[Vec<i64>]) -> Result<(), Error> {
+pub(super) fn check_input(plan: &FixedGraph, input: &[Vec<i64>]) -> Result<(), Error> {
     let fits = input.len() == plan.inputs.len()
         && inputs::shapes(plan).zip(input).all(|((bits, lanes), values)| {
             let bound = 1i64 << (bits - 1).min(62);
@@ -89,7 +124,7 @@ fn check_input(plan: &FixedGraph, input: &[Vec<i64>]) -> Result<(), Error> {
 }
 
 /// The server's colours can be made to say any index: one that no class has is refused.
-fn check_label(plan: &FixedGraph, reveal: Reveal, outputs: &[Vec<i64>]) -> Result<(), Error> {
+pub(super) fn check_label(plan: &FixedGraph, reveal: Reveal, outputs: &[Vec<i64>]) -> Result<(), Error> {
     let classes =
         plan.outputs.first().map_or(0, |output| plan.nodes[output.node].shape.iter().product::<usize>());
     let index = outputs.first().and_then(|output| output.first());
@@ -144,6 +179,7 @@ fn garble(
     let reader = Reader::new(extensions(inbox, sender, transfers));
     let mut weights = Transfers { reader, active, shares };
     let mut observer = Watch { meter, progress: account.progress };
+    let words = join(&mut gates, &mut weights, (plan, split), words)?;
     let outputs = walk(&mut gates, (plan, split), words, &mut weights, reveal, &mut observer)?;
     let zeros = outputs.iter().map(|word| OutputWord::of(word, |wire| gates.colours(wire))).collect();
     gates.sink().flush()?;
@@ -243,6 +279,19 @@ impl OutputWord {
             .filter_map(|bit| if let Bit::Wire(bits) = bit { Some(bits) } else { None })
             .flatten()
             .copied()
+    }
+
+    /// The colours of the low `bits` bits of `lanes` lanes, the last bit being the sign.
+    fn dense(&self, bits: usize, lanes: usize, garbler: bool) -> Vec<bool> {
+        let mut dense = Vec::with_capacity(bits * lanes);
+        for place in 0..bits {
+            match self.bits.get(place).or(self.bits.last()) {
+                Some(Bit::Wire(colours)) => dense.extend_from_slice(colours),
+                Some(Bit::Public(value)) => dense.extend(std::iter::repeat_n(*value && garbler, lanes)),
+                None => dense.extend(std::iter::repeat_n(false, lanes)),
+            }
+        }
+        dense
     }
 
     /// The signed values, where `mask` gives the other party's colours in the same order.

@@ -15,6 +15,7 @@ pub(crate) mod pool;
 mod products;
 mod schedule;
 pub mod server;
+pub mod shared;
 mod split;
 mod sums;
 mod tiles;
@@ -25,7 +26,7 @@ pub(crate) mod wire;
 
 pub use crate::session::Progress;
 pub use limits::{MAX_LABEL_BYTES, MAX_TABLE_BYTES, check};
-pub use options::{BaseOt, FirstLayer, Options, Wishes};
+pub use options::{BaseOt, FirstLayer, Options, Part, SessionId, Wishes};
 pub use schedule::{Price, price};
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::inputs;
 use super::options::FirstLayer;
 use super::products::message_bytes;
+use super::shared::join;
 use super::split::{Product, Split};
 use super::walk::walk;
 use super::weights::{Encoding, Weights};
@@ -131,7 +132,9 @@ fn count_gates<'a, E>(
 ) -> Result<garble::count::Counts, E> {
     let mut gates = Counter::default();
     let inputs = inputs::words((plan, split), |_, _, lanes| gates.input(lanes));
-    walk(&mut gates, (plan, split), inputs, &mut Loads(load), reveal, &mut ())?;
+    let mut loads = Loads(load);
+    let inputs = join(&mut gates, &mut loads, (plan, split), inputs)?;
+    walk(&mut gates, (plan, split), inputs, &mut loads, reveal, &mut ())?;
     Ok(gates.counts())
 }
 

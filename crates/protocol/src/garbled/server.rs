@@ -11,14 +11,15 @@ use model::fixed::{FixedGraph, Node, ParamId, Params};
 use ot::softspoken::{Receiver, ReceiverSetup, SetupRequest, Width};
 use zeroize::Zeroizing;
 
-use super::client::OutputWord;
+use super::client::{self, OutputWord};
 use super::schedule::{Secrets, choices};
+use super::shared::join;
 use super::split::Split;
 use super::transfers::{CHUNK, Chunk, Reader};
 use super::walk::{Observer, walk};
 use super::weights::{Encoding, Weights};
 use super::wire::{self, Start, TableReader};
-use super::{Options, check, inputs, products};
+use super::{FirstLayer, Options, check, inputs, products};
 use crate::error::Error;
 use crate::frame::Length;
 use crate::handshake::Reveal;
@@ -42,25 +43,67 @@ pub fn predict(
     seed: &Seed,
 ) -> Result<(), Error> {
     check(plan, reveal, options.first_layer)?;
-    let split = &Split::of(plan, options.first_layer);
+    let split = &Split::agreed(plan, options);
     let mut receiver = set_up(session, options, seed)?;
-    let Session { outbox, inbox, meter } = session;
     let mut shares = Vec::new();
     for (number, product) in (0..).zip(&split.products) {
-        meter.enter(Phase::Online, &plan.nodes[product.node].name);
+        session.meter.enter(Phase::Online, &plan.nodes[product.node].name);
         let share = products::draw(product, &seed.child("garbled/shares", number));
-        products::server(product, params, &share, &mut receiver, (inbox, outbox))?;
+        let ends = (&mut session.inbox, &mut session.outbox);
+        products::server(product, params, &share, &mut receiver, ends)?;
         shares.push(share);
     }
-    let secrets = &Secrets { params, shares: &shares };
+    let secrets = Secrets { params, shares: &shares };
+    let outputs = run((plan, split), &secrets, reveal, session, receiver)?;
+    session.meter.enter(Phase::Online, "result");
+    let colours: Vec<bool> = outputs.iter().flat_map(OutputWord::colours).collect();
+    session.outbox.send(wire::COLOURS, &wire::pack(&colours))?;
+    session.outbox.flush()
+}
+
+/// Evaluates a prediction that a proxy garbles, of whose input this party has a share ([`super::shared`]); returns the outputs' colours,
+/// output by output, bit by bit. All secrets derive from `seed`, which must be fresh.
+///
+/// # Errors
+/// When the plan is too large or is not one for a proxy, or the session fails.
+pub fn evaluate_shared(
+    plan: &FixedGraph,
+    options: Options,
+    (params, share): (&Params, &[Vec<i64>]),
+    reveal: Reveal,
+    session: &mut Session,
+    seed: &Seed,
+) -> Result<Vec<bool>, Error> {
+    let split = &Split::agreed(plan, options);
+    check(plan, reveal, FirstLayer::Garbled)?;
+    if !split.shared {
+        return Err(Error::Refused("the plan is not one for a proxy".into()));
+    }
+    let receiver = set_up(session, options, seed)?;
+    let shares: Vec<Zeroizing<Vec<i64>>> =
+        share.iter().map(|values| Zeroizing::new(values.clone())).collect();
+    let secrets = Secrets { params, shares: &shares };
+    let outputs = run((plan, split), &secrets, reveal, session, receiver)?;
+    Ok(client::dense(&outputs, plan, reveal, false))
+}
+
+/// The circuit: a thread feeds the transfers, this one evaluates.
+fn run(
+    plan: (&FixedGraph, &Split),
+    secrets: &Secrets<'_>,
+    reveal: Reveal,
+    session: &mut Session,
+    receiver: Receiver,
+) -> Result<Vec<OutputWord>, Error> {
+    let Session { outbox, inbox, meter } = session;
     meter.enter(Phase::Online, "input");
     let (chunks, queue) = sync_channel(AHEAD);
     // The extension messages depend on nothing that the client sends from here on.
     outbox.pin();
     let outputs = thread::scope(|scope| {
         let outbox = &mut *outbox;
-        let feeder = scope.spawn(move || feed((plan, split), secrets, reveal, outbox, receiver, chunks));
-        let outputs = evaluate((plan, split), reveal, (inbox, meter), queue);
+        let feeder = scope.spawn(move || feed(plan, secrets, reveal, outbox, receiver, chunks));
+        let outputs = evaluate(plan, reveal, (inbox, meter), queue);
         let fed =
             feeder.join().unwrap_or_else(|_| Err(Error::Refused("a thread of the server failed".into())));
         match (outputs, fed) {
@@ -72,10 +115,7 @@ pub fn predict(
         }
     })?;
     outbox.unpin();
-    meter.enter(Phase::Online, "result");
-    let colours: Vec<bool> = outputs.iter().flat_map(OutputWord::colours).collect();
-    outbox.send(wire::COLOURS, &wire::pack(&colours))?;
-    outbox.flush()
+    Ok(outputs)
 }
 
 fn set_up(session: &mut Session, options: Options, seed: &Seed) -> Result<Receiver, Error> {
@@ -155,6 +195,7 @@ fn evaluate(
     let closed = || Error::Refused("the weights' transfers ended early".into());
     let reader = Reader::new(|| queue.recv().map_err(|_| closed()));
     let mut weights = Transfers { reader, active };
+    let words = join(&mut gates, &mut weights, plan, words)?;
     let outputs = walk(&mut gates, plan, words, &mut weights, reveal, &mut Watch(meter))?;
     gates.source().finish()?;
     Ok(outputs.iter().map(|word| OutputWord::of(word, |wire| gates.colours(wire))).collect())

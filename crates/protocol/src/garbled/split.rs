@@ -8,7 +8,7 @@ use model::fixed::{FixedGraph, Node, NodeId, Op, Output, ParamId, Params, Post};
 use model::reference;
 
 use super::dots::Dots;
-use super::options::FirstLayer;
+use super::options::{FirstLayer, Options, Part};
 use crate::error::Error;
 
 /// Most bits of an accumulator: sums are kept in 64-bit words.
@@ -39,6 +39,8 @@ pub struct Product {
 pub struct Split {
     /// The layers, in the plan's order.
     pub products: Vec<Product>,
+    /// Whether garbler and evaluator have a share of the input each.
+    pub shared: bool,
     /// For each node whether the circuit needs it; all of them where this is empty.
     wanted: Vec<bool>,
 }
@@ -54,7 +56,16 @@ impl Split {
             (0..plan.nodes.len()).filter_map(|id| Product::of(plan, id, &public)).collect();
         let wanted = wanted_nodes(plan, &products);
         products.retain(|product| wanted[product.node]);
-        Self { products, wanted }
+        Self { products, shared: false, wanted }
+    }
+
+    /// The split of a session.
+    pub fn agreed(plan: &FixedGraph, options: Options) -> Self {
+        match options.part {
+            Part::Client => Self::of(plan, options.first_layer),
+            // Nobody has the input whole.
+            Part::Holder | Part::Garbler => Self { shared: true, ..Self::default() },
+        }
     }
 
     /// The layer of a node and its number, if it is computed by transfers.

@@ -15,7 +15,7 @@ mod odd;
 mod sparse;
 
 use super::split::Split;
-use super::{BaseOt, FirstLayer, Options, client, price, server};
+use super::{BaseOt, FirstLayer, Options, Part, client, price, server, shared};
 use crate::Reveal;
 use crate::Tag;
 use crate::error::Error;
@@ -318,6 +318,91 @@ fn base_transfers_from_ml_kem() {
     let bytes = |run: &Run| run.frames.iter().map(|entry| entry.length as u64).sum::<u64>();
     assert!((400_000..450_000).contains(&(bytes(&run) - bytes(&plain))));
     assert_eq!(run.rounds, plain.rounds);
+}
+
+/// A prediction whose input is shared between a proxy and the server: the result, and the frames that client and proxy saw.
+fn outsource(
+    (graph, params, input): &(FixedGraph, Params, Vec<Vec<i64>>),
+    reveal: Reveal,
+    seed: u8,
+) -> (Vec<Vec<i64>>, [Vec<Entry>; 3]) {
+    let (mut to_server, mut at_server) = Session::pair();
+    let (mut to_proxy, mut at_proxy) = Session::pair();
+    let (mut garbler, mut evaluator) = Session::pair();
+    let transcripts = [to_server.record(), to_proxy.record(), garbler.record()];
+    let options = Options { part: Part::Garbler, first_layer: FirstLayer::Garbled, ..Options::default() };
+    let seeds = [1, 2, 3].map(|part| Seed::from_bytes([seed + part; 32]));
+    let result = thread::scope(|scope| {
+        scope.spawn(|| {
+            let share = shared::receive_share(graph, &mut at_proxy.inbox).expect("a share");
+            let decoding = client::garble_shared(graph, options, &share, reveal, &mut garbler, &seeds[0]);
+            shared::send_decoding(&mut at_proxy.outbox, &decoding.expect("the proxy succeeds"))
+                .expect("sent");
+            at_proxy.outbox.flush().expect("sent");
+        });
+        scope.spawn(|| {
+            let share = shared::receive_share(graph, &mut at_server.inbox).expect("a share");
+            let secrets = (params, share.as_slice());
+            let colours = server::evaluate_shared(graph, options, secrets, reveal, &mut evaluator, &seeds[1]);
+            shared::send_colours(&mut at_server.outbox, &colours.expect("the server succeeds"))
+                .expect("sent");
+        });
+        shared::predict(graph, input, reveal, (&mut to_server, &mut to_proxy), &seeds[2])
+    });
+    (result.expect("the client succeeds"), transcripts.map(|transcript| transcript.entries()))
+}
+
+#[test]
+fn a_proxy_garbles_for_a_client_that_shares_its_input() {
+    let (first, second) = (network(1), network(2));
+    for reveal in [Reveal::Scores, Reveal::Label] {
+        let (result, frames) = outsource(&first, reveal, 10);
+        let expected = reference::run(&first.0, &first.1, &first.2).expect("the reference runs");
+        match reveal {
+            Reveal::Scores => assert_eq!(result, expected),
+            Reveal::Label => {
+                let best = expected[0].iter().max().expect("an output");
+                let position = expected[0].iter().position(|value| value == best).expect("its place");
+                assert_eq!(result, [[position as i64]]);
+            }
+        }
+        // 100 inputs of 9 bits and ten results: the client's own traffic.
+        let own = frames[0].iter().chain(&frames[1]).map(|entry| entry.length as u64).sum::<u64>();
+        assert!(own <= 2 * 113 + 2 * 20, "{own} bytes");
+        // Other secrets, the same lengths in each session.
+        let (other_result, other) =
+            outsource(&(first.0.clone(), second.1.clone(), second.2.clone()), reveal, 20);
+        assert!(result != other_result || reveal == Reveal::Label);
+        let each = |entries: &[Entry]| {
+            let sent = |entry: &&Entry| entry.direction == crate::session::Direction::Sent;
+            let (sent, received): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(sent);
+            sent.into_iter().chain(received).cloned().collect::<Vec<Entry>>()
+        };
+        assert_eq!(frames.map(|entries| each(&entries)), other.map(|entries| each(&entries)));
+    }
+}
+
+#[test]
+fn shares_of_an_input_look_alike() {
+    let (graph, _, input) = network(1);
+    let share = |input: &[Vec<i64>], seed: u8| {
+        let ((mut near, mut far), (mut proxy, _at_proxy)) = (Session::pair(), Session::pair());
+        let seed = Seed::from_bytes([seed; 32]);
+        let (graph, input) = (&graph, input);
+        thread::scope(|scope| {
+            let predicting = scope.spawn(move || {
+                let _ = shared::predict(graph, input, Reveal::Scores, (&mut near, &mut proxy), &seed);
+            });
+            let share = shared::receive_share(graph, &mut far.inbox).expect("a share");
+            drop((far, _at_proxy));
+            predicting.join().expect("no panic");
+            share
+        })
+    };
+    // The server's share does not depend on the input at all, and changes with the seed.
+    let zeros = vec![vec![0; 100]];
+    assert_eq!(*share(&input, 1), *share(&zeros, 1));
+    assert_ne!(*share(&input, 1), *share(&input, 2));
 }
 
 #[test]

@@ -27,6 +27,11 @@ pub const PRODUCTS: Tag = Tag::new(22, "corrections of products");
 /// The server's masked sums of products by transfers.
 pub const SHARES: Tag = Tag::new(23, "masked sums");
 
+/// A share of the client's input.
+pub const INPUT: Tag = Tag::new(24, "a share of the input");
+/// What decodes the outputs' colours.
+pub const DECODING: Tag = Tag::new(25, "the outputs' decoding");
+
 impl From<TweaksExhausted> for Error {
     fn from(error: TweaksExhausted) -> Self {
         Self::Refused(error.to_string())

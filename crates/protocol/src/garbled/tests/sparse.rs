@@ -6,7 +6,12 @@ use model::fixed::ParamData;
 use super::*;
 
 /// All layers garbled.
-const PURE: Options = Options { base_ot: BaseOt::Ristretto, first_layer: FirstLayer::Garbled };
+const PURE: Options = Options {
+    base_ot: BaseOt::Ristretto,
+    first_layer: FirstLayer::Garbled,
+    part: Part::Client,
+    session: None,
+};
 
 /// Sets all but every `keep`-th weight to zero, from a place that differs from row to row; a row in seven is all zeros.
 fn prune(builder: &mut Builder, param: ParamId, keep: usize, public: bool) {
