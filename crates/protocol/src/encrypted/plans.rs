@@ -77,7 +77,10 @@ pub struct Options {
 pub fn make(protocol: &str, graph: &FixedGraph, options: &Options) -> Result<serde_json::Value, Error> {
     let made = match protocol {
         LOLA => {
-            let preset = options.preset.as_deref().map(str::parse).transpose().map_err(refused)?;
+            let named = |name: &str| {
+                name.parse().map_err(|refusal: plan::Refusal| Error::Refused(format!("{name}: {refusal}")))
+            };
+            let preset = options.preset.as_deref().map(named).transpose()?;
             let wanted =
                 plan::Options { preset, threads: threads(options.threads), ..plan::Options::default() };
             serde_json::to_value(plan::Plan::find(graph, &wanted).map_err(refused)?)
