@@ -30,7 +30,14 @@ enum Step {
     Square,
     Sigmoid,
     Tanh,
+    /// The largest value of each square of two by two.
+    MaxPool,
+    /// The mean of each square of two by two.
+    AveragePool,
 }
+
+/// Squares of two by two, side by side.
+const HALVES: Window = Window { kernel: [2; 2], stride: [2; 2], dilation: [1; 2], pads: [0; 4] };
 
 const PICTURE: &str = "[input]\nrange = [0.0, 1.0]\n";
 /// Standard normal features, nearly all of them.
@@ -70,6 +77,69 @@ const RECIPES: &[Recipe] = &[
         input: &[1, 5625],
         side: FEATURES,
         layers: &[Step::Dense(2000), Step::Tanh, Step::Dense(500), Step::Tanh, Step::Dense(19)],
+    },
+    Recipe {
+        name: "gazelle-a",
+        seed: 301,
+        input: &[1, 784],
+        side: PICTURE,
+        layers: &[Step::Dense(128), Step::Square, Step::Dense(128), Step::Square, Step::Dense(10)],
+    },
+    Recipe {
+        name: "gazelle-b",
+        seed: 302,
+        input: &[1, 1, 28, 28],
+        side: PICTURE,
+        layers: &[Step::Conv(5, 5, 2, [2; 4]), Step::Square, Step::Dense(100), Step::Square, Step::Dense(10)],
+    },
+    Recipe {
+        name: "gazelle-c",
+        seed: 303,
+        input: &[1, 1, 28, 28],
+        side: PICTURE,
+        layers: &[Step::Conv(5, 5, 2, [2; 4]), Step::Relu, Step::Dense(100), Step::Relu, Step::Dense(10)],
+    },
+    Recipe {
+        name: "gazelle-d",
+        seed: 304,
+        input: &[1, 1, 28, 28],
+        side: PICTURE,
+        layers: &[
+            Step::Conv(16, 5, 1, [0; 4]),
+            Step::Relu,
+            Step::MaxPool,
+            Step::Conv(16, 5, 1, [0; 4]),
+            Step::Relu,
+            Step::MaxPool,
+            Step::Dense(100),
+            Step::Relu,
+            Step::Dense(10),
+        ],
+    },
+    Recipe {
+        name: "gazelle-cifar10",
+        seed: 305,
+        input: &[1, 3, 32, 32],
+        side: PICTURE,
+        layers: &[
+            Step::Conv(64, 3, 1, [1; 4]),
+            Step::Relu,
+            Step::Conv(64, 3, 1, [1; 4]),
+            Step::Relu,
+            Step::AveragePool,
+            Step::Conv(64, 3, 1, [1; 4]),
+            Step::Relu,
+            Step::Conv(64, 3, 1, [1; 4]),
+            Step::Relu,
+            Step::AveragePool,
+            Step::Conv(64, 3, 1, [1; 4]),
+            Step::Relu,
+            Step::Conv(64, 1, 1, [0; 4]),
+            Step::Relu,
+            Step::Conv(16, 1, 1, [0; 4]),
+            Step::Relu,
+            Step::Dense(10),
+        ],
     },
     Recipe {
         name: "lola-cifar",
@@ -128,6 +198,8 @@ impl Step {
             Self::Square => "square",
             Self::Sigmoid => "sigmoid",
             Self::Tanh => "tanh",
+            Self::MaxPool => "max",
+            Self::AveragePool => "mean",
         }
     }
 
@@ -155,6 +227,8 @@ impl Step {
             Self::Square => (Layer::Product, None),
             Self::Sigmoid => (Layer::Sigmoid, None),
             Self::Tanh => (Layer::Tanh, None),
+            Self::MaxPool => (Layer::MaxPool { window: HALVES }, None),
+            Self::AveragePool => (Layer::AveragePool { window: HALVES, factor: vec![0.25] }, None),
         })
     }
 }

@@ -26,9 +26,24 @@ fn a_row_of_deepsecure_is_run_and_below_the_papers() {
 }
 
 #[test]
+fn a_network_of_gazelle_is_run_with_its_phases_apart() {
+    let oribi = Oribi::new();
+    let rows = oribi.json(&["bench", "gazelle", "--row", "network C", "--json"]);
+    let names: Vec<&str> = rows.iter().map(|row| row["row"].as_str().unwrap()).collect();
+    assert_eq!(names, ["network C", "network C, lan", "network C, wan"]);
+    for row in &rows {
+        let figure = |side: &str, name: &str| row[side][name].as_f64().unwrap();
+        for column in ["offline_bytes", "online_bytes"] {
+            assert!(figure("measured", column) > 0.0 && figure("measured", column) < figure("paper", column));
+        }
+        assert_eq!(row["measured"]["activations"], 1080);
+    }
+}
+
+#[test]
 fn what_is_not_there_is_refused() {
     let oribi = Oribi::new();
-    for name in ["gazelle", "table"] {
+    for name in ["delphi", "table"] {
         let text = oribi.refusal(2, &["bench", name]);
         assert!(text.contains(name) && text.contains("deepsecure"), "{text}");
     }

@@ -105,7 +105,7 @@ impl<'a> Program<'a> {
                 "the network needs integers of {ring} bits, and this protocol has {MOST_BITS}: state smaller ranges"
             ));
         }
-        let elements = graph.nodes.iter().map(|node| elements(node)).fold(0, usize::saturating_add);
+        let elements = graph.nodes.iter().map(elements).fold(0, usize::saturating_add);
         if elements > MOST_ELEMENTS {
             return refuse(format!(
                 "the network has {elements} intermediate values, at most {MOST_ELEMENTS} fit"

@@ -195,7 +195,9 @@ impl Half<'_> {
                 .join()
                 .unwrap_or_else(|_| Err(Error::Refused("a thread of the server failed".into())));
             // Garbling only starved where sending failed, whose reason is the one to tell.
-            sent.and(closed).and(Ok(())).and_then(|()| made)
+            sent?;
+            let made = made?;
+            closed.map(|()| made)
         })
     }
 

@@ -15,6 +15,7 @@ use crate::Reveal;
 use crate::error::Error;
 use crate::session::{Entry, Session};
 
+mod hostile;
 mod networks;
 
 const RING: u32 = 30;

@@ -24,6 +24,15 @@ pub struct Run<'a> {
     pub client: &'a [&'a str],
 }
 
+/// What a phase cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PhaseCost {
+    /// Seconds.
+    pub seconds: f64,
+    /// Both ways.
+    pub bytes: u64,
+}
+
 /// What it cost. Seconds are wall-clock as the client sees them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
@@ -33,6 +42,8 @@ pub struct Cost {
     pub online_seconds: f64,
     /// Both ways, all phases.
     pub bytes: u64,
+    /// Set-up, before the input is known, and from then on.
+    pub phases: [PhaseCost; 3],
     /// Processor time of both processes, set-up of the program and of the model left out; unknown on some systems.
     pub cpu_seconds: Option<f64>,
     /// Largest resident sets.
@@ -99,6 +110,10 @@ pub fn measure(run: &Run<'_>) -> Result<Cost, Failure> {
     Ok(Cost {
         seconds: phases.iter().map(|phase| phase.seconds).sum(),
         online_seconds: line.online.seconds,
+        phases: phases.map(|phase| PhaseCost {
+            seconds: phase.seconds,
+            bytes: phase.client_bytes + phase.server_bytes,
+        }),
         bytes: phases.iter().map(|phase| phase.client_bytes + phase.server_bytes).sum(),
         cpu_seconds: cpu(before.0, after.0)
             .zip(cpu(before.1, after.1))

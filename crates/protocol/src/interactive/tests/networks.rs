@@ -1,6 +1,7 @@
 //! Small networks with every operation in every form.
 
 use super::*;
+use crate::session::Direction;
 
 const SHAPE: [usize; 4] = [1, 2, 3, 4];
 
@@ -153,7 +154,13 @@ fn the_transcript_says_nothing_of_secrets() {
             .collect(),
     };
     let third = run(&graph, &negated, &input, Reveal::Scores, 5);
-    assert!(first.frames == second.frames && first.frames == third.frames);
+    for direction in [Direction::Sent, Direction::Received] {
+        // Frames that cross have an order that the clock decides.
+        let [a, b, c] = [&first, &second, &third].map(|run| {
+            run.frames.iter().filter(|frame| frame.direction == direction).copied().collect::<Vec<_>>()
+        });
+        assert!(a.len() > 10 && a == b && a == c);
+    }
     assert_ne!(first.result, second.result);
     assert_eq!(first.rounds, second.rounds);
 }
@@ -191,7 +198,7 @@ fn other_number_formats_and_plans_are_refused() {
         |plan| plan.layers[1].block = [0, 1],
         |plan| plan.layers[0].channels = usize::MAX,
         |plan| plan.layers[0].low_bits = [200, 0],
-        |plan| drop(plan.layers.pop()),
+        |plan| plan.layers.truncate(1),
     ];
     for (number, change) in changes.into_iter().enumerate() {
         let mut wrong = plan.clone();

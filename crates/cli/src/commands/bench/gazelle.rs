@@ -1,0 +1,149 @@
+//! Gazelle (USENIX Security '18): its networks on MNIST and CIFAR-10, before and after the input is known.
+
+use protocol::interactive::{Method, Plan, price};
+use protocol::shape::Link;
+use protocol::{Reveal, interactive};
+
+use super::Arguments;
+use super::private::{Run, measure};
+use super::table::{Figures, Row, Table, heading};
+use crate::choice::Protocol;
+use crate::failure::Failure;
+use crate::source::{Number, Source};
+
+/// The table `gazelle`.
+pub struct Gazelle;
+
+/// A network of the paper, with what it says of it: seconds and megabytes, offline and online. The text at hand lacks these
+/// tables; the figures are those of the field's notes, and their bytes agree with the paper's cost of an activation.
+struct Network {
+    row: &'static str,
+    generated: &'static str,
+    file: &'static str,
+    layers: &'static str,
+    seconds: [f64; 2],
+    megabytes: [f64; 2],
+}
+
+const NETWORKS: [Network; 5] = [
+    Network {
+        row: "network A",
+        generated: "builtin:gazelle-a",
+        file: "gazelle_a.onnx",
+        layers: "784-128FC-square-128FC-square-10FC",
+        seconds: [0.0, 0.03],
+        megabytes: [0.0, 0.5],
+    },
+    Network {
+        row: "network B",
+        generated: "builtin:gazelle-b",
+        file: "gazelle_b.onnx",
+        layers: "28x28-5C2-square-100FC-square-10FC",
+        seconds: [0.0, 0.03],
+        megabytes: [0.0, 0.5],
+    },
+    Network {
+        row: "network C",
+        generated: "builtin:gazelle-c",
+        file: "gazelle_c.onnx",
+        layers: "28x28-5C2-ReLU-100FC-ReLU-10FC",
+        seconds: [0.15, 0.05],
+        megabytes: [5.9, 2.1],
+    },
+    Network {
+        row: "network D",
+        generated: "builtin:gazelle-d",
+        file: "minionn_mnist.onnx",
+        layers: "28x28-16C-ReLU-MP2-16C-ReLU-MP2-100FC-ReLU-10FC",
+        seconds: [0.481, 0.33],
+        megabytes: [47.5, 22.5],
+    },
+    Network {
+        row: "CIFAR-10",
+        generated: "builtin:gazelle-cifar10",
+        file: "minionn_cifar10.onnx",
+        layers: "32x32x3, seven convolutions with ReLU, two average pools, 10FC",
+        seconds: [9.34, 3.56],
+        megabytes: [940.0, 296.0],
+    },
+];
+
+/// The links, by the words of `--link`; the first is loopback as it is.
+const LINKS: [Option<&str>; 3] = [None, Some("lan"), Some("wan")];
+
+impl Table for Gazelle {
+    fn name(&self) -> &'static str {
+        interactive::GAZELLE
+    }
+
+    fn run(&self, arguments: &Arguments) -> Result<usize, Failure> {
+        heading(
+            arguments,
+            &[
+                "Gazelle (Juvekar, Vaikuntanathan, Chandrakasan, USENIX Security 2018): networks on MNIST and CIFAR-10.",
+                "Here: two processes over TLS on loopback, slowed to a link where the row says so; the scores are checked",
+                "against the integer reference. Set-up (keys, base transfers) is a column of its own.",
+            ],
+        )?;
+        let rows = NETWORKS.iter().flat_map(|network| LINKS.map(|link| (network, link)));
+        let wanted = rows.filter(|(network, link)| arguments.wants(&network.name(*link)));
+        wanted.map(|(network, link)| network.run(arguments, link)).sum()
+    }
+}
+
+impl Network {
+    fn name(&self, link: Option<&str>) -> String {
+        link.map_or_else(|| self.row.to_owned(), |link| format!("{}, {link}", self.row))
+    }
+
+    fn run(&self, arguments: &Arguments, link: Option<&str>) -> Result<usize, Failure> {
+        let real = arguments.data.iter();
+        let real = real.flat_map(|data| [data.join(self.file), data.join("models").join(self.file)]);
+        let (path, origin) = match real.into_iter().find(|path| path.is_file()) {
+            Some(path) => (path.to_string_lossy().into_owned(), "the given network"),
+            None => (self.generated.to_owned(), "weights from a seed"),
+        };
+        let source = Source::load(&path, None)?;
+        let (graph, _) = source.quantise(Number::Of(Protocol::Gazelle))?;
+        let circuits = price(&graph, Reveal::Scores).map_err(Failure::running)?;
+        let plan = Plan::choose(&graph, Method::HeCoefficients).map_err(Failure::running)?;
+        let slowed: Vec<&str> = link.iter().flat_map(|link| ["--link", link]).collect();
+        let run = Run { source: &source, protocol: Protocol::Gazelle, server: &slowed, client: &slowed };
+        let cost = measure(&run)?;
+        let [setup, offline, online] = cost.phases;
+        let measured = Figures::default()
+            .real("offline_seconds", offline.seconds)
+            .real("online_seconds", online.seconds)
+            .real("total_seconds", offline.seconds + online.seconds)
+            .whole("offline_bytes", offline.bytes)
+            .whole("online_bytes", online.bytes)
+            .whole("total_bytes", offline.bytes + online.bytes)
+            .real("setup_seconds", setup.seconds)
+            .whole("setup_bytes", setup.bytes)
+            .whole("activations", circuits.activations)
+            .whole("and_gates", circuits.ands)
+            .whole("ring_degree", plan.degree as u64)
+            .whole("client_peak_rss_bytes", cost.client_rss)
+            .whole("server_peak_rss_bytes", cost.server_rss);
+        let on = match link.map(str::parse::<Link>) {
+            Some(Ok(link)) => format!("a link of {link}"),
+            _ => "loopback".to_owned(),
+        };
+        let note = format!("{}, {origin}, {on}", self.layers);
+        let row =
+            Row { table: "gazelle-networks", row: self.name(link), measured, paper: self.paper(), note };
+        row.print(arguments.json)?;
+        Ok(1)
+    }
+
+    fn paper(&self) -> Figures {
+        let bytes = |megabytes: f64| (megabytes * 1e6) as u64;
+        Figures::default()
+            .real("offline_seconds", self.seconds[0])
+            .real("online_seconds", self.seconds[1])
+            .real("total_seconds", self.seconds.iter().sum())
+            .whole("offline_bytes", bytes(self.megabytes[0]))
+            .whole("online_bytes", bytes(self.megabytes[1]))
+            .whole("total_bytes", bytes(self.megabytes.iter().sum()))
+    }
+}
