@@ -1,9 +1,14 @@
 //! What is computed: a convolution, or a matrix product as one.
 
+use std::collections::HashMap;
+
 use crate::Error;
 
 /// Bound of each number of a shape, so that products of three fit 64 bits.
 const MOST: usize = 1 << 20;
+
+/// Most taps of a filter: as many as the largest ring has coefficients, four times over.
+const MOST_TAPS: usize = 1 << 16;
 
 /// A convolution of `[N, C, H, W]` with weights `[filters, C / groups, kh, kw]`; or a matrix product.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +83,9 @@ impl Shape {
         {
             return refuse("a number is zero or too large");
         }
+        if self.kernel[0] * self.kernel[1] > MOST_TAPS {
+            return refuse("a filter has too many taps");
+        }
         if !self.channels.is_multiple_of(self.groups) || !self.filters.is_multiple_of(self.groups) {
             return refuse("groups do not divide the channels");
         }
@@ -111,15 +119,17 @@ impl Shape {
     /// The phases that some tap reads.
     pub(super) fn phases(&self) -> Vec<Phase> {
         let mut phases: Vec<Phase> = Vec::new();
+        let mut known = HashMap::new();
         for index in 0..self.kernel[0] * self.kernel[1] {
             let tap = [index / self.kernel[1], index % self.kernel[1]];
             let place = [0, 1].map(|axis| tap[axis] * self.dilation[axis]);
             let start = [0, 1].map(|axis| place[axis] % self.stride[axis]);
             let offset = [0, 1].map(|axis| place[axis] / self.stride[axis]);
-            match phases.iter_mut().find(|phase| phase.start == start) {
-                Some(phase) => phase.taps.push(Tap { index, offset }),
-                None => phases.push(Phase { start, taps: vec![Tap { index, offset }] }),
+            let at = *known.entry(start).or_insert(phases.len());
+            if at == phases.len() {
+                phases.push(Phase { start, taps: Vec::new() });
             }
+            phases[at].taps.push(Tap { index, offset });
         }
         phases
     }

@@ -1,7 +1,7 @@
 //! What the parties must agree on besides the graph. The server chooses, the client checks.
 
 use bfv::ReplyShape;
-use linear::coefficients::{Client, Link, Setting, Tiling};
+use linear::coefficients::{Client, Layout, Link, Setting, Tiling};
 use model::fixed::{FixedGraph, NodeId};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,9 @@ pub struct Plan {
     /// The layers.
     pub layers: Vec<Layer>,
 }
+
+/// Most ciphertexts, sent and returned, of one layer: a few gigabytes.
+const MOST_CIPHERTEXTS: usize = 1 << 17;
 
 /// How one layer is cut and answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +99,7 @@ impl Plan {
         let Method::HeCoefficients = method;
         let setting = Setting::choose(&needs, program.ring, Link::LAN).map_err(refused)?;
         let parts = program.linear.iter().zip(setting.layouts.iter().zip(&setting.replies));
-        let layer = |(node, (layout, reply)): (&NodeId, (&linear::coefficients::Layout, &ReplyShape))| {
+        let layer = |(node, (layout, reply)): (&NodeId, (&Layout, &ReplyShape))| {
             let Tiling { channels, filters, block } = layout.tiling();
             Layer { node: *node, channels, filters, block, limbs: reply.limbs, low_bits: reply.low_bits }
         };
@@ -129,7 +132,15 @@ impl Plan {
         let parts = parts.ok_or_else(|| Error::malformed("plan", "it lacks a layer"))?;
         let ring = (self.degree, self.primes.clone());
         let setting = Setting::checked(&program.needs(), program.ring, ring, &parts);
-        setting.map(Some).map_err(|error| Error::malformed("plan", error.to_string()))
+        let setting = setting.map_err(|error| Error::malformed("plan", error.to_string()))?;
+        let ciphertexts = |layout: &Layout| {
+            let tiles = layout.channel_tiles().saturating_add(layout.filter_tiles());
+            tiles.saturating_mul(layout.blocks())
+        };
+        if setting.layouts.iter().any(|layout| ciphertexts(layout) > MOST_CIPHERTEXTS) {
+            return Err(Error::malformed("plan", "a layer takes absurdly many ciphertexts"));
+        }
+        Ok(Some(setting))
     }
 }
 
