@@ -7,7 +7,7 @@ use protocol::{Reveal, interactive};
 use super::Arguments;
 use super::private::{Run, measure};
 use super::table::{Figures, Row, Table, heading};
-use crate::choice::Protocol;
+use crate::choice::{Numbers, Protocol};
 use crate::failure::Failure;
 use crate::source::{Number, Source};
 
@@ -103,7 +103,7 @@ impl Network {
             Some(path) => (path.to_string_lossy().into_owned(), "the given network"),
             None => (self.generated.to_owned(), "weights from a seed"),
         };
-        let source = Source::load(&path, None)?;
+        let source = Source::load(&path, &Numbers::default())?;
         let (graph, _) = source.quantise(Number::Of(Protocol::Gazelle))?;
         let circuits = price(&graph, Reveal::Scores).map_err(Failure::running)?;
         let plan = Plan::choose(&graph, Method::HeCoefficients).map_err(Failure::running)?;
