@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use model::Graph;
 use model::fixed::FixedGraph;
 use model::quantise::{self, Options, WeightBits};
 use protocol::Reveal;
@@ -50,6 +51,20 @@ impl Protocol {
             (Self::Lola, Reveal::Label) => Err(plans::NO_LABEL.to_owned()),
             _ => Ok(()),
         }
+    }
+
+    /// Whether it may run a network, as far as its layers and products say: before it is turned into integers, which may take
+    /// long.
+    ///
+    /// # Errors
+    /// The reason, and what to use instead.
+    pub fn supports(self, graph: &Graph) -> Result<(), String> {
+        let supported = match self {
+            Self::DeepSecure => garbled::supports(graph),
+            Self::Lola => plans::supports(graph),
+            Self::Gazelle => interactive::supports(graph),
+        };
+        supported.map_err(|error| format!("{}: {error}", self.name()))
     }
 
     /// Whether it runs a network, and at a sensible size.

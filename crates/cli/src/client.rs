@@ -15,7 +15,7 @@ use crate::choice::{Garbling, Output, Protocol};
 use crate::console::note;
 use crate::failure::Failure;
 use crate::report::{self, Cost, Costs, Line, Outputs, PeakRss};
-use crate::source::{clipped, gives_index};
+use crate::source::{beyond, gives_index};
 
 /// What a command asks a server for.
 pub struct Wanted<'a> {
@@ -46,7 +46,7 @@ pub struct Client {
     inner: oribi::Client,
     /// Whether lines tell the seconds of each part.
     parts: bool,
-    /// Whether it was said that input values were clipped.
+    /// Whether it was said that input values lie beyond the model's range.
     warned: bool,
 }
 
@@ -196,7 +196,7 @@ impl Client {
     pub fn predict(&mut self, examples: &[Example], progress: &dyn Progress) -> Result<Vec<Line>, Failure> {
         for example in examples {
             if !self.warned
-                && let Some(text) = clipped(&self.inner.plan().graph, &example.tensors)
+                && let Some(text) = beyond(&self.inner.plan().graph, self.inner.inputs(), &example.tensors)
             {
                 self.warned = true;
                 note(&format!("{}: {text}", example.name));

@@ -8,7 +8,6 @@ use model::ranges::Ranges;
 use model::side::{Channels, InputMeta, Sparsity};
 use model::{Graph, Meta, Side, Tensor, onnx};
 use oribi::input::{Example, InputSpec, Pixels};
-use protocol::encrypted::plans;
 
 use crate::builtin;
 use crate::choice::{Numbers, Protocol};
@@ -41,12 +40,27 @@ impl Source {
     /// # Errors
     /// If a file cannot be used; the message names it.
     pub fn load(path: &str, numbers: &Numbers) -> Result<Self, Failure> {
+        Self::load_for(path, numbers, &[])
+    }
+
+    /// As [`Source::load`], for some of these protocols: what none of them can run is refused before anything is measured.
+    ///
+    /// # Errors
+    /// As [`Source::load`], and the first protocol's reason where all refuse.
+    pub fn load_for(path: &str, numbers: &Numbers, protocols: &[Protocol]) -> Result<Self, Failure> {
         let named = |error| match error {
             // These name their file already.
             model::Error::Read { .. } | model::Error::In { .. } => Failure::bad(error),
             other => Failure::bad(format!("{path}: {other}")),
         };
-        let (mut source, side) = Self::read(path).map_err(named)?;
+        let (name, graph, side) = read(path).map_err(named)?;
+        let refusal = |protocol: &Protocol| supports(*protocol, &graph, side.sparsity).err();
+        if let Some(first) = protocols.first().and_then(refusal)
+            && protocols.iter().all(|protocol| refusal(protocol).is_some())
+        {
+            return Err(Failure::bad(format!("{path}: {first}")));
+        }
+        let (mut source, side) = Self::measure(path, (name, graph, side)).map_err(named)?;
         source.numbers = numbers.clone();
         if let Some(file) = &numbers.calibrate {
             let samples = source.samples(file)?;
@@ -70,26 +84,19 @@ impl Source {
             .collect()
     }
 
-    fn read(path: &str) -> Result<(Self, Side), model::Error> {
-        let built_in =
-            builtin::NETWORKS.iter().find(|network| network.path == path && !Path::new(path).exists());
-        let (name, graph, side) = if let Some(network) = built_in {
-            let graph = onnx::from_bytes(network.onnx, None)?;
-            (network.name.to_owned(), graph, Side::parse(network.side_file)?)
-        } else if let Some(generated) = networks::generate(path).filter(|_| !Path::new(path).exists()) {
-            generated?
-        } else {
-            let file = Path::new(path);
-            let side = Side::load(file)?;
-            let graph = onnx::load_with(file, &side.options())?;
-            let name =
-                file.file_stem().map_or_else(|| path.to_owned(), |stem| stem.to_string_lossy().into_owned());
-            (name, graph, side)
-        };
+    fn measure(path: &str, (name, graph, side): Read) -> Result<(Self, Side), model::Error> {
         let ranges = Ranges::measure(&graph, &side, &[])?;
         let meta = side.meta(&graph, &name, &ranges.inputs(&graph))?;
         let (path, numbers, sparsity) = (path.to_owned(), Numbers::default(), side.sparsity);
         Ok((Self { path, graph, ranges, meta, numbers, sparsity }, side))
+    }
+
+    /// Whether a protocol may run it, as far as the network's layers and products say.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn supports(&self, protocol: Protocol) -> Result<(), String> {
+        supports(protocol, &self.graph, self.sparsity)
     }
 
     /// The network on integers.
@@ -98,8 +105,7 @@ impl Source {
     /// If the number format cannot hold it.
     pub fn quantise(&self, number: Number) -> Result<(FixedGraph, Params), Failure> {
         if number == Number::Of(Protocol::Lola) {
-            plans::supports(&self.graph)
-                .map_err(|error| Failure::bad(format!("{}: lola: {error}", self.path)))?;
+            self.supports(Protocol::Lola).map_err(|why| Failure::bad(format!("{}: {why}", self.path)))?;
         }
         let options = Options { sparsity: self.sparsity, ..self.numbers.apply(number.options()) };
         quantise(&self.graph, &self.ranges, &options)
@@ -110,6 +116,33 @@ impl Source {
     pub fn inputs(&self) -> Vec<InputSpec> {
         self.meta.inputs.iter().map(spec).collect()
     }
+}
+
+/// As [`Source::supports`]. What public zeros save is known after rounding only.
+fn supports(protocol: Protocol, graph: &Graph, sparsity: Sparsity) -> Result<(), String> {
+    match (protocol, sparsity) {
+        (Protocol::DeepSecure, Sparsity::Public) => Ok(()),
+        _ => protocol.supports(graph),
+    }
+}
+
+/// A network with its name, and what its side file says.
+type Read = (String, Graph, Side);
+
+fn read(path: &str) -> Result<Read, model::Error> {
+    let built_in = builtin::NETWORKS.iter().find(|network| network.path == path && !Path::new(path).exists());
+    if let Some(network) = built_in {
+        let graph = onnx::from_bytes(network.onnx, None)?;
+        return Ok((network.name.to_owned(), graph, Side::parse(network.side_file)?));
+    }
+    if let Some(generated) = networks::generate(path).filter(|_| !Path::new(path).exists()) {
+        return generated;
+    }
+    let file = Path::new(path);
+    let side = Side::load(file)?;
+    let graph = onnx::load_with(file, &side.options())?;
+    let name = file.file_stem().map_or_else(|| path.to_owned(), |stem| stem.to_string_lossy().into_owned());
+    Ok((name, graph, side))
 }
 
 /// Which integers.
@@ -146,17 +179,22 @@ fn spec(input: &InputMeta) -> InputSpec {
         offset: picture.mean.iter().zip(&picture.std).map(|(mean, std)| -mean / std).collect(),
         bgr: picture.channels == Channels::Bgr,
     });
-    InputSpec { name: input.name.clone(), shape: input.shape.clone(), pixels }
+    InputSpec { name: input.name.clone(), shape: input.shape.clone(), pixels, range: Some(input.range) }
 }
 
-/// What to say of inputs beyond the range that the model states.
-pub fn clipped(graph: &FixedGraph, tensors: &[Vec<f32>]) -> Option<String> {
-    let count: usize = tensors.iter().enumerate().map(|(index, values)| graph.clipped(index, values)).sum();
-    (count > 0).then(|| {
-        format!(
-            "{count} input values lie beyond the model's range and were clipped (said once; more may follow)"
-        )
-    })
+/// What to say of inputs beyond the range that a model is made for, or beyond what its integers can hold.
+pub fn beyond(graph: &FixedGraph, specs: &[InputSpec], tensors: &[Vec<f32>]) -> Option<String> {
+    const ONCE: &str = "(said once; more may follow)";
+    let clipped: usize = tensors.iter().enumerate().map(|(index, values)| graph.clipped(index, values)).sum();
+    if clipped > 0 {
+        return Some(format!("{clipped} input values lie beyond the model's range and were clipped {ONCE}"));
+    }
+    let outside = specs.iter().zip(tensors).map(|(spec, values)| (spec, spec.outside(values)));
+    let (spec, count) = { outside }.find(|(_, count)| *count > 0)?;
+    let [low, high] = spec.range?;
+    Some(format!(
+        "{count} input values lie outside the model's range of {low} to {high}; the result may be wrong {ONCE}"
+    ))
 }
 
 /// Whether the first output of a graph is the index of a class and not its scores.

@@ -161,3 +161,25 @@ fn clipped_inputs_are_said_once() {
         serde_json::from_str::<Value>(line).unwrap();
     }
 }
+
+#[test]
+fn inputs_outside_the_stated_range_are_said_once() {
+    let oribi = Oribi::new();
+    let picture = |value: f64| vec![vec![vec![vec![value; 28]; 28]; 1]; 2];
+    let said = |name: &str, value: f64, options: &[&str]| {
+        let file = oribi.file(name, serde_json::to_string(&picture(value)).unwrap().as_bytes());
+        let path = model("digits.onnx");
+        let output = oribi.command(&[&["run", &path, &file], options].concat()).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    // The words hold it, but the side file says 0 to 1.
+    for protocol in ["deepsecure", "gazelle"] {
+        let text = said("bright.json", 1.5, &["--protocol", protocol, "--json"]);
+        assert!(text.matches("784 input values").count() == 1 && text.contains("0 to 1"), "{text}");
+    }
+    for (name, value) in [("white.json", 1.0), ("black.json", 0.0)] {
+        assert_eq!(said(name, value, &["--fixed", "--json"]), "");
+    }
+    assert_eq!(said("bright.json", 1.5, &["--float", "--json"]), "");
+}

@@ -45,6 +45,8 @@ pub struct Ranges {
 const BUDGET: u64 = 20_000_000_000;
 /// Samples generated where none are given.
 const GENERATED: u64 = 40;
+/// Elements of all tensors of all generated samples: what the largest networks are allowed in memory and time.
+const ELEMENTS: u64 = 1 << 29;
 
 impl Ranges {
     /// The range of each input, in order.
@@ -64,16 +66,13 @@ impl Ranges {
         });
         let inputs = input_ranges(graph, side, data, margin)?;
         let bounds = intervals(graph, &inputs);
-        let made;
-        let samples: &[Vec<Tensor>] = if data.is_empty() {
-            let count = (BUDGET / graph.products().max(1)).clamp(4, GENERATED);
-            made = generated::inputs(graph, &inputs, count as usize)?;
-            &made
+        let samples = if data.is_empty() {
+            generated::inputs(graph, &inputs, samples_for(graph))?
         } else {
-            data
+            data.to_vec()
         };
         let mut seen = vec![[f32::INFINITY, f32::NEG_INFINITY]; graph.nodes.len()];
-        for sample in samples {
+        for sample in &samples {
             let clamped = clamp_inputs(sample, &inputs);
             float::trace(graph, &clamped, |id, values| {
                 for &v in values {
@@ -87,8 +86,17 @@ impl Ranges {
             nodes[id] = Range { low: range[0], high: range[1], proven: true };
         }
         state(graph, side, &bounds, &mut nodes)?;
-        Ok(Self { nodes, samples: samples.to_vec(), generated: data.is_empty() })
+        Ok(Self { nodes, samples, generated: data.is_empty() })
     }
+}
+
+/// How many samples are generated for a graph.
+fn samples_for(graph: &Graph) -> usize {
+    let elements =
+        |node: &Node| node.shape.iter().fold(1u64, |count, &axis| count.saturating_mul(axis as u64));
+    let total = graph.nodes.iter().map(elements).fold(0, u64::saturating_add);
+    let count = (BUDGET / graph.products().max(1)).clamp(4, GENERATED);
+    count.min((ELEMENTS / total.max(1)).max(1)) as usize
 }
 
 /// A sample's range widened by the margin and cut to the interval bound.

@@ -405,6 +405,7 @@ fn input_specs(model: &ModelInfo, plan: &Plan) -> Result<Vec<InputSpec>, Error> 
             offset: input.pixel_offset.clone(),
             bgr: input.bgr,
         },
+        range: input.range,
     };
     Ok(model.inputs.iter().map(spec).collect())
 }

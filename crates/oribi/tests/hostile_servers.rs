@@ -66,6 +66,7 @@ fn hello() -> Hello {
         pixel_scale: vec![1.0],
         pixel_offset: vec![0.0],
         bgr: false,
+        range: None,
     };
     let protocols = vec![ProtocolInfo { name: "clear".into(), reveals: vec![Reveal::Scores] }];
     let info =

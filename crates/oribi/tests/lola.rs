@@ -62,7 +62,12 @@ fn serve_with(lola: LolaConfig) -> Running {
     let model = ServedModel {
         name: "tiny".into(),
         labels: vec![],
-        inputs: vec![InputSpec { name: "x".into(), shape: vec![1, 4], pixels: Pixels::default() }],
+        inputs: vec![InputSpec {
+            name: "x".into(),
+            shape: vec![1, 4],
+            pixels: Pixels::default(),
+            range: None,
+        }],
         variants: vec![Variant {
             protocol: plans::BATCH.into(),
             reveals: vec![Reveal::Scores],

@@ -124,6 +124,9 @@ pub struct InputInfo {
     pub pixel_offset: Vec<f32>,
     /// Whether channels are in the order blue, green, red.
     pub bgr: bool,
+    /// Smallest and largest value that the model is made for, where the server says.
+    #[serde(default)]
+    pub range: Option<[f32; 2]>,
 }
 
 /// A protocol on offer for a model.
@@ -300,7 +303,12 @@ impl InputInfo {
                 return Err("its scaling does not fit its shape".into());
             }
         }
-        Ok(())
+        match self.range {
+            Some([low, high]) if !(low.is_finite() && high.is_finite() && low <= high) => {
+                Err("its range is not two numbers, the smaller first".into())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -99,34 +99,56 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     report.print()
 }
 
-impl Report {
-    fn new(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<Self, Failure> {
-        let (encryption, first) = (&arguments.encryption, arguments.first_layer);
-        let (fixed, _) = source.quantise(Number::Of(protocol))?;
-        let mut refused = protocol.check(&fixed, Reveal::Scores, first).err();
-        let (mut gates, mut encrypted, mut shared) = (None, None, None);
+/// What a prediction takes, by the protocol's way of counting.
+#[derive(Default)]
+struct Costs {
+    price: Option<Price>,
+    encrypted: Option<Encrypted>,
+    shared: Option<Shared>,
+}
+
+impl Costs {
+    /// Counts what a protocol asks for.
+    ///
+    /// # Errors
+    /// Why it cannot run the network.
+    fn fill(&mut self, fixed: &FixedGraph, protocol: Protocol, arguments: &Arguments) -> Result<(), String> {
+        let first = arguments.first_layer;
+        protocol.check(fixed, Reveal::Scores, first)?;
         match protocol {
             Protocol::DeepSecure => {
                 let first = first.map_or_else(Default::default, Into::into);
-                gates = refused.is_none().then(|| price(&fixed, Reveal::Scores, first));
+                self.price = Some(price(fixed, Reveal::Scores, first));
             }
-            Protocol::Lola if refused.is_none() => match Encrypted::new(&fixed, encryption) {
-                Ok(report) => encrypted = Some(report),
-                Err(why) => refused = Some(why),
-            },
-            Protocol::Gazelle if refused.is_none() => match Shared::new(&fixed) {
-                Ok(report) => shared = Some(report),
-                Err(why) => refused = Some(format!("{}: {why}", protocol.name())),
-            },
-            Protocol::Lola | Protocol::Gazelle => {}
+            Protocol::Lola => self.encrypted = Some(Encrypted::new(fixed, &arguments.encryption)?),
+            Protocol::Gazelle => {
+                let shared = Shared::new(fixed).map_err(|why| format!("{}: {why}", protocol.name()))?;
+                self.shared = Some(shared);
+            }
         }
-        let price = gates;
+        Ok(())
+    }
+}
+
+impl Report {
+    fn new(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<Self, Failure> {
+        let mut refused = source.supports(protocol).err();
+        // Integers of a network that is refused anyway are not worth the wait.
+        let fixed = match refused {
+            Some(_) => None,
+            None => Some(source.quantise(Number::Of(protocol))?.0),
+        };
+        let mut costs = Costs::default();
+        if let Some(fixed) = &fixed {
+            refused = costs.fill(fixed, protocol, arguments).err();
+        }
+        let Costs { price, encrypted, shared } = costs;
         let graph = &source.graph;
         let inputs = source.meta.inputs.iter();
         Ok(Self {
             model: source.meta.name.clone(),
             protocol: protocol.name(),
-            widest: fixed.nodes.iter().map(|node| node.format.bits).max(),
+            widest: fixed.iter().flat_map(|fixed| &fixed.nodes).map(|node| node.format.bits).max(),
             labels: source.meta.labels.clone(),
             inputs: inputs
                 .map(|input| Input {
@@ -143,7 +165,7 @@ impl Report {
             non_xor_gates: price.map(|price| price.ands + price.known_ands),
             encrypted,
             shared,
-            layers: (0..graph.nodes.len()).map(|id| LayerRow::new(source, &fixed, id)).collect(),
+            layers: (0..graph.nodes.len()).map(|id| LayerRow::new(source, fixed.as_ref(), id)).collect(),
         })
     }
 
@@ -221,9 +243,10 @@ impl Report {
 }
 
 impl LayerRow {
-    fn new(source: &Source, fixed: &FixedGraph, id: usize) -> Self {
+    fn new(source: &Source, fixed: Option<&FixedGraph>, id: usize) -> Self {
         let (node, range) = (&source.graph.nodes[id], &source.ranges.nodes[id]);
-        let format = fixed.nodes.iter().rev().find(|other| other.name == node.name).map(|other| other.format);
+        let mut fixed = fixed.iter().flat_map(|fixed| &fixed.nodes).rev();
+        let format = fixed.find(|other| other.name == node.name).map(|other| other.format);
         Self {
             name: node.name.clone(),
             kind: node.layer.kind(),

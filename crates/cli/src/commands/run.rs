@@ -9,7 +9,7 @@ use crate::choice::{Numbers, Protocol};
 use crate::console::{Progress, note, out};
 use crate::failure::Failure;
 use crate::report::{self, Line, Outputs};
-use crate::source::{Number, Source, clipped};
+use crate::source::{Number, Source, beyond};
 
 /// Compute predictions in the clear, on this machine.
 ///
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         progress.suspend(|| {
             if let Reference::Fixed { graph, .. } = &reference
                 && !warned
-                && let Some(text) = clipped(graph, &example.tensors)
+                && let Some(text) = beyond(graph, &specs, &example.tensors)
             {
                 warned = true;
                 note(&format!("{}: {text}", example.name));

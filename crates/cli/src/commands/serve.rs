@@ -74,7 +74,8 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let load = |model: &String| Source::load(model, &arguments.numbers);
+    let protocols = arguments.protocol.map_or(Protocol::ALL.to_vec(), |protocol| vec![protocol]);
+    let load = |model: &String| Source::load_for(model, &arguments.numbers, &protocols);
     let sources = arguments.models.iter().map(load).collect::<Result<Vec<_>, _>>()?;
     let models = sources.iter().map(|source| served(source, arguments)).collect::<Result<Vec<_>, _>>()?;
     let config = ServerConfig {
@@ -152,6 +153,7 @@ fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<V
     if let ([], Some(reveal)) = (possible.as_slice(), reveals.first()) {
         protocol.reveals(*reveal).map_err(bad)?;
     }
+    source.supports(protocol).map_err(bad)?;
     let (graph, params) = source.quantise(Number::Of(protocol))?;
     for reveal in &possible {
         protocol.check(&graph, *reveal, arguments.garbling.first_layer).map_err(bad)?;

@@ -15,7 +15,7 @@ use crate::tensor::elements;
 use super::attributes::NodeView;
 use super::constant::{Constant, Data};
 use super::proto::{GraphProto, ModelProto, ValueInfoProto, element};
-use super::{Options, activations, arithmetic, linear, moves, padding, pools};
+use super::{Options, activations, arithmetic, classical, linear, moves, padding, pools};
 
 /// What a name of the file stands for.
 #[derive(Clone, Debug)]
@@ -273,7 +273,11 @@ impl<'a> Importer<'a> {
 
     fn node(&mut self, node: NodeView<'a>) -> Result<(), Error> {
         let standard = node.proto.domain.is_empty() || node.proto.domain == "ai.onnx";
-        let handled = if standard { self.dispatch(node) } else { None };
+        let handled = match node.proto.domain.as_str() {
+            _ if standard => self.dispatch(node),
+            classical::DOMAIN => classical_handler(node),
+            _ => None,
+        };
         let inputs = &node.proto.input;
         let unknown = inputs.iter().any(|n| matches!(self.values.get(n.as_str()), Some(Value::Unknown)));
         let results = match handled {
@@ -472,6 +476,14 @@ impl<'a> Importer<'a> {
             }
             _ => self.push(node, layer, &[value], target),
         }
+    }
+}
+
+fn classical_handler<'a>(node: NodeView<'a>) -> Option<Handler<'a>> {
+    match node.op() {
+        "ArrayFeatureExtractor" => Some(|im, node| classical::array_feature_extractor(im, node)),
+        "ZipMap" => Some(|im, node| classical::zip_map(im, node)),
+        _ => None,
     }
 }
 

@@ -10,6 +10,7 @@
 mod activations;
 mod arithmetic;
 mod attributes;
+mod classical;
 mod constant;
 mod guard;
 mod import;

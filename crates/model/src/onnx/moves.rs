@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::fixed::NodeId;
 use crate::graph::Layer;
 use crate::shapes::broadcast;
 
@@ -314,9 +315,7 @@ pub(super) fn cast<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
     let float = matches!(kind, element::FLOAT | element::FLOAT16 | element::BFLOAT16 | element::DOUBLE);
     let Value::Constant(c) = &x else {
         // Indices stay what they are under any type.
-        let index =
-            matches!(&x, Value::Node(id) if matches!(im.graph.nodes[*id].layer, Layer::ArgMax { .. }));
-        if float || index {
+        if float || matches!(&x, Value::Node(id) if is_index(im, *id)) {
             return Ok(vec![x]);
         }
         return Err(Stop::Unsupported(
@@ -335,6 +334,16 @@ pub(super) fn cast<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {
         (Data::Float(v), _) => Data::Int(v.iter().map(|&v| v as i64).collect()),
     };
     Ok(vec![made(c.shape.clone(), data)])
+}
+
+/// Whether a tensor holds indices of classes, moved at most.
+fn is_index(im: &Importer<'_>, mut id: NodeId) -> bool {
+    while let [operand] = im.graph.nodes[id].inputs[..]
+        && im.graph.nodes[id].layer.movement().is_some()
+    {
+        id = operand;
+    }
+    matches!(im.graph.nodes[id].layer, Layer::ArgMax { .. })
 }
 
 pub(super) fn constant<'a>(im: &mut Importer<'a>, node: NodeView<'a>) -> Results {

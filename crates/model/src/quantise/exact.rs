@@ -11,7 +11,7 @@ use crate::ranges::Ranges;
 
 use super::formats::shares;
 use super::gauge::{self, BYTE_BITS};
-use super::scale::{dyadic, integer_bits};
+use super::scale::{ceil_log2, dyadic, integer_bits};
 use super::search::{Rounded, Search};
 use super::{Options, Scales, Width, emit};
 
@@ -24,8 +24,8 @@ const GENERATED_GOAL: f64 = 0.005;
 /// Goals that are tried where no scale within [`WIDEST`] bits reaches the first.
 const RELAXED: [f64; 2] = [0.016, 0.03];
 
-/// Multiplications of a prediction beyond which a network is searched once only.
-const LARGE: u64 = 2_000_000;
+/// Multiplications of a prediction beyond which a network is searched once only, and at fewer scales.
+pub(super) const LARGE: u64 = 2_000_000;
 
 /// A network as it is quantised: factors absorbed, and how inputs become integers.
 pub(super) struct Subject {
@@ -198,6 +198,8 @@ impl Subject {
             let bits = match node.layer {
                 Layer::Concat { .. } => wide.unwrap_or(own).max(own),
                 ref layer if shares(layer) => formats[node.inputs[0]].1,
+                // Every class, whatever was seen.
+                Layer::ArgMax { axis, .. } => ceil_log2(graph.nodes[node.inputs[0]].shape[axis]) as i32 + 1,
                 _ => own,
             };
             // The public numbers of these are 64 bits wide, at the result's scale.

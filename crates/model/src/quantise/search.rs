@@ -13,7 +13,7 @@ use crate::float;
 use crate::graph::{Graph, Layer};
 use crate::tensor::Tensor;
 
-use super::exact::{Subject, WIDEST};
+use super::exact::{LARGE, Subject, WIDEST};
 use super::feedback::Columns;
 use super::scale::fraction_for;
 use super::{Trial, WeightBits, relative_error};
@@ -24,8 +24,12 @@ const SAMPLES: usize = 24;
 const SCALES: i32 = 15;
 /// Layers beyond which each is measured at one scale, and the others follow from it.
 const MANY: usize = 12;
+/// Scales between those that are measured in a large network; what lies between follows from its neighbours.
+const STRIDE: usize = 3;
 /// Multiplications that the search may cost.
-const BUDGET: u64 = 15_000_000_000;
+const BUDGET: u64 = 8_000_000_000;
+/// Evaluations that it may take in any network, beside those of the single values.
+const LEAST: u64 = 10;
 
 /// What a search found.
 pub(super) struct Found {
@@ -68,7 +72,8 @@ impl<'a> Search<'a> {
         let trial = Trial::new(graph, &subject.ranges, if layers.len() > MANY { 3 } else { SAMPLES })?;
         let each = graph.products().max(1).saturating_mul(trial.samples.len() as u64);
         let coarsest = layers.iter().map(|&layer| coarsest(subject, layer, weights)).collect();
-        let left = (BUDGET / each).clamp(40, 2000);
+        let alone = if layers.len() > MANY { 1 } else { (SCALES as u64).div_ceil(STRIDE as u64) };
+        let left = (BUDGET / each).clamp(layers.len() as u64 * alone + LEAST, 2000);
         let rounded = Rounded::new(subject)?;
         let mut search = Self { subject, trial, layers, coarsest, alone: Vec::new(), left, rounded };
         if subject.bits(&search.coarsest) > WIDEST {
@@ -94,12 +99,13 @@ impl<'a> Search<'a> {
             let scaled = |step: i32| errors.iter().map(|e| e * 4f64.powi(middle - step)).collect();
             return Ok((0..count).map(scaled).collect());
         }
-        let mut all = Vec::new();
-        for step in 0..count {
+        let stride = if self.subject.graph.products() > LARGE { STRIDE } else { 1 };
+        let mut measured = Vec::new();
+        for step in (0..count).step_by(stride) {
             only[at] = Some(self.coarsest[at] + step);
-            all.push(self.errors(&only)?);
+            measured.push(self.errors(&only)?);
         }
-        Ok(all)
+        Ok((0..count as usize).map(|step| between(&measured, step, stride)).collect())
     }
 
     /// Squared errors on each sample.
@@ -292,6 +298,19 @@ fn coarsest(subject: &Subject, layer: Option<usize>, weights: WeightBits) -> i32
         _ => 2,
     };
     fraction_for(f64::from(largest), bits).clamp(least, 40 - SCALES)
+}
+
+/// Squared errors at a step of which every `stride`th is measured: in between on a logarithmic scale, and a quarter for each step
+/// behind the last.
+fn between(measured: &[Vec<f64>], step: usize, stride: usize) -> Vec<f64> {
+    let (at, beyond) = (step / stride, step % stride);
+    let behind = measured.get(at + 1);
+    let one = |(sample, &e): (usize, &f64)| match behind.and_then(|errors| errors.get(sample)) {
+        _ if beyond == 0 => e,
+        Some(&next) if e > 0.0 && next > 0.0 => e * (next / e).powf(beyond as f64 / stride as f64),
+        _ => e * 0.25f64.powi(beyond as i32),
+    };
+    measured.get(at).map(|errors| errors.iter().enumerate().map(one).collect()).unwrap_or_default()
 }
 
 fn round(values: &mut [f32], frac: i32) {

@@ -29,6 +29,17 @@ pub struct InputSpec {
     pub shape: Vec<usize>,
     /// How pixels become values.
     pub pixels: Pixels,
+    /// Smallest and largest value that the model is made for, where that is known.
+    pub range: Option<[f32; 2]>,
+}
+
+impl InputSpec {
+    /// How many values lie outside the range. A ten-thousandth of its width is rounding.
+    pub fn outside(&self, values: &[f32]) -> usize {
+        let Some([low, high]) = self.range else { return 0 };
+        let slack = 1e-4 * (high - low);
+        values.iter().filter(|&&value| value < low - slack || value > high + slack).count()
+    }
 }
 
 /// How a pixel of 0 to 255 becomes an input value: `value = pixel * scale + offset`.

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 
 fn spec(shape: &[usize]) -> InputSpec {
-    InputSpec { name: "image".to_owned(), shape: shape.to_vec(), pixels: Pixels::default() }
+    InputSpec { name: "image".to_owned(), shape: shape.to_vec(), pixels: Pixels::default(), range: None }
 }
 
 fn fixture(name: &str) -> String {

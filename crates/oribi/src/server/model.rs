@@ -99,5 +99,6 @@ fn input_info(spec: InputSpec) -> InputInfo {
         pixel_scale: spec.pixels.scale,
         pixel_offset: spec.pixels.offset,
         bgr: spec.pixels.bgr,
+        range: spec.range,
     }
 }

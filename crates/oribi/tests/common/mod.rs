@@ -166,7 +166,12 @@ pub fn model(name: &str) -> ServedModel {
     ServedModel {
         name: name.into(),
         labels: ["a", "b", "c", "d"].map(String::from).to_vec(),
-        inputs: vec![InputSpec { name: "x".into(), shape: vec![1, WIDTH], pixels: Pixels::default() }],
+        inputs: vec![InputSpec {
+            name: "x".into(),
+            shape: vec![1, WIDTH],
+            pixels: Pixels::default(),
+            range: None,
+        }],
         variants: vec![Variant {
             protocol: "clear".into(),
             reveals: vec![Reveal::Scores],

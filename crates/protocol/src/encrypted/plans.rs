@@ -132,6 +132,14 @@ pub fn supports(graph: &Graph) -> Result<(), Error> {
                 | Layer::ArgMax { .. }
         )
     });
+    let products = graph.products();
+    if other.is_none() && products > batch::MAX_TERMS {
+        return Err(Error::Refused(format!(
+            "the network takes {products} products, and at most {} can be computed on ciphertexts: a smaller network or another \
+             protocol is needed",
+            batch::MAX_TERMS
+        )));
+    }
     other.map_or(Ok(()), |node| {
         Err(Error::Refused(format!(
             "layer {} is a {}: only sums and products can be computed on ciphertexts; train with squares in its place, or use \

@@ -2,6 +2,7 @@
 //! computed or sent: a valid plan of a few hundred bytes can describe a computation of centuries.
 
 use model::fixed::{FixedGraph, Node, NumberFormat, Op, Window};
+use model::graph::{Graph, Layer};
 
 use super::dots::Dots;
 use super::options::FirstLayer;
@@ -19,6 +20,43 @@ pub const MAX_LABEL_BYTES: u64 = 1 << 33;
 /// Bytes of a label, and of a row of a table.
 const BLOCK: u64 = 16;
 
+/// Rows of tables that a product takes where a word has 16 bits and a weight 12, as deep networks want.
+const USUAL_ROWS: u64 = 366;
+
+/// Whether this engine can run a network at a sensible size, as far as its products say: before it is turned into
+/// integers, which may take long.
+///
+/// # Errors
+/// [`Error::Refused`], with the reason.
+pub fn supports(graph: &Graph) -> Result<(), Error> {
+    let mut public: Vec<bool> = Vec::with_capacity(graph.nodes.len());
+    let mut products = 0u64;
+    for (id, node) in graph.nodes.iter().enumerate() {
+        let known = node.inputs.iter().all(|&input| public[input]);
+        let linear = matches!(node.layer, Layer::Conv { .. } | Layer::Dense { .. });
+        // What reads the input alone goes by transfers, which are cheaper.
+        if linear && !known {
+            products = products.saturating_add(graph.node_products(id));
+        }
+        let secret = linear || matches!(node.layer, Layer::Affine { .. } | Layer::PRelu { .. });
+        public.push(known && !secret);
+    }
+    within(products.saturating_mul(USUAL_ROWS).saturating_mul(BLOCK), "garbled tables", MAX_TABLE_BYTES)
+}
+
+/// Refuses what needs more than the most.
+fn within(needed: u64, what: &str, most: u64) -> Result<(), Error> {
+    if needed <= most {
+        return Ok(());
+    }
+    Err(Error::Refused(format!(
+        "as one garbled circuit this network needs about {} of {what}; at most {} are allowed: a smaller network or \
+         another protocol is needed",
+        size(needed),
+        size(most)
+    )))
+}
+
 /// Whether this engine can run a plan, and at a sensible size. Cheap: a few operations a node.
 ///
 /// # Errors
@@ -30,19 +68,8 @@ pub fn check(plan: &FixedGraph, reveal: Reveal, first: FirstLayer) -> Result<(),
         ));
     }
     let split = Split::of(plan, first);
-    let tables = ("garbled tables and transfers", table_bytes(plan, &split), MAX_TABLE_BYTES);
-    let labels = ("memory for labels", label_bytes(plan, &split, reveal), MAX_LABEL_BYTES);
-    for (what, needed, most) in [tables, labels] {
-        if needed > most {
-            return Err(Error::Refused(format!(
-                "as one garbled circuit this network needs about {} of {what}; at most {} are allowed: a smaller \
-                 network or another protocol is needed",
-                size(needed),
-                size(most)
-            )));
-        }
-    }
-    Ok(())
+    within(table_bytes(plan, &split), "garbled tables and transfers", MAX_TABLE_BYTES)?;
+    within(label_bytes(plan, &split, reveal), "memory for labels", MAX_LABEL_BYTES)
 }
 
 /// About how many bytes of garbled tables and of products by transfers a plan takes. What the client computes alone counts like

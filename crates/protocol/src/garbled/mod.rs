@@ -25,7 +25,7 @@ mod weights;
 pub(crate) mod wire;
 
 pub use crate::session::Progress;
-pub use limits::{MAX_LABEL_BYTES, MAX_TABLE_BYTES, check};
+pub use limits::{MAX_LABEL_BYTES, MAX_TABLE_BYTES, check, supports};
 pub use options::{BaseOt, FirstLayer, Options, Part, SessionId, Wishes};
 pub use schedule::{Price, price};
 

@@ -18,6 +18,7 @@ fn hello() -> Hello {
                 pixel_scale: vec![1.0 / 255.0],
                 pixel_offset: vec![0.0, 0.5, -0.25],
                 bgr: false,
+                range: Some([0.0, 1.0]),
             }],
             labels: vec!["zero".into(), "one".into()],
             protocols: vec![ProtocolInfo { name: "echo".into(), reveals: vec![Reveal::Scores] }],

@@ -49,6 +49,7 @@ pub use plan::{Method, Plan};
 pub use price::{Price, price};
 
 use model::fixed::FixedGraph;
+use model::graph::{Graph, Node};
 use price::Survey;
 use program::Program;
 
@@ -57,6 +58,15 @@ use crate::handshake::Reveal;
 
 /// The preset's name on the wire and on the command line.
 pub const GAZELLE: &str = "gazelle";
+
+/// Whether the engine may take a network, as far as its shapes say: before it is turned into integers.
+///
+/// # Errors
+/// The reason why not.
+pub fn supports(graph: &Graph) -> Result<(), Error> {
+    let elements = |node: &Node| node.shape.iter().fold(1, |count: usize, &axis| count.saturating_mul(axis));
+    program::within(graph.nodes.iter().map(elements).fold(0, usize::saturating_add))
+}
 
 /// Whether the engine takes a graph.
 ///

@@ -88,6 +88,16 @@ pub struct Program<'a> {
     pub stages: Vec<Stage>,
 }
 
+/// Refuses too many intermediate values.
+pub fn within(elements: usize) -> Result<(), Error> {
+    if elements > MOST_ELEMENTS {
+        return Err(Error::Refused(format!(
+            "the network has {elements} intermediate values, at most {MOST_ELEMENTS} fit"
+        )));
+    }
+    Ok(())
+}
+
 impl<'a> Program<'a> {
     /// Cuts a validated graph.
     ///
@@ -105,12 +115,7 @@ impl<'a> Program<'a> {
                 "the network needs integers of {ring} bits, and this protocol has {MOST_BITS}: state smaller ranges"
             ));
         }
-        let elements = graph.nodes.iter().map(elements).fold(0, usize::saturating_add);
-        if elements > MOST_ELEMENTS {
-            return refuse(format!(
-                "the network has {elements} intermediate values, at most {MOST_ELEMENTS} fit"
-            ));
-        }
+        within(graph.nodes.iter().map(elements).fold(0, usize::saturating_add))?;
         let mut program =
             Self { graph, ring, reveal, places: Vec::new(), linear: Vec::new(), stages: Vec::new() };
         program.place();

@@ -42,7 +42,7 @@ pub struct Plan {
 }
 
 /// Most multiplications of a ciphertext by a scalar that a plan may ask for.
-const MAX_TERMS: u64 = 1 << 32;
+pub(super) const MAX_TERMS: u64 = 1 << 32;
 
 /// Most ciphertext products.
 const MAX_PRODUCTS: u64 = 1 << 20;

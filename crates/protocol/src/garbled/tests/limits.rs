@@ -1,7 +1,7 @@
 //! Plans that ask for too much, or for another protocol.
 
 use super::*;
-use crate::garbled::{MAX_LABEL_BYTES, MAX_TABLE_BYTES, check as check_limits};
+use crate::garbled::{MAX_LABEL_BYTES, MAX_TABLE_BYTES, check as check_limits, supports};
 
 fn refusal(graph: &FixedGraph) -> String {
     graph.validate(&Default::default()).expect("a valid graph");
@@ -120,4 +120,30 @@ fn ordinary_networks_are_far_from_the_bounds() {
     assert!(
         crate::garbled::limits::label_bytes(&graph, &Split::default(), Reveal::Label) < MAX_LABEL_BYTES / 100
     );
+}
+
+#[test]
+fn products_alone_refuse_a_network_before_it_has_integers() {
+    use model::graph::{Graph, Layer, Node};
+    use model::{Tensor, fixed::Window};
+    use std::sync::Arc;
+    let network = |depth: usize, width: usize| {
+        let shape = vec![1, 64, width, width];
+        let node =
+            |name: &str, layer, inputs| Node { name: name.into(), layer, inputs, shape: shape.clone() };
+        let mut nodes = vec![node("x", Layer::Input { bytes: false }, vec![])];
+        let weight = Arc::new(Tensor::new(vec![64, 64, 3, 3], vec![0.5; 64 * 64 * 9]).expect("a tensor"));
+        let bias = Arc::new(Tensor::new(vec![64], vec![0.0; 64]).expect("a tensor"));
+        for id in 0..depth {
+            let window = Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1; 4] };
+            let (weight, bias) = (weight.clone(), bias.clone());
+            nodes.push(node("conv", Layer::Conv { window, groups: 1, weight, bias }, vec![id]));
+        }
+        let output = Output { name: "y".into(), node: depth, post: Post::None };
+        Graph { name: String::new(), nodes, inputs: vec![0], outputs: vec![output] }
+    };
+    let refusal = supports(&network(10, 300)).expect_err("refused").to_string();
+    assert!(refusal.contains("garbled tables") && refusal.contains("another protocol"), "{refusal}");
+    // What reads the input alone goes by transfers.
+    assert!(supports(&network(1, 300)).is_ok() && supports(&network(10, 8)).is_ok());
 }
