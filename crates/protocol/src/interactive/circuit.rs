@@ -13,6 +13,9 @@ use crate::garbled::elementwise::arg_max_of_lanes;
 use crate::garbled::pool;
 use crate::handshake::Reveal;
 
+/// The operands of a step; one that enters with it is missing.
+type Operands<W> = Vec<Option<Word<W>>>;
+
 /// What a circuit asks of the party that runs it, always in the same order.
 pub trait Party<G: Project> {
     /// The shares of some elements, `width` bits each: the server's and the client's. `clients` says that the server's is zero,
@@ -155,7 +158,7 @@ where
     }
 
     /// The operands of a step as words; the one that enters with it is missing.
-    fn operands(&mut self, step: &Step) -> Result<Vec<Option<Word<G::Wires>>>, G::Error> {
+    fn operands(&mut self, step: &Step) -> Result<Operands<G::Wires>, G::Error> {
         let inputs = &self.program.graph.nodes[step.node].inputs;
         let mut operands = Vec::with_capacity(inputs.len());
         for (at, input) in inputs.iter().enumerate() {

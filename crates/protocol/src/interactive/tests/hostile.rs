@@ -62,13 +62,16 @@ fn faulty(transport: Transport, (left, fault): (usize, Fault)) -> Transport {
     Transport { source: Box::new(Faulty { inner: transport.source, left, fault }), sink: transport.sink }
 }
 
+/// What the client of a prediction ends with.
+type Predicted = Result<Vec<Vec<i64>>, Error>;
+
 /// A prediction in which what one side receives goes wrong from a byte on; the results of client and server.
 fn disturbed(
     (graph, params, input): &(FixedGraph, Params, Vec<Vec<i64>>),
     plan: &Plan,
     at_client: bool,
     fault: (usize, Fault),
-) -> (Result<Vec<Vec<i64>>, Error>, Result<(), Error>) {
+) -> (Predicted, Result<(), Error>) {
     let (near, far) = crate::memory::pair();
     let (near, far) = if at_client { (faulty(near, fault), far) } else { (near, faulty(far, fault)) };
     let limits =
