@@ -7,10 +7,10 @@ mod common;
 use common::{Oribi, model};
 use serde_json::Value;
 
-/// Runs the demo and the reference on the same input, holds their outputs equal, and gives the demo's line.
+/// Runs the demo, every layer garbled, and the reference on the same input, holds their outputs equal, and gives the demo's line.
 fn demo_as_reference(oribi: &Oribi, network: &str, input: &str, options: &[&str]) -> Value {
     let ends = [options, &["--protocol", "deepsecure", "--json"]].concat();
-    let private = oribi.json(&[&["demo", network, input], &ends[..]].concat());
+    let private = oribi.json(&[&["demo", network, input, "--first-layer", "garbled"], &ends[..]].concat());
     let reference = oribi.json(&[&["run", network, input, "--fixed"], &ends[..]].concat());
     assert_eq!((private.len(), reference.len()), (1, 1));
     assert_eq!(private[0]["output"], reference[0]["output"], "{options:?}");
@@ -57,7 +57,7 @@ fn public_zeros_cost_nothing() {
     let side = std::fs::read_to_string(model("digits.oribi.toml")).unwrap();
     let run = |text: String| {
         oribi.file("digits.oribi.toml", text.as_bytes());
-        demo_as_reference(&oribi, &network, &seven, &["--weight-bits", "2", "--first-layer", "garbled"])
+        demo_as_reference(&oribi, &network, &seven, &["--weight-bits", "2"])
     };
     let secret = run(side.clone());
     let public = run(format!("sparsity = \"public\"\n{side}"));
