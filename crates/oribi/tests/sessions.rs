@@ -171,7 +171,7 @@ fn a_panic_ends_one_session() {
     let mut input = example(0).0;
     input[0][0] = PANIC_VALUE;
     let error = client.predict(&input, &()).unwrap_err();
-    assert!(error.to_string().contains("the server failed"), "{error}");
+    assert!(error.to_string().contains("the program failed"), "{error}");
     server.settle();
     let events = server.events.lock().unwrap().clone();
     assert!(

@@ -4,14 +4,14 @@
 //! costs, [`Bfv`] executes it. So price, meaning and execution cannot drift apart.
 //!
 //! ```
-//! use linear::slots::{Clear, Cycle, Diagonals, Doubling, Kernel, Layer, Layout, Ones, Pattern, Slots, Weights, apply};
+//! use linear::slots::{Clear, Cycle, Diagonals, Digit, Doubling, Kernel, Layer, Layout, Ones, Pattern, Slots, Weights, apply};
 //!
 //! # fn main() -> Result<(), linear::Error> {
 //! // A 2 x 8 matrix on a dense vector in 16 slots; each row's sum ends up in every second slot.
 //! let cycle = Cycle::single(16);
 //! let pattern = Pattern::full(8, 2);
 //! let mut output = Layout::dense(2, cycle);
-//! output.copies = vec![linear::Digit::slots(8, 2)];
+//! output.copies = vec![Digit::slots(8, 2)];
 //! let kernel = Kernel {
 //!     fold: Some(Doubling { stride: 2, log2: 3 }),
 //!     direct: 0,

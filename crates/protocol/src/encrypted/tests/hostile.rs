@@ -128,9 +128,9 @@ fn servers_that_lie() {
     let progress = |session: &mut Session, outline: &Outline| {
         (0..outline.progress).for_each(|_| send(session, wire::PROGRESS, &[]));
     };
-    let length = |outline: &Outline| {
-        let set = &outline.parameters[0];
-        bfv::Reply::wire_bytes(set, outline.finish(0).unwrap().shape, set.degree())
+    let length = |outline: &Outline, modulus: usize| {
+        let set = &outline.parameters[modulus];
+        bfv::Reply::wire_bytes(set, outline.finish(modulus).unwrap().shape, set.degree())
     };
     let error = against_server(|session, outline| {
         progress(session, outline);
@@ -139,13 +139,15 @@ fn servers_that_lie() {
     assert!(matches!(error, Error::Tag { .. }), "{error}");
     let error = against_server(|session, outline| {
         progress(session, outline);
-        send(session, wire::REPLY, &vec![0; length(outline) + 1]);
+        send(session, wire::REPLY, &vec![0; length(outline, 0) + 1]);
     });
     assert!(matches!(error, Error::Length { .. }), "{error}");
     let error = against_server(|session, outline| {
         progress(session, outline);
-        for _ in 0..outline.answer.ciphertexts() {
-            send(session, wire::REPLY, &vec![0; length(outline)]);
+        for modulus in 0..outline.parameters.len() {
+            for _ in 0..outline.answer.ciphertexts() {
+                send(session, wire::REPLY, &vec![0; length(outline, modulus)]);
+            }
         }
     });
     assert!(matches!(error, Error::Malformed { .. }), "{error}");
