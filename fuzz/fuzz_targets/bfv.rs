@@ -5,8 +5,8 @@
 use std::sync::LazyLock;
 
 use bfv::{
-    Ciphertext, Encoder, Evaluator, GaloisKeys, Literal, Parameters, Plaintext, PlainModulus, PublicKey, Randomness,
-    RelinearisationKey, Reply, SecretKey, WIRE_VERSION,
+    Ciphertext, Encoder, Evaluator, GaloisKeys, Literal, Parameters, PlainModulus, Plaintext, PublicKey,
+    Randomness, RelinearisationKey, Reply, SecretKey, WIRE_VERSION,
 };
 use kernel::seed::Seed;
 use libfuzzer_sys::fuzz_target;
@@ -22,7 +22,13 @@ struct Set {
 }
 
 impl Set {
-    fn new(degree: usize, plain: PlainModulus, data: &[u32], special: Option<u32>, digit_bits: Option<u32>) -> Self {
+    fn new(
+        degree: usize,
+        plain: PlainModulus,
+        data: &[u32],
+        special: Option<u32>,
+        digit_bits: Option<u32>,
+    ) -> Self {
         let literal = Literal::with_sizes(degree, plain, data, special).expect("primes");
         let parameters = Parameters::new(Literal { digit_bits, ..literal }).expect("a set");
         let mut randomness = Randomness::new(Seed::from_bytes([7; 32]));
@@ -63,7 +69,9 @@ impl Set {
                 if let Ok(key) = PublicKey::from_bytes(p, bytes) {
                     assert_eq!(key.to_bytes(p).as_deref(), Ok(bytes));
                     let mut randomness = Randomness::new(Seed::from_bytes([8; 32]));
-                    evaluator.rerandomise(&mut self.ciphertext.clone(), &key, &mut randomness).expect("a key");
+                    evaluator
+                        .rerandomise(&mut self.ciphertext.clone(), &key, &mut randomness)
+                        .expect("a key");
                 }
             }
             5 => {

@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
         2 => vec![1, 8],
         _ => vec![2, 2],
     };
-    let spec = InputSpec { name: "input".into(), shape, pixels: Pixels::default() };
+    let spec = InputSpec { range: None, name: "input".into(), shape, pixels: Pixels::default() };
     let path = std::env::temp_dir().join(format!("oribi-fuzz-input-{}", std::process::id()));
     let Ok(mut file) = std::fs::File::create(&path) else { return };
     if file.write_all(content).is_err() {
