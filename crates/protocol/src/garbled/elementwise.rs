@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use garble::gadgets;
 use garble::gates::Gates;
-use garble::meaning::Format as Width;
+use garble::meaning::{Format as Width, width_of};
 use garble::word::Word;
-use model::fixed::{FixedGraph, Format, Node, NodeId, Op, ParamId, Term};
+use model::fixed::{FixedGraph, Format, Node, Op, ParamId, Term};
 use model::movement::{Source, sources};
 
 use super::pool::half;
@@ -46,7 +46,8 @@ pub fn compute<G: Gates, W: Weights<G>>(
     weights: &mut W,
 ) -> Result<Word<G::Wires>, G::Error> {
     if let Op::ArgMax { axis, last } = node.op {
-        return arg_max(gates, (plan, node), axis, last, &operands[0]);
+        let index = arg_max(gates, (plan, node), (axis, last), &operands[0])?;
+        return Ok(gadgets::resize(&index, node.format.bits as usize));
     }
     let lanes = node.shape.iter().product();
     in_tiles(gates, lanes, |gates, lanes| {
@@ -174,14 +175,23 @@ pub fn broadcast_index(shape: &[usize], small: &[usize], mut lane: usize) -> usi
     index
 }
 
-/// Data movement: each element of the result is one of an operand's or a public constant.
+/// Data movement: each element of the result, in its format's width, is one of an operand's or a public constant.
 pub fn movement<G: Gates>(
     gates: &mut G,
     plan: &FixedGraph,
     node: &Node,
     operands: &[Word<G::Wires>],
 ) -> Word<G::Wires> {
-    let bits = node.format.bits as usize;
+    gadgets::resize(&moved(gates, plan, node, operands), node.format.bits as usize)
+}
+
+/// The elements that a node moves, as wide as the widest of its operands and constants.
+pub fn moved<G: Gates>(
+    gates: &mut G,
+    plan: &FixedGraph,
+    node: &Node,
+    operands: &[Word<G::Wires>],
+) -> Word<G::Wires> {
     let sources = sources(plan, node);
     let mut constants: Vec<i64> = sources
         .iter()
@@ -189,14 +199,16 @@ pub fn movement<G: Gates>(
         .collect();
     constants.sort_unstable();
     constants.dedup();
-    let mut starts = Vec::new();
-    let mut lanes = 0;
-    for input in &node.inputs {
+    let (mut starts, mut lanes) = (Vec::new(), 0);
+    for operand in operands {
         starts.push(lanes);
-        lanes += elements(plan, *input);
+        lanes += operand.lanes();
     }
-    let mut parts: Vec<Word<G::Wires>> = operands.iter().map(|x| gadgets::resize(x, bits)).collect();
-    parts.push(gadgets::public_lanes(gates, &constants, bits));
+    let mut parts: Vec<Word<G::Wires>> = operands.to_vec();
+    if !constants.is_empty() {
+        let wide = constants.iter().map(|value| width_of(*value)).max().unwrap_or(1);
+        parts.push(gadgets::public_lanes(gates, &constants, wide));
+    }
     let joined = gadgets::concat(gates, &parts.iter().collect::<Vec<_>>());
     let places: Vec<u32> = sources
         .iter()
@@ -208,16 +220,11 @@ pub fn movement<G: Gates>(
     gadgets::gather(gates, &joined, &places)
 }
 
-fn elements(plan: &FixedGraph, node: NodeId) -> usize {
-    plan.nodes[node].shape.iter().product()
-}
-
-/// Index of the largest value along an axis.
-fn arg_max<G: Gates>(
+/// Index of the largest value along an axis, as wide as it needs.
+pub fn arg_max<G: Gates>(
     gates: &mut G,
     (plan, node): (&FixedGraph, &Node),
-    axis: usize,
-    last: bool,
+    (axis, last): (usize, bool),
     x: &Word<G::Wires>,
 ) -> Result<Word<G::Wires>, G::Error> {
     let shape = &plan.nodes[node.inputs[0]].shape;
@@ -231,8 +238,7 @@ fn arg_max<G: Gates>(
             gadgets::gather(gates, x, &lanes)
         })
         .collect();
-    let index = gadgets::arg_max(gates, &candidates, last)?;
-    Ok(gadgets::resize(&index, node.format.bits as usize))
+    gadgets::arg_max(gates, &candidates, last)
 }
 
 /// Index of the lane with the largest value, the first of several.

@@ -7,7 +7,6 @@ use garble::meaning::Format as Width;
 use garble::projection::Project;
 use garble::word::Word;
 use model::fixed::{FixedGraph, Format, Node, Op, ParamId, Term, Window};
-use model::movement::{Source, sources};
 
 use super::circuit::Party;
 use super::lanes::{Lanes, TILE, join};
@@ -192,61 +191,4 @@ fn add_taps<G: Project>(g: &mut G, x: &Word<G::Wires>, views: &[View]) -> Result
         level = next;
     }
     Ok(level.pop().unwrap_or_else(|| Word::public(0, 1, views.len())))
-}
-
-/// Data movement: each element of the result is one of an operand's or a public constant.
-pub fn movement<G: Project>(
-    g: &mut G,
-    graph: &FixedGraph,
-    node: &Node,
-    operands: &[Word<G::Wires>],
-) -> Word<G::Wires> {
-    let sources = sources(graph, node);
-    let mut constants: Vec<i64> = sources
-        .iter()
-        .filter_map(|source| if let Source::Constant(value) = source { Some(*value) } else { None })
-        .collect();
-    constants.sort_unstable();
-    constants.dedup();
-    let (mut starts, mut lanes) = (Vec::new(), 0);
-    for operand in operands {
-        starts.push(lanes);
-        lanes += operand.lanes();
-    }
-    let mut parts: Vec<Word<G::Wires>> = operands.to_vec();
-    if !constants.is_empty() {
-        let wide = constants.iter().map(|value| garble::meaning::width_of(*value)).max().unwrap_or(1);
-        parts.push(gadgets::public_lanes(g, &constants, wide));
-    }
-    let joined = gadgets::concat(g, &parts.iter().collect::<Vec<_>>());
-    let places: Vec<u32> = sources
-        .iter()
-        .map(|source| match source {
-            Source::Element { operand, index } => (starts[*operand] + index) as u32,
-            Source::Constant(value) => (lanes + constants.binary_search(value).unwrap_or(0)) as u32,
-        })
-        .collect();
-    gadgets::gather(g, &joined, &places)
-}
-
-/// Index of the largest value along an axis.
-pub fn arg_max<G: Project>(
-    g: &mut G,
-    graph: &FixedGraph,
-    node: &Node,
-    (axis, last): (usize, bool),
-    x: &Word<G::Wires>,
-) -> Result<Word<G::Wires>, G::Error> {
-    let shape = &graph.nodes[node.inputs[0]].shape;
-    let inner: usize = shape[axis + 1..].iter().product();
-    let outer: usize = shape[..axis].iter().product();
-    let candidates: Vec<Word<G::Wires>> = (0..shape[axis])
-        .map(|class| {
-            let lanes: Vec<u32> = (0..outer * inner)
-                .map(|lane| ((lane / inner * shape[axis] + class) * inner + lane % inner) as u32)
-                .collect();
-            gadgets::gather(g, x, &lanes)
-        })
-        .collect();
-    gadgets::arg_max(g, &candidates, last)
 }

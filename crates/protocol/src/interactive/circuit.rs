@@ -9,7 +9,7 @@ use super::activations;
 use super::lanes::{Lanes, join, ranges, tiles};
 use super::program::{Form, Program, Step, is_elementwise};
 use crate::error::Error;
-use crate::garbled::elementwise::arg_max_of_lanes;
+use crate::garbled::elementwise::{self, arg_max_of_lanes};
 use crate::garbled::pool;
 use crate::handshake::Reveal;
 
@@ -152,8 +152,8 @@ where
             Op::AveragePool { window, factor, shift } => {
                 activations::average(g, program, node, (window, factor, *shift), x)
             }
-            Op::ArgMax { axis, last } => activations::arg_max(g, program.graph, node, (*axis, *last), x),
-            _ => Ok(activations::movement(g, program.graph, node, operands)),
+            Op::ArgMax { axis, last } => elementwise::arg_max(g, (program.graph, node), (*axis, *last), x),
+            _ => Ok(elementwise::moved(g, program.graph, node, operands)),
         }
     }
 
