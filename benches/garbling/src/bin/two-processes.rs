@@ -19,11 +19,16 @@ use model::ranges::Ranges;
 use oribi::{Identity, tls};
 use protocol::Reveal;
 use protocol::channel::Transport;
-use protocol::garbled::{BaseOt, FirstLayer, Options as Garbling, client, price, server};
+use protocol::garbled::{BaseOt, FirstLayer, Options as Garbling, Part, client, price, server};
 use protocol::session::{Limits, Session};
 
 /// DeepSecure's own form, every layer garbled.
-const PURE: Garbling = Garbling { base_ot: BaseOt::Ristretto, first_layer: FirstLayer::Garbled };
+const PURE: Garbling = Garbling {
+    base_ot: BaseOt::Ristretto,
+    first_layer: FirstLayer::Garbled,
+    part: Part::Client,
+    session: None,
+};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -95,6 +100,7 @@ impl Network {
             params: vec![info(&[rows, columns], weight_bits), info(&[rows], 16)],
             inputs: vec![0],
             outputs: vec![Output { name: "output".into(), node: 1, post: Post::None }],
+            input_levels: Vec::new(),
         };
         let weights = (0..(rows * columns) as u64).map(|i| draw(i, weight_bits)).collect();
         let biases = (0..rows as u64).map(|i| draw(!i, 16)).collect();
@@ -128,6 +134,7 @@ fn serve(stream: TcpStream, secure: bool, network: &Network) -> Outcome<()> {
     let mut session = Session::new(transport, Limits::default());
     server::predict(
         &network.graph,
+        PURE,
         &network.params,
         Reveal::Scores,
         &mut session,
