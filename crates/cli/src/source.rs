@@ -139,8 +139,7 @@ fn read(path: &str) -> Result<Read, model::Error> {
         return generated;
     }
     let file = Path::new(path);
-    let side = Side::load(file)?;
-    let graph = onnx::load_with(file, &side.options())?;
+    let (graph, side) = model::open(file)?;
     let name = file.file_stem().map_or_else(|| path.to_owned(), |stem| stem.to_string_lossy().into_owned());
     Ok((name, graph, side))
 }

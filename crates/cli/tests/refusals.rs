@@ -45,6 +45,11 @@ fn wrong_models() {
         assert!(oribi.refusal(2, &["serve", path, "--listen", "127.0.0.1:0"]).contains(path));
         assert!(oribi.refusal(2, &["demo", path]).contains(path));
     }
+    // A graph whose only node is a ReLU of an initializer.
+    let constant = b"\x08\x08:3\n\x0c\n\x01w\x12\x01y\"\x04Relu\x12\x01g*\x15\x08\x03\x10\x01B\x01wJ\x0c\xcd\xcc\xcc=\xcd\xcc\xcc=\xcd\xcc\xcc=b\t\n\x01y\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x11";
+    let constant = oribi.file("constant.onnx", constant);
+    let text = oribi.refusal(2, &["serve", &constant, "--listen", "127.0.0.1:0"]);
+    assert!(text.contains(&constant) && text.contains("no input"), "{text}");
     let named = oribi.file("named.onnx", &whole);
     oribi.file("named.oribi.toml", b"lables = []\n");
     let text = oribi.refusal(2, &["inspect", &named]);

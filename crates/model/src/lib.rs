@@ -34,9 +34,13 @@ pub use tensor::Tensor;
 /// Reads a model and the side file beside it.
 ///
 /// # Errors
-/// If either cannot be used; the text names the file and the place.
+/// If either cannot be used, or nothing goes into the model; the text names the file and the place.
 pub fn open(path: &std::path::Path) -> Result<(Graph, Side), Error> {
     let side = Side::load(path)?;
     let graph = onnx::load_with(path, &side.options())?;
+    if graph.inputs.is_empty() {
+        let inner = Error::Decode("the graph has no input: its outputs are the same for everybody".into());
+        return Err(Error::In { path: path.to_owned(), inner: Box::new(inner) });
+    }
     Ok((graph, side))
 }

@@ -46,7 +46,7 @@ const BUDGET: u64 = 20_000_000_000;
 /// Samples generated where none are given.
 const GENERATED: u64 = 40;
 /// Elements of all tensors of all generated samples: what the largest networks are allowed in memory and time.
-const ELEMENTS: u64 = 1 << 29;
+const ELEMENTS: u64 = 1 << 27;
 
 impl Ranges {
     /// The range of each input, in order.
