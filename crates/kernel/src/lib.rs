@@ -13,3 +13,4 @@ pub mod prg_fold;
 pub mod seed;
 pub mod tier;
 pub mod transpose;
+pub mod wrapping;

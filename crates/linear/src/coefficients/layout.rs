@@ -27,7 +27,7 @@ pub struct Layout {
 }
 
 /// The furthest that a tap of any phase reaches.
-pub(super) fn extent(phases: &[Phase]) -> [usize; 2] {
+pub(crate) fn extent(phases: &[Phase]) -> [usize; 2] {
     let taps = || phases.iter().flat_map(|phase| &phase.taps);
     [0, 1].map(|axis| taps().map(|tap| tap.offset[axis]).max().unwrap_or(0))
 }

@@ -50,3 +50,4 @@ pub use server::Server;
 pub use setting::{DEGREES, Need, Setting};
 pub use shape::Shape;
 pub use tiling::{Cost, Link, Tiling};
+pub(crate) use {layout::extent, shape::Phase};

@@ -37,7 +37,7 @@ pub struct Shape {
 
 /// Taps of a filter that read the same phase of the plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Phase {
+pub(crate) struct Phase {
     /// First row and column of the padded plane; the others follow at the stride.
     pub start: [usize; 2],
     /// The taps.
@@ -46,7 +46,7 @@ pub(super) struct Phase {
 
 /// One weight of a filter and channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tap {
+pub(crate) struct Tap {
     /// Its place in the filter, row by row.
     pub index: usize,
     /// Rows and columns of the phase between an output and what the tap reads for it.
@@ -117,7 +117,7 @@ impl Shape {
     }
 
     /// The phases that some tap reads.
-    pub(super) fn phases(&self) -> Vec<Phase> {
+    pub(crate) fn phases(&self) -> Vec<Phase> {
         let mut phases: Vec<Phase> = Vec::new();
         let mut known = HashMap::new();
         for index in 0..self.kernel[0] * self.kernel[1] {
