@@ -135,7 +135,7 @@ impl Shape {
     }
 
     /// Place of an element in a tensor of `channels` planes.
-    pub(super) fn place(
+    pub(crate) fn place(
         &self,
         (image, channel): (usize, usize),
         [row, column]: [usize; 2],

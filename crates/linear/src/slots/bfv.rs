@@ -25,6 +25,9 @@ pub struct Bfv<'a> {
     budget: AtomicU64,
 }
 
+/// A prepared addend.
+pub type Addend = Plaintext;
+
 /// A prepared factor.
 #[derive(Clone, Debug)]
 pub enum Factor {
@@ -71,6 +74,11 @@ impl<'a> Bfv<'a> {
             galois,
             budget: AtomicU64::new(budget),
         })
+    }
+
+    /// Limbs of a fresh ciphertext.
+    pub fn limbs(&self) -> usize {
+        self.parameters().limbs()
     }
 
     fn parameters(&self) -> &Parameters {

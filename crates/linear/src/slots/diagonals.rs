@@ -155,8 +155,14 @@ fn distinct(mut pairs: Vec<Pair>) -> Vec<Pair> {
 }
 
 fn axis_pairs(cycle: Cycle, relation: &Relation, inputs: &[Place], outputs: &[Place]) -> Vec<Pair> {
-    let mut found = Vec::new();
+    /// Pairs that are gathered before repetitions are removed: many outputs have the same.
+    const GATHERED: usize = 1 << 16;
+    let (mut found, mut limit) = (Vec::new(), GATHERED);
     for (output, to) in outputs.iter().enumerate() {
+        if found.len() > limit {
+            found = distinct(found);
+            limit = 2 * found.len() + GATHERED;
+        }
         found.extend(relation.row(output).into_iter().map(|input| {
             let from = inputs[input];
             (from.ciphertext as u32, to.ciphertext as u32, cycle.sub(from.slot, to.slot) as u32)

@@ -57,7 +57,7 @@ mod tests;
 mod weights;
 
 pub use apply::apply;
-pub use bfv::{Bfv, Factor, cycle_of, exponent_of};
+pub use bfv::{Addend, Bfv, Factor, cycle_of, exponent_of};
 pub use clear::{Clear, ClearSlots};
 pub use count::{Count, Operations};
 pub use cycle::Cycle;
