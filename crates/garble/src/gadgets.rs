@@ -23,7 +23,7 @@ pub use digits::{Multiples, Pending, mul_known, mul_known_odd};
 pub use divide::divide;
 pub use multiply::{mul, mul_low, mul_truncated, square};
 pub use piecewise::{piecewise_sigmoid, piecewise_tanh};
-pub use shares::reconstruct;
+pub use shares::{reconstruct, reconstruct_modulo};
 pub use smooth::{sigmoid, tanh};
 
 use crate::gates::Gates;

@@ -15,5 +15,6 @@ pub mod known;
 pub mod labels;
 pub mod late;
 pub mod meaning;
+pub mod modulus;
 pub mod projection;
 pub mod word;

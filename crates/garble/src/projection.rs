@@ -1,6 +1,6 @@
 //! From wires to additive shares: projection.
 //!
-//! For each bit y of a word the garbler sends one number modulo `2^k`, from which the evaluator gets `m + y w`, w being the bit's
+//! For each bit y of a word the garbler sends one number modulo `2^k` (or modulo p), from which the evaluator gets `m + y w`, w being the bit's
 //! weight and m random. Its sum over the bits is its share of the word's value, and the garbler's is minus the sum of the m: the
 //! re-masking of a garbled activation without a subtractor, an input mask or a decoding bit.
 //!
@@ -10,6 +10,7 @@
 
 use kernel::block::Block;
 use kernel::half_gates::Known;
+use kernel::modular::Modulus;
 use zeroize::Zeroizing;
 
 use crate::clear::Clear;
@@ -18,7 +19,10 @@ use crate::evaluator::{Evaluator, TableSource};
 use crate::garbler::{Garbler, TableSink};
 use crate::gates::Gates;
 use crate::labels::{GATES_PER_CALL, Labels};
+use crate::modulus::ShareModulus;
 use crate::word::{Bit, Word};
+
+mod odd;
 
 /// Interpreters that can turn a word into additive shares.
 pub trait Project: Gates {
@@ -28,6 +32,27 @@ pub trait Project: Gates {
     /// # Errors
     /// When the stream of tables fails.
     fn project(&mut self, word: &Word<Self::Wires>, ring: u32) -> Result<Vec<u64>, Self::Error>;
+
+    /// The same modulo an odd number.
+    ///
+    /// # Errors
+    /// When the stream of tables fails.
+    fn project_odd(&mut self, word: &Word<Self::Wires>, modulus: &Modulus) -> Result<Vec<u64>, Self::Error>;
+
+    /// The same modulo either.
+    ///
+    /// # Errors
+    /// When the stream of tables fails.
+    fn project_modulo(
+        &mut self,
+        word: &Word<Self::Wires>,
+        modulus: &ShareModulus,
+    ) -> Result<Vec<u64>, Self::Error> {
+        match modulus {
+            ShareModulus::PowerOfTwo(ring) => self.project(word, *ring),
+            ShareModulus::Odd(modulus) => self.project_odd(word, modulus),
+        }
+    }
 }
 
 fn mask(ring: u32) -> u64 {
@@ -91,6 +116,10 @@ impl Project for Clear {
         values.iter_mut().for_each(|value| *value &= mask(ring));
         Ok(values)
     }
+
+    fn project_odd(&mut self, word: &Word<Self::Wires>, modulus: &Modulus) -> Result<Vec<u64>, Self::Error> {
+        odd::clear(word, modulus)
+    }
 }
 
 impl<E> Project for Counter<E> {
@@ -106,17 +135,21 @@ impl<E> Project for Counter<E> {
         );
         Ok(vec![0; lanes])
     }
+
+    fn project_odd(&mut self, word: &Word<Self::Wires>, modulus: &Modulus) -> Result<Vec<u64>, E> {
+        self.project(word, modulus.bits())
+    }
 }
 
 impl<S: TableSink> Garbler<S> {
     /// The hashes of both labels of a piece of a wire, value 0 and value 1.
-    fn hashes(&self, tweak: u64, zeros: &[Block]) -> Zeroizing<Vec<[u64; 2]>> {
+    fn hashes(&self, tweak: u64, zeros: &[Block]) -> Zeroizing<Vec<[u128; 2]>> {
         let none = vec![Block::ZERO; zeros.len()];
         let mut first = Zeroizing::new(none.clone());
         let mut both = Zeroizing::new(none.clone());
         // The half gate with a known operand and nothing else is the hash itself, and its row the sum of both.
         self.hash.garble(Known, (self.offset, tweak), [&none, zeros], [&mut first], &mut both);
-        let pair = |(first, both): (&Block, &Block)| [first.0 as u64, (*first ^ *both).0 as u64];
+        let pair = |(first, both): (&Block, &Block)| [first.0, (*first ^ *both).0];
         Zeroizing::new(first.iter().zip(both.iter()).map(pair).collect())
     }
 }
@@ -132,12 +165,13 @@ impl<S: TableSink> Project for Garbler<S> {
             for (number, (labels, shares)) in pieces.enumerate() {
                 let hashes = self.hashes(first.wrapping_add((number * GATES_PER_CALL) as u64), labels);
                 numbers.clear();
-                for ((label, [h0, h1]), share) in labels.iter().zip(hashes.iter()).zip(shares) {
+                for ((label, hashes), share) in labels.iter().zip(hashes.iter()).zip(shares) {
+                    let [h0, h1] = hashes.map(|hash| hash as u64);
                     // All ones where the label of value 0 has colour 1, so that the row is its.
                     let swap = u64::from(label.lsb()).wrapping_neg();
                     let random = (h0 & !swap) | (h1.wrapping_sub(weight) & swap);
-                    let due = (random.wrapping_add(weight).wrapping_sub(*h1) & !swap)
-                        | (random.wrapping_sub(*h0) & swap);
+                    let due = (random.wrapping_add(weight).wrapping_sub(h1) & !swap)
+                        | (random.wrapping_sub(h0) & swap);
                     numbers.push(due & mask(ring));
                     *share = share.wrapping_sub(random);
                 }
@@ -146,6 +180,10 @@ impl<S: TableSink> Project for Garbler<S> {
         }
         shares.iter_mut().for_each(|share| *share &= mask(ring));
         Ok(shares)
+    }
+
+    fn project_odd(&mut self, word: &Word<Labels>, modulus: &Modulus) -> Result<Vec<u64>, S::Error> {
+        odd::garble(self, word, modulus)
     }
 }
 
@@ -171,6 +209,10 @@ impl<S: TableSource> Project for Evaluator<S> {
         }
         shares.iter_mut().for_each(|share| *share &= mask(ring));
         Ok(shares)
+    }
+
+    fn project_odd(&mut self, word: &Word<Labels>, modulus: &Modulus) -> Result<Vec<u64>, S::Error> {
+        odd::evaluate(self, word, modulus)
     }
 }
 

@@ -13,6 +13,7 @@ use garble::garbler::{Garbler, TableSink};
 use garble::gates::Gates;
 use garble::labels::{ActiveLabels, Labels, TweaksExhausted};
 use garble::late::LatePads;
+use garble::modulus::ShareModulus;
 use garble::projection::Project;
 use garble::word::{Bit, Word};
 use kernel::block::Block;
@@ -60,21 +61,21 @@ fn relu<G: Project>(
     g: &mut G,
     a: &Word<G::Wires>,
     b: &Word<G::Wires>,
-    (ring, drop): (usize, usize),
+    (modulus, drop): (&ShareModulus, usize),
     signed: bool,
 ) -> Result<Vec<u64>, G::Error> {
-    let x = gadgets::reconstruct(g, a, b, ring, drop)?;
+    let x = gadgets::reconstruct_modulo(g, (a, b), modulus, drop)?;
     let y = if signed { x } else { gadgets::relu(g, &x)? };
-    g.project(&y, ring as u32)
+    g.project_modulo(&y, modulus)
 }
 
 /// Instances counted together, since a number's bits are packed with those of its neighbours.
 const LANES: u64 = 512;
 
-fn counts(ring: usize, drop: usize) -> Counts {
+fn counts(modulus: ShareModulus, drop: usize) -> Counts {
     let mut g = Count::default();
-    let word = Word::from_wires(vec![g.input(LANES as usize); ring], LANES as usize);
-    let Ok(_) = relu(&mut g, &word, &word, (ring, drop), false);
+    let word = Word::from_wires(vec![g.input(LANES as usize); modulus.bits() as usize], LANES as usize);
+    let Ok(_) = relu(&mut g, &word, &word, (&modulus, drop), false);
     g.counts()
 }
 
@@ -82,7 +83,8 @@ fn counts(ring: usize, drop: usize) -> Counts {
 fn with_subtractor(ring: usize, drop: usize) -> u64 {
     let mut g = Count::default();
     let word = Word::from_wires(vec![g.input(1); ring], 1);
-    let Ok(x) = gadgets::reconstruct(&mut g, &word, &word, ring, drop);
+    let modulus = ShareModulus::PowerOfTwo(ring as u32);
+    let Ok(x) = gadgets::reconstruct_modulo(&mut g, (&word, &word), &modulus, drop);
     let Ok(y) = gadgets::relu(&mut g, &x);
     let Ok(_) = gadgets::sub_wrapping(&mut g, &y, &word, ring);
     g.counts().ands
@@ -112,7 +114,7 @@ fn modulo_a_prime(width: usize) -> u64 {
 #[test]
 fn the_table_of_activations() {
     println!("{:<50} {:>5} {:>6}", "ReLU of a shared number", "ANDs", "words");
-    let ring = counts(32, 12);
+    let ring = counts(ShareModulus::PowerOfTwo(32), 12);
     println!(
         "{:<50} {:>5} {:>6}",
         "ring of 32 bits, 12 dropped, projection",
@@ -120,7 +122,7 @@ fn the_table_of_activations() {
         ring.words / LANES
     );
     // The lowest bit of the ring is the guard of masked replies.
-    let guarded = counts(32, 13);
+    let guarded = counts(ShareModulus::PowerOfTwo(32), 13);
     println!(
         "{:<50} {:>5} {:>6}",
         "the same, one bit being the guard",
@@ -131,6 +133,19 @@ fn the_table_of_activations() {
     println!("{:<50} {:>5} {:>6}", "ring of 32 bits, 12 dropped, subtractor", subtractor, "-");
     let prime = modulo_a_prime(32);
     println!("{:<50} {:>5} {:>6}", "modulo a prime of 32 bits (Gazelle: 8 w + 2)", prime, "-");
+    let mut ours = Vec::new();
+    // What numbers of 32 bits need: a prime of one bit more.
+    for (p, drop, name) in [
+        (PRIME_32, 0, "modulo a prime of 32 bits, nothing dropped"),
+        (PRIME_32, 12, "modulo a prime of 32 bits, 12 dropped"),
+        (PRIME_33, 12, "modulo a prime of 33 bits, 12 dropped"),
+    ] {
+        let counts = counts(ShareModulus::odd(p).expect("odd"), drop);
+        println!("{name:<50} {:>5} {:>6}", counts.ands / LANES, counts.words / LANES);
+        ours.push((counts.ands / LANES, counts.words / LANES));
+    }
+    // 2 w - 1 ANDs for the sum, and one a bit that is left for the larger of it and zero.
+    assert_eq!(ours, [(63 + 31, 31), (63 + 19, 19), (65 + 20, 20)]);
     assert_eq!((ring.ands, ring.words), (50 * LANES, 19 * LANES));
     assert_eq!((guarded.ands, guarded.words), (49 * LANES, 18 * LANES));
     assert!(subtractor <= 82, "{subtractor}");
@@ -139,17 +154,28 @@ fn the_table_of_activations() {
     assert_eq!(ring.table_bytes(), (50 * 32 + 19 * 4) * LANES);
 }
 
+/// The largest primes of 32 and 33 bits with slots in a ring of degree 8192.
+const PRIME_32: u64 = 4_294_475_777;
+const PRIME_33: u64 = 8_589_852_673;
+
 struct Shared {
     garblers: Vec<u64>,
     evaluators: Vec<u64>,
     values: Vec<i64>,
 }
 
-fn shared(ring: u32, lanes: usize, random: &mut Random) -> Shared {
-    let mask = u64::MAX >> (64 - ring);
-    let values: Vec<i64> = (0..lanes).map(|_| random.value(ring)).collect();
-    let garblers: Vec<u64> = values.iter().map(|_| random.next() & mask).collect();
-    let evaluators = values.iter().zip(&garblers).map(|(v, g)| (*v as u64).wrapping_sub(*g) & mask).collect();
+fn shared(modulus: &ShareModulus, lanes: usize, random: &mut Random) -> Shared {
+    let values: Vec<i64> = (0..lanes)
+        .map(|_| {
+            let x = modulus.reduce(random.next());
+            match modulus {
+                ShareModulus::PowerOfTwo(bits) => (x << (64 - bits)) as i64 >> (64 - bits),
+                ShareModulus::Odd(p) => p.centred(x),
+            }
+        })
+        .collect();
+    let garblers: Vec<u64> = values.iter().map(|_| modulus.reduce(random.next())).collect();
+    let evaluators = values.iter().zip(&garblers).map(|(v, g)| modulus.sub(modulus.of(*v), *g)).collect();
     Shared { garblers, evaluators, values }
 }
 
@@ -160,7 +186,8 @@ fn bits(values: &[u64], bit: usize) -> Vec<bool> {
 const OFFSET: Block = Block(0xfedc_ba98_7654_3210_8796_a5b4_c3d2_e1f1);
 
 /// Garbles, and evaluates with late inputs; the sum of both parties' shares.
-fn run(shared: &Shared, (ring, drop): (usize, usize), signed: bool) -> Vec<u64> {
+fn run(shared: &Shared, (modulus, drop): (&ShareModulus, usize), signed: bool) -> Vec<u64> {
+    let ring = modulus.bits() as usize;
     let lanes = shared.values.len();
     let (start, input) = (Block(5), Block(6));
     let mut g = Garbler::new(OFFSET, start, Memory::default());
@@ -168,10 +195,11 @@ fn run(shared: &Shared, (ring, drop): (usize, usize), signed: bool) -> Vec<u64> 
         (ActiveLabels::new(input), Prg::from_key(Block(7)), LatePads::default());
     let mut q = vec![Block::ZERO; lanes * ring];
     Prg::from_key(Block(8)).fill_blocks(&mut q);
-    let own: Vec<Labels> = (0..ring).map(|bit| g.input(&mut active, &bits(&shared.garblers, bit))).collect();
+    let entering: Vec<u64> = shared.garblers.iter().map(|share| modulus.entering(*share)).collect();
+    let own: Vec<Labels> = (0..ring).map(|bit| g.input(&mut active, &bits(&entering, bit))).collect();
     let late: Vec<Labels> = q.chunks(lanes).map(|q| g.late(q, &mut fresh, &mut pads)).collect();
     let words = [own, late].map(|wires| Word::from_wires(wires, lanes));
-    let mine = relu(&mut g, &words[0], &words[1], (ring, drop), signed).expect("memory");
+    let mine = relu(&mut g, &words[0], &words[1], (modulus, drop), signed).expect("memory");
     let tables = std::mem::take(&mut g.sink().0);
 
     // Random choices of the transfers, and the corrections once the share is known.
@@ -196,30 +224,50 @@ fn run(shared: &Shared, (ring, drop): (usize, usize), signed: bool) -> Vec<u64> 
     let own: Vec<Labels> = (0..ring).map(|_| e.input(&mut active, lanes)).collect();
     let late: Vec<Labels> = t.chunks(lanes).zip(answers.chunks(lanes)).map(|(t, z)| e.late(t, z)).collect();
     let words = [own, late].map(|wires| Word::from_wires(wires, lanes));
-    let theirs = relu(&mut e, &words[0], &words[1], (ring, drop), signed).expect("as many tables");
+    let theirs = relu(&mut e, &words[0], &words[1], (modulus, drop), signed).expect("as many tables");
     assert!(e.source().0.is_empty());
-    let mask = u64::MAX >> (64 - ring);
-    mine.iter().zip(&theirs).map(|(a, b)| a.wrapping_add(*b) & mask).collect()
+    mine.iter().zip(&theirs).map(|(a, b)| modulus.add(*a, *b)).collect()
 }
 
 #[test]
 fn garbled_activations_give_shares_of_the_result() {
     let mut random = Random(11);
-    for (ring, drop, lanes, signed) in [
-        (32, 12, 1200, false),
-        (32, 12, 100, true),
-        (24, 0, 7, true),
-        (63, 20, 513, false),
-        (63, 62, 40, true),
+    let (ring, odd) = (ShareModulus::PowerOfTwo, |p| ShareModulus::odd(p).expect("odd"));
+    for (modulus, drop, lanes, signed) in [
+        (ring(32), 12, 1200, false),
+        (ring(32), 12, 100, true),
+        (ring(24), 0, 7, true),
+        (ring(63), 20, 513, false),
+        (ring(63), 62, 40, true),
+        (odd(PRIME_33), 12, 1200, false),
+        (odd(PRIME_33), 12, 1200, true),
+        (odd(PRIME_32), 0, 1200, true),
+        (odd(7681), 0, 5000, true),
+        (odd(3), 0, 200, true),
+        (odd((1 << 61) - 1), 40, 513, true),
     ] {
-        let shared = shared(ring as u32, lanes, &mut random);
-        let sums = run(&shared, (ring, drop), signed);
-        let mask = u64::MAX >> (64 - ring);
+        let shared = shared(&modulus, lanes, &mut random);
+        let sums = run(&shared, (&modulus, drop), signed);
         for (sum, value) in sums.iter().zip(&shared.values) {
             let expected = value >> drop;
             let expected = if signed { expected } else { expected.max(0) };
-            assert_eq!(*sum, expected as u64 & mask, "{ring} bits: {value}");
+            assert_eq!(*sum, modulus.of(expected), "{modulus:?}: {value}");
         }
+    }
+}
+
+/// Numbers and shares at both ends of their ranges.
+#[test]
+fn shares_modulo_a_prime_at_their_ends() {
+    let p = 7681;
+    let modulus = ShareModulus::odd(p).expect("odd");
+    let half = p as i64 / 2;
+    let values: Vec<i64> = [-half, -half + 1, -1, 0, 1, half - 1, half].into_iter().collect();
+    for garblers in [0, 1, p / 2, p / 2 + 1, p - 2, p - 1] {
+        let evaluators = values.iter().map(|v| modulus.sub(modulus.of(*v), garblers)).collect();
+        let shared = Shared { garblers: vec![garblers; values.len()], evaluators, values: values.clone() };
+        let expected: Vec<u64> = values.iter().map(|v| modulus.of(v >> 3)).collect();
+        assert_eq!(run(&shared, (&modulus, 3), true), expected);
     }
 }
 
