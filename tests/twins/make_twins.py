@@ -1,5 +1,5 @@
 """Small twins of networks that are too large for every test run: the same layers on 3x8x8 inputs with few maps;
-and a linear head for features of 64 values.
+a linear head for features of 64 values; and a network with four of five weights zero.
 
 Needs numpy and onnx. Weights come from a fixed seed, scaled so that activations keep their size.
 """
@@ -102,6 +102,24 @@ def head(path):
     np.save(path.with_suffix(".npy"), np.maximum(net.random.randn(1, 64), 0).astype(np.float32))
 
 
+def pruned(path):
+    """Each layer keeps the fifth of its weights that is largest, made larger; one input for it."""
+    net = Net(6)
+    write = net.weight
+
+    def weight(array):
+        if array.ndim > 1:
+            array = np.where(np.abs(array) < np.quantile(np.abs(array), 0.8), 0, 1.1 * array)
+        return write(array)
+
+    net.weight = weight
+    x = net.op("Relu", net.conv("input", 3, 4, 3, 2))
+    x = net.op("Relu", net.dense(net.op("Flatten", x), 64, 50, "hidden"))
+    net.dense(x, 50, 10, "output")
+    net.save(path, 10)
+    np.save(path.with_suffix(".npy"), net.random.randn(1, 3, 8, 8).astype(np.float32).clip(-3, 3))
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
     resnet(folder / "resnet.onnx")
@@ -109,3 +127,4 @@ if __name__ == "__main__":
     tanh_sigmoid(folder / "tanh_sigmoid.onnx")
     squares(folder / "squares.onnx")
     head(folder / "head.onnx")
+    pruned(folder / "pruned.onnx")

@@ -5,7 +5,8 @@ use std::path::Path;
 use model::fixed::{FixedGraph, NumberFormat, Op, Params};
 use model::quantise::{Options, quantise};
 use model::ranges::Ranges;
-use model::side::{Channels, InputMeta, Sparsity};
+use model::side::{Channels, InputMeta};
+use model::sparsity::Sparsities;
 use model::{Graph, Meta, Side, Tensor, onnx};
 use oribi::input::{Example, InputSpec, Pixels};
 
@@ -29,8 +30,8 @@ pub struct Source {
     pub meta: Meta,
     /// How its numbers become integers.
     numbers: Numbers,
-    /// Whether the places of zero weights are public.
-    sparsity: Sparsity,
+    /// Which layers' zeros are public.
+    sparsity: Sparsities,
 }
 
 impl Source {
@@ -54,7 +55,7 @@ impl Source {
             other => Failure::bad(format!("{path}: {other}")),
         };
         let (name, graph, side) = read(path).map_err(named)?;
-        let refusal = |protocol: &Protocol| supports(*protocol, &graph, side.sparsity).err();
+        let refusal = |protocol: &Protocol| supports(*protocol, &graph, &side.sparsity).err();
         if let Some(first) = protocols.first().and_then(refusal)
             && protocols.iter().all(|protocol| refusal(protocol).is_some())
         {
@@ -85,9 +86,10 @@ impl Source {
     }
 
     fn measure(path: &str, (name, graph, side): Read) -> Result<(Self, Side), model::Error> {
+        side.sparsity.of_layers(&graph)?;
         let ranges = Ranges::measure(&graph, &side, &[])?;
         let meta = side.meta(&graph, &name, &ranges.inputs(&graph))?;
-        let (path, numbers, sparsity) = (path.to_owned(), Numbers::default(), side.sparsity);
+        let (path, numbers, sparsity) = (path.to_owned(), Numbers::default(), side.sparsity.clone());
         Ok((Self { path, graph, ranges, meta, numbers, sparsity }, side))
     }
 
@@ -96,7 +98,7 @@ impl Source {
     /// # Errors
     /// The reason why not.
     pub fn supports(&self, protocol: Protocol) -> Result<(), String> {
-        supports(protocol, &self.graph, self.sparsity)
+        supports(protocol, &self.graph, &self.sparsity)
     }
 
     /// The network on integers.
@@ -107,7 +109,7 @@ impl Source {
         if number == Number::Of(Protocol::Lola) {
             self.supports(Protocol::Lola).map_err(|why| Failure::bad(format!("{}: {why}", self.path)))?;
         }
-        let options = Options { sparsity: self.sparsity, ..self.numbers.apply(number.options()) };
+        let options = Options { sparsity: self.sparsity.clone(), ..self.numbers.apply(number.options()) };
         quantise(&self.graph, &self.ranges, &options)
             .map_err(|error| Failure::bad(format!("{}: {error}", self.path)))
     }
@@ -119,11 +121,11 @@ impl Source {
 }
 
 /// As [`Source::supports`]. What public zeros save is known after rounding only.
-fn supports(protocol: Protocol, graph: &Graph, sparsity: Sparsity) -> Result<(), String> {
-    match (protocol, sparsity) {
-        (Protocol::DeepSecure, Sparsity::Public) => Ok(()),
-        _ => protocol.supports(graph),
+fn supports(protocol: Protocol, graph: &Graph, sparsity: &Sparsities) -> Result<(), String> {
+    if protocol == Protocol::DeepSecure && !sparsity.is_secret() {
+        return Ok(());
     }
+    protocol.supports(graph)
 }
 
 /// A network with its name, and what its side file says.

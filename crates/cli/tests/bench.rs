@@ -26,6 +26,17 @@ fn a_row_of_deepsecure_is_run_and_below_the_papers() {
 }
 
 #[test]
+fn elements_stand_beside_the_papers() {
+    let oribi = Oribi::new();
+    for (element, most) in [("ReLU", 15), ("DIV", 361), ("MULT, low half", 212), ("tanh, CORDIC", 3900)] {
+        let rows = oribi.json(&["bench", "deepsecure", "--row", element, "--json"]);
+        assert_eq!((rows.len(), rows[0]["table"].as_str()), (1, Some("deepsecure-2")), "{rows:?}");
+        assert_eq!(rows[0]["paper"]["non_xor_gates"], most);
+        assert!((1..=most).contains(&rows[0]["measured"]["non_xor_gates"].as_i64().unwrap()), "{rows:?}");
+    }
+}
+
+#[test]
 fn a_network_of_gazelle_is_run_with_its_phases_apart() {
     let oribi = Oribi::new();
     let rows = oribi.json(&["bench", "gazelle", "--row", "network C", "--json"]);

@@ -7,6 +7,7 @@
 
 pub mod clear;
 pub mod count;
+pub mod elements;
 pub mod evaluator;
 pub mod gadgets;
 pub mod garbler;

@@ -18,6 +18,7 @@ pub mod ranges;
 pub mod reference;
 pub mod shapes;
 pub mod side;
+pub mod sparsity;
 mod summary;
 mod support;
 pub mod tensor;

@@ -6,7 +6,7 @@
 //! name = "digits"
 //! labels = ["0", "1", "2"]
 //! margin = 1.5                 # ranges seen on samples are widened by this factor
-//! sparsity = "public"                   # clients may know where weights are zero
+//! sparsity = "public"          # clients may know where weights are zero; or [sparsity], by layer
 //!
 //! [input]                      # with several inputs: [inputs.NAME]
 //! range = [0.0, 1.0]           # values beyond are clamped
@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, quote};
 use crate::graph::{Graph, Layer};
+use crate::sparsity::Sparsities;
 
 /// The largest side file: 4 MiB.
 const MAX_SIDE: u64 = 4 << 20;
@@ -45,7 +46,7 @@ pub struct Side {
     pub margin: Option<f32>,
     /// Whether the places of zero weights are public.
     #[serde(default)]
-    pub sparsity: Sparsity,
+    pub sparsity: Sparsities,
     /// The only input.
     pub input: Option<SideInput>,
     /// Several inputs by name.
@@ -54,18 +55,6 @@ pub struct Side {
     /// Ranges of tensors by the name of the node that makes them.
     #[serde(default)]
     pub tensors: BTreeMap<String, [f32; 2]>,
-}
-
-/// Whether clients may know where the weights are zero. Such a weight then costs nothing in a garbled circuit; but the map
-/// is information about the weights.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Sparsity {
-    /// They may not.
-    #[default]
-    Secret,
-    /// They are told.
-    Public,
 }
 
 /// What a side file says of an input.

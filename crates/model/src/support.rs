@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fixed::NodeId;
 use crate::graph::{Graph, Layer};
 use crate::tensor::Tensor;
 
@@ -15,10 +16,12 @@ use crate::tensor::Tensor;
 pub struct Support(Arc<[u8]>);
 
 impl Support {
-    /// Of a tensor's values.
-    pub fn of(values: &[f32]) -> Self {
-        let byte = |eight: &[f32]| eight.iter().rev().fold(0, |byte, v| byte << 1 | u8::from(*v != 0.0));
-        Self(values.chunks(8).map(byte).collect())
+    /// Of a tensor of `count` values, of which `kept` may differ from zero.
+    pub fn new(count: usize, kept: impl Fn(usize) -> bool) -> Self {
+        let byte = |start: usize| {
+            (start..count.min(start + 8)).rev().fold(0, |byte, index| byte << 1 | u8::from(kept(index)))
+        };
+        Self((0..count).step_by(8).map(byte).collect())
     }
 
     /// Whether a weight may differ from zero; none beyond the end does.
@@ -67,10 +70,10 @@ impl TryFrom<String> for Support {
     }
 }
 
-/// The weights of the linear layers, in order.
-pub(crate) fn linear_weights(graph: &Graph) -> impl Iterator<Item = &Tensor> {
-    graph.nodes.iter().filter_map(|node| match &node.layer {
-        Layer::Conv { weight, .. } | Layer::Dense { weight, .. } => Some(weight.as_ref()),
+/// The linear layers in order, with their weights.
+pub(crate) fn linear_layers(graph: &Graph) -> impl Iterator<Item = (NodeId, &Tensor)> {
+    graph.nodes.iter().enumerate().filter_map(|(id, node)| match &node.layer {
+        Layer::Conv { weight, .. } | Layer::Dense { weight, .. } => Some((id, weight.as_ref())),
         _ => None,
     })
 }
@@ -81,8 +84,7 @@ mod tests {
 
     #[test]
     fn maps_survive_the_wire_and_have_one_form() {
-        let values: Vec<f32> = (0..19).map(|i| if i % 3 == 0 { 0.0 } else { i as f32 }).collect();
-        let support = Support::of(&values);
+        let support = Support::new(19, |i| i % 3 != 0);
         assert_eq!(support.count(), 12);
         assert!((0..19).all(|i| support.contains(i) == (i % 3 != 0)));
         assert!(!support.contains(19) && !support.contains(1000));

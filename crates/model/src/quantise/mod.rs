@@ -23,8 +23,8 @@ use crate::float;
 use crate::graph::Graph;
 use crate::ranges::Ranges;
 use crate::reference;
-use crate::side::Sparsity;
-use crate::support::{Support, linear_weights};
+use crate::sparsity::{Sparsities, Sparsity};
+use crate::support::{Support, linear_layers};
 use crate::tensor::Tensor;
 
 /// The width of weights.
@@ -58,7 +58,7 @@ pub struct Options {
     /// reach the goal.
     pub scales: Option<Scales>,
     /// Whether the places of zero weights go into the public graph, of words: no other engine makes use of them.
-    pub sparsity: Sparsity,
+    pub sparsity: Sparsities,
     /// How words compute tanh and sigmoid.
     pub activations: Activations,
 }
@@ -81,7 +81,7 @@ impl Options {
             weight_bits: WeightBits::Auto,
             goal: None,
             scales: None,
-            sparsity: Sparsity::Secret,
+            sparsity: Sparsities::default(),
             activations: Activations::Cordic,
         }
     }
@@ -142,19 +142,30 @@ pub fn quantise(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(Fi
             }
         }
     }
-    if options.sparsity == Sparsity::Public && options.number == NumberFormat::Word16 {
-        let weights = fixed.nodes.iter().filter_map(|node| match node.op {
-            Op::Conv { weight, .. } | Op::Dense { weight, .. } => Some(weight),
-            _ => None,
-        });
-        // Each linear layer becomes one node, in order.
-        for (param, tensor) in weights.zip(linear_weights(graph)) {
-            if let Some(info) = fixed.params.get_mut(param) {
-                info.support = Some(Support::of(tensor.data()));
-            }
-        }
+    if options.number == NumberFormat::Word16 {
+        publish(graph, &mut fixed, &params, &options.sparsity.of_layers(graph)?);
     }
     Ok((fixed, params))
+}
+
+/// Adds the maps of zeros that are public: what `sparsities` says of each linear layer.
+fn publish(graph: &Graph, fixed: &mut FixedGraph, params: &Params, sparsities: &[Sparsity]) {
+    let weights = fixed.nodes.iter().filter_map(|node| match node.op {
+        Op::Conv { weight, .. } | Op::Dense { weight, .. } => Some(weight),
+        _ => None,
+    });
+    // Each linear layer becomes one node, in order.
+    for ((param, (_, floats)), sparsity) in weights.zip(linear_layers(graph)).zip(sparsities) {
+        let (Some(info), Some(integers)) = (fixed.params.get_mut(param), params.tensors.get(param)) else {
+            continue;
+        };
+        let floats = floats.data();
+        info.support = match sparsity {
+            Sparsity::Secret => None,
+            Sparsity::Public => Some(Support::new(floats.len(), |index| floats[index] != 0.0)),
+            Sparsity::Rounded => Some(Support::new(floats.len(), |index| integers.get(index) != 0)),
+        };
+    }
 }
 
 /// Chooses widths and formats.

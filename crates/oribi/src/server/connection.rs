@@ -137,7 +137,9 @@ impl Conversation<'_> {
             return Ok(());
         };
         let (name, prepared) = find(self.shared, &choice)?;
-        let payload = prepared.engine.agree(&prepared.plan, &choice.payload)?;
+        let own = prepared.engine.for_connection(self.client.map(|client| client.ip()));
+        let engine = own.as_deref().unwrap_or(prepared.engine.as_ref());
+        let payload = engine.agree(&prepared.plan, &choice.payload)?;
         let plan = Plan { graph: prepared.plan.graph.clone(), payload };
         if !self.ticket.promote() {
             return Err(Error::Refused(format!(
@@ -152,8 +154,6 @@ impl Conversation<'_> {
         });
         handshake::send_plan(self.session, &plan)?;
         self.session.inbox.set_latest(Instant::now().checked_add(config.session));
-        let own = prepared.engine.for_connection(self.client.map(|client| client.ip()));
-        let engine = own.as_deref().unwrap_or(prepared.engine.as_ref());
         while self.next()? {
             engine.predict(&plan, &prepared.params, choice.reveal, self.session, &fresh_seed()?)?;
             self.finish(name)?;

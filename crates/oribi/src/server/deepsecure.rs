@@ -122,6 +122,12 @@ impl Engine for Connected {
         self.engine.name()
     }
 
+    fn agree(&self, plan: &Plan, wishes: &serde_json::Value) -> Result<serde_json::Value, Error> {
+        let payload = self.engine.agree(plan, wishes)?;
+        *self.meeting() = Options::read(&payload)?.session;
+        Ok(payload)
+    }
+
     fn predict(
         &self,
         plan: &Plan,
@@ -130,7 +136,6 @@ impl Engine for Connected {
         session: &mut Session,
         seed: &Seed,
     ) -> Result<(), Error> {
-        *self.meeting() = Options::read(&plan.payload)?.session;
         self.engine.predict(plan, params, reveal, session, seed)
     }
 }

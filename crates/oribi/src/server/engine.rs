@@ -29,7 +29,7 @@ pub trait Engine: Send + Sync {
         Ok(None)
     }
 
-    /// The engine for one connection, where the protocol keeps something from one prediction to the next.
+    /// The engine for one connection, from what it agrees to the end, where the protocol keeps something meanwhile.
     fn for_connection(&self, _client: Option<IpAddr>) -> Option<Box<dyn Engine>> {
         None
     }

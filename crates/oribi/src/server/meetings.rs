@@ -20,9 +20,6 @@ const MOST: usize = 4096;
 /// Time in which the other session must come, and bring its share.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Time that a client may take from its choice to its first prediction.
-const STALE: Duration = Duration::from_secs(600);
-
 /// How often a waiting session looks whether the other has come.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -34,9 +31,6 @@ pub struct Meetings(Mutex<HashMap<SessionId, Meeting>>);
 struct Meeting {
     graph: FixedGraph,
     options: Options,
-    /// When the client agreed, and whether it has begun a prediction since.
-    opened: Instant,
-    begun: bool,
     joined: bool,
     holder: Option<HolderEnd>,
     garbler: Option<GarblerEnd>,
@@ -81,16 +75,12 @@ impl Meetings {
         let (to_garbler, shares) = sync_channel(1);
         let (to_holder, colours) = sync_channel(1);
         let mut meetings = self.lock();
-        // A client that left before its first prediction has nobody who closes its meeting.
-        meetings.retain(|_, meeting| meeting.begun || meeting.opened.elapsed() < STALE);
         if meetings.len() >= MOST {
             return Err(Error::Refused("the server is busy; try again in a few seconds".into()));
         }
         let meeting = Meeting {
             graph: graph.clone(),
             options,
-            opened: Instant::now(),
-            begun: false,
             joined: false,
             holder: Some(HolderEnd { shares: to_garbler, colours }),
             garbler: Some(GarblerEnd { shares, colours: to_holder }),
@@ -120,7 +110,6 @@ impl Meetings {
     pub fn take_holder(&self, name: SessionId) -> Result<HolderEnd, Error> {
         let mut meetings = self.lock();
         let meeting = meetings.get_mut(&name).ok_or_else(over)?;
-        meeting.begun = true;
         meeting.holder.take().ok_or_else(over)
     }
 

@@ -81,6 +81,11 @@ impl Dots {
         self.support.as_ref().map_or(self.rows * self.terms, Support::count)
     }
 
+    /// The positions at which a term meets an input and not the padding: the same for all rows.
+    pub fn meetings(&self, term: usize) -> u64 {
+        (0..self.positions).filter(|position| self.input(0, *position, term).is_some()).count() as u64
+    }
+
     /// Groups of rows that read the same inputs.
     pub fn groups(&self) -> usize {
         self.group(self.rows.saturating_sub(1)) + 1

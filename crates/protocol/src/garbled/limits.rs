@@ -87,7 +87,15 @@ fn product_rows(product: &Product, node: &Node) -> u64 {
     let transfers = product.transfers().saturating_mul(2);
     let words = product.transfers().saturating_mul(product.dots.positions as u64) / 2;
     let opening = elements(node).saturating_mul(4 * u64::from(product.bits));
-    transfers.saturating_add(words).saturating_add(opening)
+    transfers.saturating_add(words).saturating_add(opening).saturating_add(steps(&product.dots))
+}
+
+/// What looking through a map of zeros takes, as rows of tables: nothing else bounds a layer whose weights are all zero.
+fn steps(dots: &Dots) -> u64 {
+    match dots.support {
+        Some(_) => product(&[dots.rows as u64, dots.terms as u64, dots.positions as u64]) / 4,
+        None => 0,
+    }
 }
 
 /// About the most bytes of labels that are alive at one time.
@@ -134,12 +142,15 @@ fn rows(plan: &FixedGraph, node: &Node) -> u64 {
         Op::Conv { weight, .. } | Op::Dense { weight, .. } => {
             let Some(dots) = Dots::of(plan, node) else { return 0 };
             let (terms, positions) = (dots.terms as u64, dots.positions as u64);
-            let weights = dots.weights() as u64;
-            let products = product(&[weights, positions, by_known(param(weight))]);
-            let summed =
-                if dots.support.is_some() { weights } else { product(&[dots.groups() as u64, terms]) };
-            let input_sums = product(&[summed, positions, 2 * (x + 8)]);
-            return products.saturating_add(input_sums).saturating_add(product(&[elements(first), 2 * x]));
+            let cost = |weights: u64, summed: u64| {
+                let products = product(&[weights, positions, by_known(param(weight))]);
+                products.saturating_add(product(&[summed, positions, 2 * (x + 8)]))
+            };
+            // A map of zeros that does not pay is not followed.
+            let whole = cost(product(&[dots.rows as u64, terms]), product(&[dots.groups() as u64, terms]));
+            let kept = dots.weights() as u64;
+            let least = if dots.support.is_some() { whole.min(cost(kept, kept)) } else { whole };
+            return least.saturating_add(steps(&dots)).saturating_add(product(&[elements(first), 2 * x]));
         }
         Op::Affine { weight, bias, .. } => {
             weight.as_ref().map_or(0, |w| by_known(param(w))) + 2 * (x + param(bias))
@@ -211,7 +222,7 @@ fn work(plan: &FixedGraph, node: &Node) -> u64 {
             let Some(dots) = Dots::of(plan, node) else { return 0 };
             let columns = dots.positions as u64;
             let accumulators = product(&[columns.max(64), 64]);
-            let sums = if dots.support.is_some() { dots.rows } else { dots.groups() } as u64;
+            let sums = if dots.support.is_some() { 3 * dots.rows } else { dots.groups() } as u64;
             sum(inputs().map(|input| 2 * (labels(input) + 2 * elements(input))))
                 .saturating_add(product(&[sums, columns, 64]))
                 .saturating_add(accumulators)

@@ -12,15 +12,15 @@ use garble::word::Word;
 use model::fixed::ParamId;
 
 use super::dots::Dots;
-use super::elementwise::in_tiles;
-use super::sums::{sum_inputs, sum_lanes};
+use super::sums::sum_lanes;
 use super::tiles::{self, TileSize, blocks};
 use super::weights::{Encoding, Weights};
+use super::zeros::{InputSum, Sums, input_sums};
 
 /// What a linear layer needs to know beside its dot products.
 pub struct Layer<'a> {
-    /// The dot products.
-    pub dots: &'a Dots,
+    /// The dot products, and how each row gets its sum of inputs.
+    pub dots: &'a (Dots, Vec<InputSum>),
     /// Weights, `rows x terms`, and their width.
     pub weight: (ParamId, u32),
     /// Biases, one a row, and their width.
@@ -48,54 +48,25 @@ impl Layer<'_> {
         weights: &mut W,
         input: &Word<G::Wires>,
     ) -> Result<Word<G::Wires>, G::Error> {
-        let size = TileSize::of(self.dots);
-        let input_sums = self.input_sums(gates, input)?;
+        let (dots, forms) = self.dots;
+        let size = TileSize::of(dots);
+        let input_sums = input_sums(gates, dots, forms, input)?;
         let input = multiples(gates, input)?;
         let mut results = Vec::new();
         let mut places = Vec::new();
-        for rows in blocks(self.dots.rows, size.rows) {
+        for rows in blocks(dots.rows, size.rows) {
             let sums = self.accumulate(gates, weights, (&input, &input_sums), &rows, size)?;
-            for (positions, sum) in blocks(self.dots.positions, size.positions).zip(sums) {
+            for (positions, sum) in blocks(dots.positions, size.positions).zip(sums) {
                 let outputs: Vec<(usize, usize)> = rows
                     .clone()
                     .flat_map(|row| positions.clone().map(move |position| (row, position)))
                     .collect();
                 results.push(self.finish(gates, &outputs, &sum)?);
-                places.extend(outputs.iter().map(|(row, position)| self.dots.output(*row, *position)));
+                places.extend(outputs.iter().map(|(row, position)| dots.output(*row, *position)));
             }
         }
         let joined = gadgets::concat(gates, &results.iter().collect::<Vec<_>>());
         Ok(gadgets::gather(gates, &joined, &inverse(&places)))
-    }
-
-    /// The sum of inputs that an output needs: one for each group of rows and each position, or, where some weights are known to
-    /// be zero, one for each row and position.
-    fn input_sum(&self, row: usize, position: usize) -> usize {
-        let block = if self.dots.support.is_some() { row } else { self.dots.group(row) };
-        block * self.dots.positions + position
-    }
-
-    /// The sums of the inputs that meet weights.
-    fn input_sums<G: Gates>(
-        &self,
-        gates: &mut G,
-        input: &Word<G::Wires>,
-    ) -> Result<Word<G::Wires>, G::Error> {
-        let dots = self.dots;
-        let sparse = dots.support.is_some();
-        let blocks = if sparse { dots.rows } else { dots.groups() };
-        in_tiles(gates, blocks * dots.positions, |gates, tile| {
-            sum_inputs(gates, input, tile.len(), dots.terms, |output, term| {
-                let lane = tile.start + output;
-                let block = lane / dots.positions;
-                let row = if sparse { block } else { dots.first_row(block) };
-                if dots.counts(row, term) || !sparse {
-                    dots.input(row, lane % dots.positions, term)
-                } else {
-                    None
-                }
-            })
-        })
     }
 
     /// Twice the full sums of a block of rows, one word for each block of positions.
@@ -103,11 +74,11 @@ impl Layer<'_> {
         &self,
         gates: &mut G,
         weights: &mut W,
-        (input, input_sums): (&Multiples<G::Wires>, &Word<G::Wires>),
+        (input, input_sums): (&Multiples<G::Wires>, &Sums<G::Wires>),
         rows: &Range<usize>,
         size: TileSize,
     ) -> Result<Vec<Word<G::Wires>>, G::Error> {
-        let dots = self.dots;
+        let dots = &self.dots.0;
         let indices: Vec<usize> = rows.clone().collect();
         let bias = weights.load(gates, self.bias.0, &indices, Encoding::Plain { bits: self.bias.1 })?;
         let mut sums = Vec::new();
@@ -117,10 +88,10 @@ impl Layer<'_> {
             let bias = gadgets::shift_left(&gadgets::known_word(gates, &bias, &lanes), 1);
             let inputs: Vec<u32> = rows
                 .clone()
-                .flat_map(|row| positions.clone().map(move |position| self.input_sum(row, position)))
+                .flat_map(|row| positions.clone().map(move |position| input_sums.first[row] + position))
                 .map(|lane| lane as u32)
                 .collect();
-            let inputs = gadgets::gather(gates, input_sums, &inputs);
+            let inputs = gadgets::gather(gates, &input_sums.word, &inputs);
             sums.push(gadgets::sub_wrapping(gates, &bias, &inputs, self.accumulator)?);
         }
         for terms in tiles::term_blocks(dots, rows, size) {
@@ -144,7 +115,7 @@ impl Layer<'_> {
         (rows, positions): (&Range<usize>, &Range<usize>),
         sum: &Word<G::Wires>,
     ) -> Result<Word<G::Wires>, G::Error> {
-        let tile = tiles::lanes(self.dots, weights, rows.start, positions);
+        let tile = tiles::lanes(&self.dots.0, weights, rows.start, positions);
         if tile.inputs.is_empty() {
             return Ok(sum.clone());
         }

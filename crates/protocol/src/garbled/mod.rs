@@ -23,6 +23,7 @@ mod transfers;
 mod walk;
 mod weights;
 pub(crate) mod wire;
+mod zeros;
 
 pub use crate::session::Progress;
 pub use limits::{MAX_LABEL_BYTES, MAX_TABLE_BYTES, check, supports};

@@ -44,6 +44,8 @@ const SHARES: usize = 1 << 15;
 /// How a product's transfers are cut: the same at both parties.
 struct Cut<'a> {
     product: &'a Product,
+    /// The weights that are not known to be zero, where some are: all others have no transfers.
+    kept: Option<Vec<u32>>,
     /// For each term the positions at which it meets an input.
     meetings: Vec<u64>,
 }
@@ -51,22 +53,27 @@ struct Cut<'a> {
 impl<'a> Cut<'a> {
     fn new(product: &'a Product) -> Self {
         let dots = &product.dots;
-        // Whether a tap lies in the padding does not depend on the row.
-        let meetings = (0..dots.terms).map(|term| {
-            (0..dots.positions).filter(|position| dots.input(0, *position, term).is_some()).count() as u64
+        let kept = dots.support.as_ref().map(|support| {
+            let all = 0..(dots.rows * dots.terms) as u32;
+            all.filter(|weight| support.contains(*weight as usize)).collect()
         });
-        Self { product, meetings: meetings.collect() }
+        Self { product, kept, meetings: (0..dots.terms).map(|term| dots.meetings(term)).collect() }
     }
 
-    /// Ranges of weights whose transfers make one extension message.
+    /// The place in its tensor of the weight that has turn `turn`.
+    fn place(&self, turn: usize) -> usize {
+        self.kept.as_ref().map_or(turn, |kept| kept[turn] as usize)
+    }
+
+    /// Ranges of weights, by their turn, whose transfers make one extension message.
     fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         blocks(self.product.weights(), (CHUNK / self.product.weight_bits as usize).max(1))
     }
 
-    /// Bits of a weight's corrections.
-    fn correction_bits(&self, weight: usize) -> u64 {
+    /// Bits of the corrections of the weight that has turn `turn`.
+    fn correction_bits(&self, turn: usize) -> u64 {
         let (l, w) = (u64::from(self.product.bits), u64::from(self.product.weight_bits));
-        self.meetings[weight % self.meetings.len()] * (w * l - w * (w - 1) / 2)
+        self.meetings[self.place(turn) % self.meetings.len()] * (w * l - w * (w - 1) / 2)
     }
 
     /// Cuts a chunk into the ranges of weights whose corrections make a frame, with their bits.
@@ -83,9 +90,9 @@ impl<'a> Cut<'a> {
         pieces
     }
 
-    /// Calls `each` with the input and the result of every product of a weight.
-    fn meet(&self, weight: usize, mut each: impl FnMut(usize, usize)) {
-        let dots = &self.product.dots;
+    /// Calls `each` with the input and the result of every product of the weight that has turn `turn`.
+    fn meet(&self, turn: usize, mut each: impl FnMut(usize, usize)) {
+        let (dots, weight) = (&self.product.dots, self.place(turn));
         let (row, term) = (weight / dots.terms, weight % dots.terms);
         for position in 0..dots.positions {
             if let Some(input) = dots.input(row, position, term) {
@@ -98,9 +105,11 @@ impl<'a> Cut<'a> {
 /// Bytes of all frames of a product but the extension messages.
 pub fn message_bytes(product: &Product) -> u64 {
     let cut = Cut::new(product);
-    let terms = (0..product.dots.terms).map(|term| cut.correction_bits(term));
-    let row = terms.fold(0, u64::saturating_add);
-    let corrections = row.saturating_mul(product.dots.rows as u64) / 8;
+    let bits = |turns: Range<usize>| turns.map(|turn| cut.correction_bits(turn)).fold(0, u64::saturating_add);
+    let corrections = match cut.kept {
+        Some(_) => bits(0..product.weights()),
+        None => bits(0..product.dots.terms).saturating_mul(product.dots.rows as u64),
+    } / 8;
     corrections.saturating_add((product.elements() as u64).saturating_mul(u64::from(product.bits)) / 8)
 }
 

@@ -193,9 +193,9 @@ impl Product {
         self.shift.get(row).or(self.shift.first()).copied().unwrap_or(0)
     }
 
-    /// Weights, those that meet padding alone included.
+    /// Weights that are not known to be zero, those that meet padding alone included.
     pub fn weights(&self) -> usize {
-        self.dots.rows * self.dots.terms
+        self.dots.weights()
     }
 
     /// Results.

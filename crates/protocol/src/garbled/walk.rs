@@ -11,6 +11,7 @@ use super::pool;
 use super::products::open;
 use super::split::Split;
 use super::weights::Weights;
+use super::zeros::{InputSum, settle};
 use crate::handshake::Reveal;
 
 /// Told before each node, for meters and progress.
@@ -91,7 +92,11 @@ fn compute<G: Gates, W: Weights<G>>(
     match &node.op {
         Op::Conv { weight, bias, shift, .. } | Op::Dense { weight, bias, shift } => {
             match Dots::of(plan, node) {
-                Some(dots) => layer(plan, node, &dots, (*weight, *bias), shift).run(gates, weights, x),
+                Some(dots) => {
+                    let input = plan.nodes[node.inputs[0]].format.bits;
+                    let dots = settle(dots, input, plan.params[*weight].bits);
+                    layer(plan, node, &dots, (*weight, *bias), shift).run(gates, weights, x)
+                }
                 None => Ok(Word::default()),
             }
         }
@@ -113,13 +118,13 @@ fn compute<G: Gates, W: Weights<G>>(
 fn layer<'a>(
     plan: &'a FixedGraph,
     node: &'a Node,
-    dots: &'a Dots,
+    dots: &'a (Dots, Vec<InputSum>),
     (weight, bias): (ParamId, ParamId),
     shift: &'a [u32],
 ) -> Layer<'a> {
     let input = plan.nodes[node.inputs[0]].format.bits;
     let (weight_bits, bias_bits) = (plan.params[weight].bits, plan.params[bias].bits);
-    let products = input + weight_bits + dots.terms.next_power_of_two().trailing_zeros();
+    let products = input + weight_bits + dots.0.terms.next_power_of_two().trailing_zeros();
     Layer {
         dots,
         weight: (weight, weight_bits),

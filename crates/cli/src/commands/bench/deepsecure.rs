@@ -1,5 +1,6 @@
-//! DeepSecure (DAC '18), Table 3: four networks, each as one garbled circuit.
+//! DeepSecure (DAC '18): the gates of Table 2's elements, and Table 3's four networks, each as one garbled circuit.
 
+use garble::elements::{Element, elements};
 use protocol::Reveal;
 use protocol::garbled::{FirstLayer, price};
 
@@ -79,15 +80,42 @@ impl Table for DeepSecure {
         heading(
             arguments,
             &[
-                "DeepSecure (Rouhani, Riazi, Koushanfar, DAC 2018), Table 3: a network as one garbled circuit.",
+                "DeepSecure (Rouhani, Riazi, Koushanfar, DAC 2018), Table 2: gates of a network's elements, in words of 16 bits;",
+                "Table 3: a network as one garbled circuit.",
                 "Here: two processes over TLS on loopback, the scores checked against the integer reference.",
             ],
         )?;
+        let elements = elements();
+        let counted = elements.iter().filter(|element| arguments.wants(element.name));
+        let counted =
+            counted.map(|element| count(element, arguments.json)).sum::<Result<usize, Failure>>()?;
         let forms = [FirstLayer::Garbled, FirstLayer::Ot];
         let rows = BENCHMARKS.iter().flat_map(|benchmark| forms.map(|first| (benchmark, first)));
         let wanted = rows.filter(|(benchmark, first)| arguments.wants(&benchmark.row(*first)));
-        wanted.map(|(benchmark, first)| benchmark.run(arguments, first)).sum()
+        let run: usize =
+            wanted.map(|(benchmark, first)| benchmark.run(arguments, first)).sum::<Result<_, Failure>>()?;
+        Ok(counted + run)
     }
+}
+
+/// Prints a row of Table 2.
+fn count(element: &Element, json: bool) -> Result<usize, Failure> {
+    let gates = element.counts;
+    let measured = Figures::default()
+        .whole("xor_gates", gates.xors)
+        .whole("non_xor_gates", gates.ands + gates.known_ands)
+        .whole("table_bytes", gates.table_bytes());
+    let paper = element.paper.map_or(Figures::default(), |(xors, non_xors)| {
+        Figures::default().whole("xor_gates", xors).whole("non_xor_gates", non_xors)
+    });
+    let note = match gates.known_ands {
+        0 => String::new(),
+        known => format!(
+            "{known} of the non-XOR gates have an operand that the evaluator knows, and one row for two"
+        ),
+    };
+    Row { table: "deepsecure-2", row: element.name.into(), measured, paper, note }.print(json)?;
+    Ok(1)
 }
 
 impl Benchmark {

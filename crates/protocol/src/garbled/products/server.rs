@@ -94,8 +94,8 @@ fn feed(
     let product = cut.product;
     let weights = &params.tensors[product.weight];
     for chunk in cut.chunks() {
-        let bits = chunk.flat_map(|weight| {
-            let weight = weights.get(weight);
+        let bits = chunk.flat_map(|turn| {
+            let weight = weights.get(cut.place(turn));
             (0..product.weight_bits).map(move |bit| weight >> bit & 1 == 1)
         });
         let bits = Zeroizing::new(bits.collect::<Vec<bool>>());

@@ -56,6 +56,19 @@ fn windows_far_larger_than_their_input_are_refused_at_once() {
 }
 
 #[test]
+fn a_large_layer_of_public_zeros_is_refused_at_once() {
+    let mut builder = Builder::new(1);
+    let x = builder.input(&[1, 1, 4000, 4000], 3);
+    let window = Window { kernel: [2000; 2], stride: [1; 2], dilation: [1; 2], pads: [0; 4] };
+    let (weight, bias) = (builder.param(&[1, 1, 2000, 2000], 3), builder.param(&[1], 8));
+    builder.graph.params[weight].support = Some(model::Support::new(4_000_000, |_| false));
+    let op = Op::Conv { window, groups: 1, weight, bias, shift: vec![0] };
+    let y = builder.node(op, &[x], &[1, 1, 2001, 2001], 3);
+    builder.graph.outputs.push(Output { name: "y".into(), node: y, post: Post::None });
+    assert!(refusal(&builder.graph).contains("garbled tables"));
+}
+
+#[test]
 fn tensors_that_no_memory_holds_are_refused() {
     let mut builder = Builder::new(1);
     let x = builder.input(&[1], 16);

@@ -25,8 +25,7 @@ fn prune(builder: &mut Builder, param: ParamId, keep: usize, public: bool) {
     for (index, value) in values.iter_mut().enumerate() {
         *value = if kept(index) { *value | 1 } else { 0 };
     }
-    let floats: Vec<f32> = values.iter().map(|value| *value as f32).collect();
-    info.support = public.then(|| Support::of(&floats));
+    info.support = public.then(|| Support::new(values.len(), |index| values[index] != 0));
 }
 
 fn dense(keep: usize, public: bool) -> (FixedGraph, Params, Vec<Vec<i64>>) {
@@ -70,6 +69,60 @@ fn results_are_the_references_and_cost_falls_with_the_weights() {
 }
 
 #[test]
+fn products_by_transfers_cost_their_weights_only() {
+    for make in [dense, convolution] {
+        let cost = |keep, public| price(&make(keep, public).0, Reveal::Scores, FirstLayer::Ot);
+        let full = cost(1, false);
+        for keep in [4, 10, 1000] {
+            let info = &make(keep, true).0.params[0];
+            let weights = info.support.as_ref().expect("a map").count() as u64;
+            let sparse = cost(keep, true);
+            assert_eq!(sparse.product_transfers, weights * u64::from(info.bits));
+            assert!(
+                keep < 10 || sparse.product_bytes < full.product_bytes / 3,
+                "{keep}: {sparse:?}, {full:?}"
+            );
+            assert_eq!(sparse.table_bytes, full.table_bytes);
+        }
+    }
+}
+
+/// A layer in which about so many of 64 weights stay, here and there.
+fn scattered(kept: u64, bits: u32, dense: bool, public: bool) -> FixedGraph {
+    let mut builder = Builder::new(kept + u64::from(bits));
+    let (shape, out, op): (&[usize], &[usize], _) = if dense {
+        (&[24, 130], &[1, 24], Op::Dense { weight: 0, bias: 1, shift: vec![6] })
+    } else {
+        let window = Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1, 1, 1, 1] };
+        (&[5, 3, 3, 3], &[1, 5, 4, 5], Op::Conv { window, groups: 1, weight: 0, bias: 1, shift: vec![6] })
+    };
+    let x = builder.input(if dense { &[1, 130] } else { &[1, 3, 4, 5] }, 9);
+    let (weight, _) = (builder.param(shape, bits), builder.param(&shape[..1], 18));
+    let keep: Vec<bool> =
+        (0..shape.iter().product()).map(|_| (builder.draw(6) + 32) as u64 >= 64 - kept).collect();
+    builder.graph.params[weight].support = public.then(|| Support::new(keep.len(), |index| keep[index]));
+    let y = builder.node(op, &[x], out, BITS);
+    builder.finish(y).0
+}
+
+#[test]
+fn a_map_never_costs_more_than_it_saves() {
+    for (dense, bits) in [true, false].into_iter().flat_map(|dense| [1, 2, 3, 5, 8].map(|bits| (dense, bits)))
+    {
+        for kept in [0, 3, 12, 25, 32, 40, 50, 58, 61, 63, 64] {
+            for first in FORMS {
+                let [with, without] = [true, false]
+                    .map(|public| price(&scattered(kept, bits, dense, public), Reveal::Scores, first));
+                let case = format!("{dense}, {bits} bits, {kept} of 64 kept: {with:?}, {without:?}");
+                assert!(with.table_bytes <= without.table_bytes, "{case}");
+                assert!(with.transfers <= without.transfers, "{case}");
+                assert!(with.product_bytes <= without.product_bytes, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
 fn without_a_map_nothing_shows() {
     for make in [dense, convolution] {
         let (full, sparse) = (make(1, false), make(10, false));
@@ -92,6 +145,6 @@ fn without_a_map_nothing_shows() {
 #[test]
 fn maps_of_another_length_are_refused() {
     let (mut graph, _, _) = dense(4, true);
-    graph.params[0].support = Some(Support::of(&[1.0; 90]));
+    graph.params[0].support = Some(Support::new(90, |_| true));
     assert!(graph.validate(&Default::default()).is_err());
 }
