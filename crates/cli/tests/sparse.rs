@@ -82,7 +82,7 @@ fn layers_that_are_not_there_are_refused_by_name() {
         ("[sparsity]\nhidden = \"open\"", ["line ", "open"]),
     ] {
         oribi.file("wrong.oribi.toml", side.as_bytes());
-        let text = oribi.refusal(1, &["inspect", &network]);
+        let text = oribi.refusal(2, &["inspect", &network]);
         assert!(words.iter().all(|word| text.contains(word)), "{text}");
     }
 }
