@@ -50,7 +50,7 @@ fn smooth() -> Vec<Element> {
         element("tanh, CORDIC", Some((8415, 3900)), 1, |g, x| gadgets::tanh(g, &x[0], FORMAT, FORMAT)),
         element("sigmoid, CORDIC", Some((8447, 3932)), 1, |g, x| gadgets::sigmoid(g, &x[0], FORMAT, FORMAT)),
         element("softmax of 10: index", softmax, CLASSES, |g, x| gadgets::arg_max(g, x, false)),
-        element("softmax of 10: largest value", softmax, CLASSES, |g, x| gadgets::max_of(g, x)),
+        element("softmax of 10: largest value", softmax, CLASSES, gadgets::max_of),
         element("ReLU", Some((30, 15)), 1, |g, x| gadgets::relu(g, &x[0])),
         element("sigmoid, straight lines (error 0.019)", None, 1, |g, x| {
             gadgets::piecewise_sigmoid(g, &x[0], FORMAT, FORMAT)
