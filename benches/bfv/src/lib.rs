@@ -207,6 +207,21 @@ fn evaluation_rows(degree: usize, label: &str, sizes: &(Vec<u32>, Option<u32>)) 
         move || drop(o.evaluator.rotate_rows_hoisted(&hoisted, 1, &o.galois).expect("rotates")),
         move || drop(p.evaluator.rotate_rows(&b, 1, &p.galois).expect("rotates")),
     ));
+    let ((o, a), (p, b)) = (ours(), ours());
+    let hoisted = o.evaluator.hoist(&a).expect("hoists");
+    rows.push(row(
+        name("eight further hoisted rotations together, against our first ones"),
+        Some(3.0),
+        move || {
+            let steps = [1, 2, 1, 2, 1, 2, 1, 2];
+            drop(o.evaluator.rotations_hoisted(&hoisted, &steps, &o.galois).expect("rotates"));
+        },
+        move || {
+            for steps in [1, 2].into_iter().cycle().take(8) {
+                drop(p.evaluator.rotate_rows(&b, steps, &p.galois).expect("rotates"));
+            }
+        },
+    ));
     rows.push(summed_rotations(
         &name("a further hoisted rotation in a sum of 16 with factors, against our first"),
         ours(),

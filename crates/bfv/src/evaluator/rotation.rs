@@ -100,15 +100,50 @@ impl Evaluator {
         g: usize,
         keys: &GaloisKeys,
     ) -> Result<Ciphertext, Error> {
+        let all = self.automorphisms_hoisted(hoisted, &[g], keys)?;
+        all.into_iter().next().ok_or(Error::MissingKey(g))
+    }
+
+    /// Several automorphisms `X -> X^g` of a hoisted ciphertext, in their order. Its digits come from memory once for all of
+    /// them, so that each is cheaper than [`Self::automorphism_hoisted`] where they exceed the cache.
+    ///
+    /// # Errors
+    /// As [`Self::automorphism`].
+    pub fn automorphisms_hoisted(
+        &self,
+        hoisted: &Hoisted,
+        exponents: &[usize],
+        keys: &GaloisKeys,
+    ) -> Result<Vec<Ciphertext>, Error> {
         let a = &hoisted.ciphertext;
         self.check_rotation(a, keys)?;
-        self.check_automorphism(g)?;
-        if g == 1 {
-            return Ok(a.clone());
+        let mut switched = Vec::with_capacity(exponents.len());
+        for g in exponents {
+            self.check_automorphism(*g)?;
+            if *g != 1 {
+                switched.push((*g, keys.get(*g, a.limbs())?));
+            }
         }
-        let key = keys.get(g, a.limbs())?;
-        let parts = hoisted.digits.switch(&self.parameters, key, Some(&hoisted.scaled), g);
-        Ok(Ciphertext { id: a.id, parts, seed: None })
+        let mut pairs = hoisted.digits.switch(&self.parameters, &switched, &hoisted.scaled).into_iter();
+        let next = |g: &usize| match if *g == 1 { None } else { pairs.next() } {
+            Some(parts) => Ciphertext { id: a.id, parts, seed: None },
+            None => a.clone(),
+        };
+        Ok(exponents.iter().map(next).collect())
+    }
+
+    /// Rotates each row of a hoisted ciphertext left by each of `steps`: see [`Self::automorphisms_hoisted`].
+    ///
+    /// # Errors
+    /// As [`Self::automorphism`].
+    pub fn rotations_hoisted(
+        &self,
+        hoisted: &Hoisted,
+        steps: &[i64],
+        keys: &GaloisKeys,
+    ) -> Result<Vec<Ciphertext>, Error> {
+        let exponents: Vec<_> = steps.iter().map(|steps| self.parameters.rotation_exponent(*steps)).collect();
+        self.automorphisms_hoisted(hoisted, &exponents, keys)
     }
 
     /// Rotates each row of a hoisted ciphertext left by `steps`.

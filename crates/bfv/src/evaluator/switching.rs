@@ -10,10 +10,20 @@ use crate::ring::{Ring, Rows};
 /// each prime digit by digit.
 #[derive(Clone, Debug)]
 pub(crate) struct Digits {
-    rows: Vec<Packed>,
+    rows: DigitRows,
     limbs: usize,
     count: usize,
 }
+
+/// Packed where they come from beyond the second-level cache at each use; else as words, which need no unpacking.
+#[derive(Clone, Debug)]
+enum DigitRows {
+    Words(Rows),
+    Packed(Vec<Packed>),
+}
+
+/// Bytes of digits that stay in the second-level cache beside a key.
+const CACHED: usize = 512 << 10;
 
 /// Reads digits off a polynomial.
 struct Reader<'a> {
@@ -71,24 +81,34 @@ impl Digits {
     pub(crate) fn of(parameters: &Parameters, coefficients: &Rows, evaluations: &Rows) -> Self {
         let (ring, reader) = (parameters.ring(), Reader::new(parameters, coefficients));
         let (limbs, count) = (coefficients.count(), reader.shape.len());
+        let total = extended(parameters, limbs) * count;
+        let place = |index: usize| (prime_of(parameters, limbs, index / count), index % count);
+        let fill = |(prime, digit): (usize, usize), out: &mut [u64]| {
+            if reader.is_own(digit, prime) {
+                out.copy_from_slice(evaluations.row(prime));
+            } else {
+                reader.read(digit, prime, out);
+            }
+        };
+        if total * ring.degree() * size_of::<u64>() <= CACHED {
+            let mut rows = ring.scratch(total);
+            rows.iter_mut().enumerate().for_each(|(index, row)| fill(place(index), row));
+            return Self { rows: DigitRows::Words(rows), limbs, count };
+        }
         let mut scratch = ring.scratch(1);
-        let rows = (0..extended(parameters, limbs) * count)
-            .map(|index| {
-                let (prime, digit) = (prime_of(parameters, limbs, index / count), index % count);
-                if reader.is_own(digit, prime) {
-                    Packed::new(ring.modulus(prime), evaluations.row(prime))
-                } else {
-                    reader.read(digit, prime, scratch.row_mut(0));
-                    Packed::new(ring.modulus(prime), scratch.row(0))
-                }
-            })
-            .collect();
-        Self { rows, limbs, count }
+        let pack = |index| {
+            fill(place(index), scratch.row_mut(0));
+            Packed::new(ring.modulus(place(index).0), scratch.row(0))
+        };
+        Self { rows: DigitRows::Packed((0..total).map(pack).collect()), limbs, count }
     }
 
     /// Bytes they take.
     pub(crate) fn bytes(&self) -> usize {
-        self.rows.iter().map(|row| row.bytes().len()).sum()
+        match &self.rows {
+            DigitRows::Words(rows) => rows.iter().map(size_of_val).sum(),
+            DigitRows::Packed(rows) => rows.iter().map(|row| row.bytes().len()).sum(),
+        }
     }
 
     /// One row of [`permuted_dot`] with a key.
@@ -101,27 +121,44 @@ impl Digits {
         out: [&mut [u64]; 2],
     ) {
         let prime = prime_of(parameters, self.limbs, row);
-        let digits = &self.rows[row * self.count..(row + 1) * self.count];
-        let terms: Vec<_> =
-            digits.iter().enumerate().map(|(digit, x)| (x, key_rows(key, digit, prime))).collect();
-        permuted_dot(parameters.ring(), (prime, g), init, &terms, out);
+        let (ring, first) = (parameters.ring(), row * self.count);
+        let digits = (0..self.count).map(|digit| (first + digit, key_rows(key, digit, prime)));
+        match &self.rows {
+            DigitRows::Words(rows) => {
+                let terms: Vec<_> = digits.map(|(index, pair)| (rows.row(index), pair)).collect();
+                permuted_dot(ring, (prime, g), init, &terms, out);
+            }
+            DigitRows::Packed(rows) => {
+                let terms: Vec<_> = digits.map(|(index, pair)| (&rows[index], pair)).collect();
+                permuted_dot(ring, (prime, g), init, &terms, out);
+            }
+        }
     }
 
-    /// The key switch of these digits: as [`switch`], where `init` is multiplied by the special prime already.
+    /// The key switches of these digits under some automorphisms: each as [`switch`], where `init` is multiplied by the
+    /// special prime already. Prime by prime, so that a prime's digits come from memory once for all.
     pub(crate) fn switch(
         &self,
         parameters: &Parameters,
-        key: &SwitchingKey,
-        init: Option<&Rows>,
-        g: usize,
-    ) -> [Rows; 2] {
+        automorphisms: &[(usize, &SwitchingKey)],
+        init: &Rows,
+    ) -> Vec<[Rows; 2]> {
         let rows = extended(parameters, self.limbs);
-        let [mut out0, mut out1] = [0, 1].map(|_| parameters.ring().scratch(rows));
+        let mut pairs: Vec<_> =
+            automorphisms.iter().map(|_| [0, 1].map(|_| parameters.ring().scratch(rows))).collect();
         for row in 0..rows {
-            let init = init.filter(|_| row < self.limbs).map(|init| init.row(row));
-            self.dot_row(parameters, key, (row, g), [init, None], [out0.row_mut(row), out1.row_mut(row)]);
+            let init = (row < self.limbs).then(|| init.row(row));
+            for ((g, key), [out0, out1]) in automorphisms.iter().zip(&mut pairs) {
+                self.dot_row(
+                    parameters,
+                    key,
+                    (row, *g),
+                    [init, None],
+                    [out0.row_mut(row), out1.row_mut(row)],
+                );
+            }
         }
-        divide_special(parameters, [out0, out1])
+        pairs.into_iter().map(|pair| divide_special(parameters, pair)).collect()
     }
 }
 

@@ -160,6 +160,15 @@ fn slots_multiply_and_rotate() {
             assert_eq!(decode(&rotated), expected, "{} by {steps}", f.name);
             assert_eq!(f.evaluator.rotate_rows_hoisted(&hoisted, steps, &f.galois).unwrap(), rotated);
         }
+        let several = [3, 0, -1, 3];
+        let rotations = f.evaluator.rotations_hoisted(&hoisted, &several, &f.galois).unwrap();
+        assert_eq!(rotations.len(), several.len());
+        for (rotated, steps) in rotations.iter().zip(several) {
+            assert_eq!(*rotated, f.evaluator.rotate_rows(&a, steps, &f.galois).unwrap(), "{}", f.name);
+        }
+        assert_eq!(f.evaluator.rotations_hoisted(&hoisted, &[], &f.galois).unwrap(), []);
+        let missing = f.evaluator.rotations_hoisted(&hoisted, &[1, 5], &f.galois);
+        assert_eq!(missing, Err(Error::MissingKey(243)));
         let swapped = f.evaluator.rotate_columns(&a, &f.galois).unwrap();
         assert_eq!(decode(&swapped), [&x[n / 2..], &x[..n / 2]].concat());
         assert_eq!(f.evaluator.rotate_rows(&a, 0, &f.galois).unwrap(), a);

@@ -70,6 +70,12 @@ mod sealed {
 }
 
 impl Modulus {
+    /// Bytes of eight residues.
+    #[inline(always)]
+    fn stride(&self, packed: bool) -> usize {
+        if packed { self.bits() as usize } else { 64 }
+    }
+
     /// `out[s] = init[s] + sum of f_k p_k[s]` over the terms `(f_k, p_k)` for `s` = 0 and 1, entry by entry from the
     /// operands' entry `start` on. Where there is no `init` it is zero.
     ///
@@ -86,7 +92,7 @@ impl Modulus {
         let end = start + out[0].len();
         assert!(out[1].len() == out[0].len() && start.is_multiple_of(8));
         assert!(init.iter().flatten().all(|row| row.len() >= end));
-        let strides = [F::PACKED, P::PACKED].map(|packed| if packed { self.bits() as usize } else { 64 });
+        let strides = [F::PACKED, P::PACKED].map(|packed| self.stride(packed));
         for (factor, pair) in terms {
             assert!(factor.length() >= end && pair.iter().all(|side| side.length() >= end));
             assert!(factor.stride() == strides[0] && pair.iter().all(|side| side.stride() == strides[1]));
@@ -133,32 +139,33 @@ mod vector {
     use core::arch::x86_64::*;
 
     use super::super::Modulus;
-    use super::super::ifma::{Constants, LANES, load, store};
+    use super::super::ifma::{Constants, LANES, Short, load, store};
     use super::super::packed::vector::Unpack;
     use super::{Operand, portable};
 
     /// Vectors of one block: with two sides and two halves each, sixteen accumulators.
     const BLOCK: usize = 4;
 
-    /// Bytes by which each operand is fetched ahead: there are more of them than the processor follows by itself.
-    const AHEAD: usize = 2048;
+    /// Bytes by which each operand is fetched ahead into the first-level cache: there are more operands than the processor
+    /// follows by itself, and all that is ahead of all of them must fit there.
+    const AHEAD: usize = 512;
 
-    /// Four vectors of an operand from its vector number `first` on.
+    /// Four vectors of an operand from its byte `offset` on.
     ///
     /// # Safety
-    /// The operand has these residues, and packed ones have the width of `unpack`.
+    /// The operand has these residues, and packed ones have the width of `unpack` and this stride.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-    unsafe fn operand<O: Operand>(o: O, first: usize, unpack: &Unpack) -> [__m512i; BLOCK] {
-        let (start, stride) = (o.start(), o.stride());
-        for line in (0..stride * BLOCK).step_by(64) {
+    unsafe fn operand<O: Operand>(o: O, offset: usize, stride: usize, unpack: &Unpack) -> [__m512i; BLOCK] {
+        let start = o.start().wrapping_add(offset);
+        for line in 0..BLOCK {
             // A prefetch faults nowhere, and past the end it only brings what is not needed.
-            _mm_prefetch::<_MM_HINT_T1>(start.wrapping_add(first * stride + AHEAD + line).cast());
+            _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(AHEAD + line * 64).cast());
         }
         let mut x = [_mm512_setzero_si512(); BLOCK];
         for (k, x) in x.iter_mut().enumerate() {
             // SAFETY: the caller vouches for the residues; 64 bytes are readable from each group of eight on.
-            let bytes = unsafe { _mm512_loadu_si512(start.add((first + k) * stride).cast()) };
+            let bytes = unsafe { _mm512_loadu_si512(start.add(k * stride).cast()) };
             *x = if O::PACKED { unpack.lanes(bytes) } else { bytes };
         }
         x
@@ -174,7 +181,8 @@ mod vector {
         init: [Option<&[u64]>; 2],
         terms: &[(F, [P; 2])],
     ) {
-        let (c, unpack) = (Constants::new(q), Unpack::new(q.bits()));
+        let (c, unpack, short) = (Constants::new(q), Unpack::new(q.bits()), Short::new(q, terms.len()));
+        let [factor_stride, stride] = [F::PACKED, P::PACKED].map(|packed| q.stride(packed));
         // High halves are below 2^(2 bits - 52) each; their sum and a carry stay below 2^52.
         let limit = (1usize << (104 - 2 * q.bits()).min(11)) - 1;
         let [out0, out1] = out;
@@ -197,10 +205,10 @@ mod vector {
                 }
                 for (factor, pair) in terms {
                     // SAFETY: the caller vouches for the operands.
-                    let x = unsafe { operand(*factor, first, &unpack) };
+                    let x = unsafe { operand(*factor, first * factor_stride, factor_stride, &unpack) };
                     for side in 0..2 {
                         // SAFETY: as above.
-                        let y = unsafe { operand(pair[side], first, &unpack) };
+                        let y = unsafe { operand(pair[side], first * stride, stride, &unpack) };
                         for k in 0..BLOCK {
                             low[side][k] = _mm512_madd52lo_epu64(low[side][k], x[k], y[k]);
                             high[side][k] = _mm512_madd52hi_epu64(high[side][k], x[k], y[k]);
@@ -211,7 +219,13 @@ mod vector {
             let outs = [&mut *out0, &mut *out1];
             for ((out, low), high) in outs.into_iter().zip(low).zip(high) {
                 let block = out[offset..offset + LANES * BLOCK].as_chunks_mut::<LANES>().0;
-                (0..BLOCK).for_each(|k| store(&mut block[k], c.reduce_sums(high[k], low[k])));
+                for k in 0..BLOCK {
+                    let sum = match &short {
+                        Some(short) => short.reduce(&c, high[k], low[k]),
+                        None => c.reduce_sums(high[k], low[k]),
+                    };
+                    store(&mut block[k], sum);
+                }
             }
         }
         if whole < out0.len() {

@@ -75,7 +75,7 @@ impl Constants {
         self.correct(_mm512_min_epu64(x, _mm512_sub_epi64(x, self.q2)))
     }
 
-    /// The residue of `high 2^52 + low`, both below 2^52.
+    /// The residue of `high 2^52 + low mod 2^52`, where `high` is below 2^52.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub fn reduce(&self, high: __m512i, low: __m512i) -> __m512i {
@@ -100,8 +100,8 @@ impl Constants {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub fn reduce_sums(&self, high: __m512i, low: __m512i) -> __m512i {
-        let high = _mm512_add_epi64(high, _mm512_srli_epi64::<52>(low));
-        self.reduce(high, _mm512_and_si512(low, self.mask))
+        // What `low` has above 52 bits is ignored as a multiplicand, and masked at the end in the sum.
+        self.reduce(_mm512_add_epi64(high, _mm512_srli_epi64::<52>(low)), low)
     }
 
     /// The residue of `x w` for `x < 2^52`, with `w_quotient = floor(w 2^52 / q)`.
@@ -120,6 +120,46 @@ impl Constants {
     fn mul(&self, a: __m512i, b: __m512i) -> __m512i {
         let zero = _mm512_setzero_si512();
         self.reduce(_mm512_madd52hi_epu64(zero, a, b), _mm512_madd52lo_epu64(zero, a, b))
+    }
+}
+
+/// A reduction of sums of few products that takes one quotient product instead of two, and one correction.
+#[derive(Clone, Copy)]
+pub struct Short {
+    /// The sum's bits that the quotient leaves out: two fewer than the modulus has.
+    down: __m512i,
+    /// `52 - down`.
+    up: __m512i,
+    /// `floor(2^(52 + down) / q)`.
+    inverse: __m512i,
+}
+
+impl Short {
+    /// For sums of `terms` products of residues and one residue; `None` where they are too large, or a vector too narrow.
+    ///
+    /// Such a sum S is below `2^(2 b + k)` with b the modulus' bits and `terms < 2^k`. Its quotient is short of S / q by less than
+    /// 1 for the last flooring, `2^down / q <= 1/2` for the bits left out, and `S 2^-down 2^-52 <= 1/2` for the
+    /// inverse's, if `b + k <= 49`. So the rest is below 2 q.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    pub fn new(modulus: &Modulus, terms: usize) -> Option<Self> {
+        let (b, k) = (modulus.bits(), usize::BITS - terms.leading_zeros());
+        if b + k > 49 || b < 2 {
+            return None;
+        }
+        let down = b - 2;
+        let inverse = (1u128 << (52 + down)) / u128::from(modulus.value());
+        Some(Self { down: splat(down.into()), up: splat((52 - down).into()), inverse: splat(inverse as u64) })
+    }
+
+    /// The residue of `high 2^52 + low`, where `low` may exceed 52 bits.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    pub fn reduce(&self, c: &Constants, high: __m512i, low: __m512i) -> __m512i {
+        let top = _mm512_add_epi64(_mm512_sllv_epi64(high, self.up), _mm512_srlv_epi64(low, self.down));
+        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), top, self.inverse);
+        let rest = _mm512_madd52lo_epu64(low, quotient, c.minus_q);
+        c.correct(_mm512_and_si512(rest, c.mask))
     }
 }
 

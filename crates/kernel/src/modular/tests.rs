@@ -122,14 +122,24 @@ fn vectors_match_scalars_on_every_tier() {
     }
 }
 
-/// Fused sums, with more terms than one fold of the wide moduli holds, all at their largest.
+/// Fused sums, with more terms than one fold of the wide moduli holds, all at their largest; and on either side of the number
+/// of terms up to which one quotient product reduces a sum.
 #[test]
 fn dot_products_on_every_tier() {
     for tier in Tier::available() {
-        for value in [65537, (1 << 46) - 21, (1 << 50) - 27, (1 << 59) - 55] {
+        for value in [
+            3,
+            65537,
+            (1 << 35) + 1,
+            (1 << 44) - 17,
+            (1 << 45) + 1,
+            (1 << 46) - 21,
+            (1 << 50) - 27,
+            (1 << 59) - 55,
+        ] {
             let q = Modulus::with_tier(value, tier).unwrap();
             let length = 72;
-            for count in [0usize, 1, 15, 16, 17, 40] {
+            for count in [0usize, 1, 3, 4, 7, 8, 15, 16, 17, 31, 32, 40] {
                 let top = vec![value - 1; length];
                 let rows: Vec<_> = (0..3 * count as u64)
                     .map(|k| if k < 60 { top.clone() } else { words(length, value, k) })

@@ -16,14 +16,18 @@
 /// Reverses three bits.
 const REVERSED: [usize; 8] = [0, 4, 2, 6, 1, 5, 3, 7];
 
-/// The source of a block: its index and the carry.
+/// The number of a block with its bits reversed.
 #[inline]
-fn source(degree: usize, block: usize, g: usize) -> (usize, usize) {
+fn reverse(degree: usize, block: usize) -> usize {
     let blocks = degree / 64;
-    let reverse =
-        |x: usize| if blocks == 1 { 0 } else { x.reverse_bits() >> (usize::BITS - blocks.trailing_zeros()) };
-    let index = (reverse(block) * g + (g - 1) / 2) & (degree - 1);
-    (reverse(index & (blocks - 1)), index / blocks)
+    if blocks == 1 { 0 } else { block.reverse_bits() >> (usize::BITS - blocks.trailing_zeros()) }
+}
+
+/// The source of a block, both by their reversed numbers, and the carry.
+#[inline]
+fn source(degree: usize, low: usize, g: usize) -> (usize, usize) {
+    let (blocks, index) = (degree / 64, (low * g + (g - 1) / 2) & (degree - 1));
+    (index & (blocks - 1), index / blocks)
 }
 
 /// Which blocks meet: those of a whole output and input, or those of a part of the input, wherever they go.
@@ -41,14 +45,15 @@ impl Walk {
     fn step(self, degree: usize, index: usize, g: usize) -> (usize, usize, usize) {
         match self {
             Self::Gather => {
-                let (block, carry) = source(degree, index, g);
-                (index, block, carry)
+                let (low, carry) = source(degree, reverse(degree, index), g);
+                (index, reverse(degree, low), carry)
             }
             Self::Scatter(first, inverse) => {
-                let (target, _) = source(degree, first + index, inverse);
+                let low = reverse(degree, first + index);
+                let (target, _) = source(degree, low, inverse);
                 let (block, carry) = source(degree, target, g);
-                debug_assert_eq!(block, first + index);
-                (target, index, carry)
+                debug_assert_eq!(block, low);
+                (reverse(degree, target), index, carry)
             }
         }
     }
