@@ -43,9 +43,16 @@ enum Command {
     Inspect(commands::inspect::Arguments),
     Run(commands::run::Arguments),
     Bench(commands::bench::Arguments),
+    Store(commands::store::Arguments),
 }
 
 fn main() -> ExitCode {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !oribi::store::is_contained() {
+            usual(panic);
+        }
+    }));
     match parse().and_then(|parsed| parsed.map_or(Ok(()), run)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -89,5 +96,6 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
+        Command::Store(arguments) => commands::store::run(&arguments),
     }
 }

@@ -6,7 +6,8 @@ mod common;
 
 use common::Oribi;
 
-const COMMANDS: [&str; 8] = ["proxy", "demo", "serve", "predict", "models", "inspect", "run", "bench"];
+const COMMANDS: [&str; 9] =
+    ["proxy", "demo", "serve", "predict", "models", "inspect", "run", "bench", "store"];
 
 #[test]
 fn every_command_explains_itself() {

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::identity::IdentityError;
+use crate::store::StoreError;
 use crate::trust::TrustError;
 
 /// A failure of a client or a server.
@@ -45,6 +46,9 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// The store of one-time material cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The session failed.
     #[error(transparent)]
     Session(#[from] protocol::Error),
@@ -61,6 +65,9 @@ pub enum Error {
 impl Error {
     /// Whether the fault is in what the user asked for rather than in what happened.
     pub fn is_usage(&self) -> bool {
+        if let Self::Store(error) = self {
+            return error.is_usage();
+        }
         matches!(
             self,
             Self::Address { .. } | Self::Choice(_) | Self::Trust(_) | Self::Identity(_) | Self::Model { .. }

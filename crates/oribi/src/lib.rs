@@ -11,6 +11,7 @@ pub mod identity;
 pub mod input;
 pub mod proxy;
 pub mod server;
+pub mod store;
 pub mod tls;
 pub mod trust;
 pub mod usage;

@@ -3,6 +3,7 @@
 //! AES-128-GCM comes first: it is the fastest suite on machines with AES instructions, and as strong as the rest of
 //! the protocols. Sessions are not resumed: a resumed session would show no certificate to compare.
 
+mod binding;
 mod duplex;
 mod hybrid;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme}
 
 use crate::identity::{Fingerprint, Identity};
 
+use binding::Binding;
 use duplex::{Connection, handshake};
 
 /// The suites, the fastest first; the key exchanges, the post-quantum one first.
@@ -73,10 +75,13 @@ pub fn client_config() -> Result<Arc<ClientConfig>, rustls::Error> {
 /// # Errors
 /// The peer does not speak TLS 1.3, or `deadline` passed.
 pub fn accept(stream: TcpStream, config: &Arc<ServerConfig>, deadline: Instant) -> io::Result<Transport> {
-    let connection = UnbufferedServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+    let binding = Arc::new(Binding::default());
+    let mut config = config.as_ref().clone();
+    config.key_log = binding.clone();
+    let connection = UnbufferedServerConnection::new(Arc::new(config)).map_err(io::Error::other)?;
     let (source, sink) = tcp_halves(stream)?;
     let (transport, _) = handshake(Connection::Server(connection), source, sink, deadline)?;
-    Ok(transport)
+    Ok(transport.bound(binding.take()?))
 }
 
 /// Speaks TLS to a server; gives the fingerprint of its certificate, which the caller must check.
@@ -89,11 +94,14 @@ pub fn connect(
     config: &Arc<ClientConfig>,
     deadline: Instant,
 ) -> io::Result<(Transport, Fingerprint)> {
-    let connection = UnbufferedClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
+    let binding = Arc::new(Binding::default());
+    let mut config = config.as_ref().clone();
+    config.key_log = binding.clone();
+    let connection = UnbufferedClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
     let (source, sink) = tcp_halves(stream)?;
     let (transport, certificate) = handshake(Connection::Client(connection), source, sink, deadline)?;
     let certificate = certificate.ok_or_else(|| io::Error::other("the server showed no certificate"))?;
-    Ok((transport, Fingerprint::of(&certificate)))
+    Ok((transport.bound(binding.take()?), Fingerprint::of(&certificate)))
 }
 
 /// Accepts any certificate, but only from whoever holds its key.

@@ -26,7 +26,7 @@ fn against(bytes: Vec<u8>) -> Error {
     let address = listener.local_addr().unwrap().to_string();
     let server = thread::spawn(move || {
         let deadline = Instant::now() + Duration::from_secs(60);
-        let Transport { mut source, mut sink } =
+        let Transport { mut source, mut sink, .. } =
             oribi::tls::accept(listener.accept().unwrap().0, &tls, deadline).unwrap();
         push(&mut *sink, &bytes);
         let _ = std::io::copy(&mut source, &mut std::io::sink());

@@ -31,12 +31,21 @@ pub struct Transport {
     pub source: Box<dyn Source>,
     /// The writing half.
     pub sink: Box<dyn Sink>,
+    /// What only the two ends of this connection know, where its security gives them such a thing: a signature over it is
+    /// good for this connection alone (RFC 9266).
+    pub binding: Option<[u8; 32]>,
 }
 
 impl Transport {
     /// Joins two halves.
     pub fn new(source: impl Source + 'static, sink: impl Sink + 'static) -> Self {
-        Self { source: Box::new(source), sink: Box::new(sink) }
+        Self { source: Box::new(source), sink: Box::new(sink), binding: None }
+    }
+
+    /// The same connection with what only its two ends know.
+    #[must_use]
+    pub fn bound(self, binding: [u8; 32]) -> Self {
+        Self { binding: Some(binding), ..self }
     }
 
     /// A TCP connection in the clear: for measurements, and for tests.
@@ -53,7 +62,7 @@ impl Transport {
     /// # Errors
     /// Where the system refuses the thread that holds bytes back.
     pub fn shaped(self, link: Link) -> io::Result<Self> {
-        Ok(Self { source: self.source, sink: Box::new(Shaped::new(self.sink, link)?) })
+        Ok(Self { sink: Box::new(Shaped::new(self.sink, link)?), ..self })
     }
 }
 

@@ -81,7 +81,7 @@ impl Session {
     pub fn with_meter(transport: Transport, limits: Limits, meter: Meter) -> Self {
         Self {
             outbox: Outbox::new(transport.sink, meter.clone(), limits),
-            inbox: Inbox::new(transport.source, meter.clone(), limits),
+            inbox: Inbox::new((transport.source, transport.binding), meter.clone(), limits),
             meter,
         }
     }
@@ -90,6 +90,11 @@ impl Session {
     pub fn pair() -> (Self, Self) {
         let (near, far) = crate::memory::pair();
         (Self::new(near, Limits::default()), Self::new(far, Limits::default()))
+    }
+
+    /// What only the two ends of the connection know ([`Transport::binding`]).
+    pub fn binding(&self) -> Option<[u8; 32]> {
+        self.inbox.binding
     }
 
     /// Changes how long this side waits.

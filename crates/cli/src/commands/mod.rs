@@ -8,3 +8,4 @@ pub mod predict;
 pub mod proxy;
 pub mod run;
 pub mod serve;
+pub mod store;

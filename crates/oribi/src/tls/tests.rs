@@ -46,7 +46,7 @@ fn both_directions_at_once_then_a_farewell() {
     assert_eq!(fingerprint, identity.fingerprint());
     const BYTES: usize = 20_000_000;
     let exchange = |transport: Transport| {
-        let Transport { mut source, mut sink } = transport;
+        let Transport { mut source, mut sink, .. } = transport;
         thread::scope(|scope| {
             scope.spawn(move || {
                 // Writes of all lengths; the end of the scope drops the half and says farewell.

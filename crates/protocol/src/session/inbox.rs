@@ -23,6 +23,8 @@ const EXPLANATION_TIME: Duration = Duration::from_secs(2);
 /// The receiving half of a session.
 pub struct Inbox {
     source: Box<dyn Source>,
+    /// See [`crate::channel::Transport::binding`].
+    pub(super) binding: Option<[u8; 32]>,
     /// Bytes read and not yet taken: `buffer[start..end]`.
     buffer: Box<[u8]>,
     start: usize,
@@ -46,10 +48,15 @@ struct Due {
 const DOING: &str = "waiting for a frame";
 
 impl Inbox {
-    pub(super) fn new(source: Box<dyn Source>, meter: Meter, limits: Limits) -> Self {
+    pub(super) fn new(
+        (source, binding): (Box<dyn Source>, Option<[u8; 32]>),
+        meter: Meter,
+        limits: Limits,
+    ) -> Self {
         let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
         Self {
             source,
+            binding,
             buffer,
             start: 0,
             end: 0,

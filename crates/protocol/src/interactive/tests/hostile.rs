@@ -59,7 +59,7 @@ impl Read for Faulty {
 }
 
 fn faulty(transport: Transport, (left, fault): (usize, Fault)) -> Transport {
-    Transport { source: Box::new(Faulty { inner: transport.source, left, fault }), sink: transport.sink }
+    Transport { source: Box::new(Faulty { inner: transport.source, left, fault }), ..transport }
 }
 
 /// What the client of a prediction ends with.

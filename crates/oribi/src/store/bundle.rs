@@ -1,0 +1,356 @@
+//! Making a bundle and taking it: the two moments at which the store changes.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::disk::{Blob, Disk};
+use super::error::{Fault, StoreError};
+use super::record::{Kind, Record, shorten};
+use super::sealed::{Opener, Sealer, file_bytes};
+use super::{Files, MAX_BUNDLES, Side, Store, keys, now, random, random_number};
+
+/// What the names of finished bundles end with.
+pub(super) const SEALED: &str = ".bundle";
+/// What the names of unfinished ones end with.
+pub(super) const DRAFT: &str = ".bundle-draft";
+
+fn sealed_name(file: u64) -> String {
+    format!("{file:016x}{SEALED}")
+}
+
+fn draft_name(file: u64) -> String {
+    format!("{file:016x}{DRAFT}")
+}
+
+/// The number in a name of the store's own making.
+pub(super) fn number_in(name: &str, ending: &str) -> Option<u64> {
+    let digits = name.strip_suffix(ending).filter(|digits| digits.len() == 16)?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// Removes a bundle's file, where it is there.
+pub(super) fn remove(disk: &dyn Disk, file: u64) -> Result<(), Fault> {
+    match disk.remove(&sealed_name(file)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Fault::disk("removing a bundle", e)),
+        _ => Ok(()),
+    }
+}
+
+/// What a sealed file is bound to.
+fn about(side: Side, kind: &Kind, number: u64) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("oribi store: what a bundle is for, format 1");
+    hasher.update(side.name().as_bytes()).update(&kind.peer.0).update(&kind.model).update(&kind.plan);
+    hasher.update(&number.to_le_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+/// A bundle's content, for a check that gives none of it away.
+pub(super) fn peek(
+    files: &Files,
+    store: &Store,
+    kind: &Kind,
+    number: u64,
+    record: &Record,
+) -> io::Result<Opener> {
+    let key = files.slots.get(record.slot)?.ok_or_else(|| io::Error::other("its key is gone"))?;
+    let file =
+        store.disk.open(&sealed_name(record.file))?.ok_or_else(|| io::Error::other("its file is gone"))?;
+    Opener::new(file, &key, &about(store.side, kind, number), record.bytes)
+}
+
+/// A bundle that was taken: it is struck off, and this is all that is left of it. Reads as a stream.
+pub struct Bundle {
+    number: u64,
+    bytes: u64,
+    mark: u64,
+    content: Box<Opener>,
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bundle({}, {} bytes)", self.number, self.bytes)
+    }
+}
+
+impl Bundle {
+    /// The number that both sides know it by.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Bundles that this side has ever struck off for this peer, this one included.
+    pub(super) fn mark(&self) -> u64 {
+        self.mark
+    }
+
+    /// All that is left of it.
+    ///
+    /// # Errors
+    /// The file is damaged or cannot be read, or more than `limit` bytes long.
+    pub fn read_all(mut self, limit: u64) -> io::Result<Zeroizing<Vec<u8>>> {
+        if self.bytes > limit {
+            return Err(io::Error::other(format!(
+                "a bundle of {} bytes, at most {limit} are due",
+                self.bytes
+            )));
+        }
+        let length = usize::try_from(self.bytes).map_err(io::Error::other)?;
+        let mut content = Zeroizing::new(vec![0; length]);
+        self.content.read_exact(&mut content)?;
+        Ok(content)
+    }
+}
+
+impl Read for Bundle {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.content.read(out)
+    }
+}
+
+/// A bundle that is being written. Dropped before [`Draft::commit`], it never was.
+pub struct Draft<'a> {
+    store: &'a Store,
+    kind: Kind,
+    number: u64,
+    file: u64,
+    label: String,
+    expected: u64,
+    key: keys::SlotKey,
+    sealer: Option<Sealer>,
+    /// Stays open, and so claimed, until the bundle has its name.
+    blob: Option<Arc<dyn Blob>>,
+}
+
+impl Write for Draft<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sealer = self.sealer.as_mut().ok_or_else(|| io::Error::other("this bundle is finished"))?;
+        if sealer.bytes().saturating_add(bytes.len() as u64) > self.expected {
+            return Err(io::Error::other(format!(
+                "a bundle longer than the {} bytes announced",
+                self.expected
+            )));
+        }
+        sealer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if self.sealer.take().is_some() {
+            // What stays behind is swept away later: nobody knows its key.
+            let _ = self.store.disk.remove(&draft_name(self.file));
+        }
+        let mut state = self.store.state();
+        state.drafting = state.drafting.saturating_sub(file_bytes(self.expected));
+    }
+}
+
+impl Store {
+    /// Begins a bundle of at most `expected` bytes.
+    ///
+    /// # Errors
+    /// It does not fit within the limits, or the disk refuses.
+    pub fn draft(
+        &self,
+        kind: &Kind,
+        number: u64,
+        expected: u64,
+        label: &str,
+    ) -> Result<Draft<'_>, StoreError> {
+        let size = file_bytes(expected);
+        self.with(|files, notes| {
+            files.has_room(self, kind, notes.drafting.saturating_add(size))?;
+            *notes.drafting += size;
+            Ok(())
+        })?;
+        let mut draft = Draft {
+            store: self,
+            kind: *kind,
+            number,
+            file: 0,
+            label: shorten(label),
+            expected,
+            key: keys::SlotKey::default(),
+            sealer: None,
+            blob: None,
+        };
+        draft.begin().map_err(|what| self.error(what))?;
+        Ok(draft)
+    }
+
+    /// Takes a bundle: when this returns it is struck off and its key is overwritten, durably, and no crash brings it back. `None` where it is not
+    /// there, or is of another kind, or its file is gone or was cut.
+    ///
+    /// `mark` is the peer's count of bundles struck off, this one included; `None` on the side that counts.
+    ///
+    /// # Errors
+    /// The store cannot be changed: then the bundle is not used.
+    pub(super) fn strike(
+        &self,
+        kind: &Kind,
+        number: u64,
+        mark: Option<u64>,
+    ) -> Result<Option<Bundle>, StoreError> {
+        let disk = self.disk.as_ref();
+        self.with(|files, _| {
+            let Some(record) = files.book.bundle(kind.peer, number)? else { return Ok(None) };
+            if record.kind(kind.peer) != *kind {
+                return Ok(None);
+            }
+            let fail = |doing| move |e: io::Error| Fault::disk(doing, e);
+            let key = files.slots.get(record.slot).map_err(fail("reading a key"))?;
+            let file = disk.open(&sealed_name(record.file)).map_err(fail("opening a bundle"))?;
+            let mut account = files.book.account(kind.peer)?.unwrap_or_default();
+            account.spent = mark.map_or(account.spent + 1, |mark| account.spent.max(mark));
+            let mark = account.spent;
+            files.book.update(|page| {
+                page.remove_bundle(kind.peer, number)?;
+                page.set_account(kind.peer, &account)
+            })?;
+            files.slots.erase(record.slot).map_err(fail("erasing a key"))?;
+            remove(disk, record.file)?;
+            let Some((key, file)) = key.zip(file) else { return Ok(None) };
+            let opened = Opener::new(file, &key, &about(self.side, kind, number), record.bytes);
+            Ok(opened.ok().map(|content| Bundle {
+                number,
+                bytes: record.bytes,
+                mark,
+                content: Box::new(content),
+            }))
+        })
+    }
+
+    /// Takes the oldest bundle for a kind of prediction; `None` where there is none. As [`Store::take`].
+    ///
+    /// # Errors
+    /// The store cannot be changed.
+    pub fn take_next(&self, kind: &Kind) -> Result<Option<Bundle>, StoreError> {
+        for number in self.held(kind)? {
+            if let Some(bundle) = self.take(kind, number)? {
+                return Ok(Some(bundle));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes a bundle: when this returns it is struck off and its key is overwritten, durably, and no crash brings it back. `None` where it is not
+    /// there, or is of another kind, or its file is gone or was cut.
+    ///
+    /// # Errors
+    /// The store cannot be changed: then the bundle is not used.
+    pub fn take(&self, kind: &Kind, number: u64) -> Result<Option<Bundle>, StoreError> {
+        self.strike(kind, number, None)
+    }
+}
+
+impl Draft<'_> {
+    /// The bundle's number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn begin(&mut self) -> Result<(), Fault> {
+        let fail = |e: io::Error| Fault::disk("beginning a bundle", e);
+        self.file = random_number()?;
+        self.key.copy_from_slice(random()?.as_bytes());
+        let blob = self.store.disk.create(&draft_name(self.file)).map_err(fail)?;
+        if !blob.claim().map_err(fail)? {
+            return Err(Fault::disk("beginning a bundle", "its file is in use"));
+        }
+        let about = about(self.store.side, &self.kind, self.number);
+        self.blob = Some(Arc::clone(&blob));
+        self.sealer = Some(Sealer::new(blob, &self.key, &about).map_err(fail)?);
+        Ok(())
+    }
+
+    /// Makes the bundle part of the store: durable when this returns.
+    ///
+    /// # Errors
+    /// The disk refuses or the store is full; then the bundle never was.
+    pub fn commit(mut self) -> Result<(), StoreError> {
+        let Some(sealer) = self.sealer.take() else { return Ok(()) };
+        let store = self.store;
+        let bytes = sealer
+            .finish()
+            .map_err(|e| store.error(Fault::disk("writing a bundle", e)))
+            .inspect_err(|_| {
+                let _ = store.disk.remove(&draft_name(self.file));
+            })?;
+        store.with(|files, _| self.enter(files, bytes)).inspect_err(|_| {
+            let _ = store.disk.remove(&draft_name(self.file));
+        })
+    }
+
+    /// Key, name, record: in this order, so that a record always has both.
+    fn enter(&self, files: &mut Files, bytes: u64) -> Result<(), Fault> {
+        let (store, disk) = (self.store, self.store.disk.as_ref());
+        files.has_room(store, &self.kind, file_bytes(bytes))?;
+        if files.book.bundle(self.kind.peer, self.number)?.is_some() {
+            return Err(Fault::Refused(format!("there is a bundle {} already", self.number)));
+        }
+        let slot = files.free_slot()?;
+        let fail = |e: io::Error| Fault::disk("keeping a bundle", e);
+        files.slots.put(slot, &self.key).map_err(fail)?;
+        disk.rename(&draft_name(self.file), &sealed_name(self.file))
+            .and_then(|()| disk.sync())
+            .map_err(fail)?;
+        let mut account = files.book.account(self.kind.peer)?.unwrap_or_default();
+        account.next = account.next.max(self.number + 1);
+        let record = Record {
+            model: self.kind.model,
+            plan: self.kind.plan,
+            file: self.file,
+            slot,
+            bytes,
+            made: now(),
+            label: self.label.clone(),
+        };
+        files.book.update(|page| {
+            page.set_bundle(self.kind.peer, self.number, &record)?;
+            page.set_account(self.kind.peer, &account)
+        })
+    }
+}
+
+impl Files {
+    /// Whether so many more bytes, and one more bundle, fit.
+    fn has_room(&self, store: &Store, kind: &Kind, more: u64) -> Result<(), Fault> {
+        let all = self.book.bundles(None)?;
+        let held: u64 = all.iter().map(|(_, _, record)| file_bytes(record.bytes)).sum();
+        let of_peer = all.iter().filter(|(peer, _, _)| *peer == kind.peer).count();
+        if of_peer >= MAX_BUNDLES || all.len() >= keys::MAX_SLOTS {
+            return Err(Fault::Full(format!("{of_peer} bundles are held: no more fit")));
+        }
+        if held.saturating_add(more) > store.options.limit {
+            return Err(Fault::Full(format!(
+                "bundles take {held} bytes, and {more} more would pass the limit of {} (--store-limit)",
+                store.options.limit
+            )));
+        }
+        Ok(())
+    }
+
+    /// The first slot that no bundle has.
+    fn free_slot(&self) -> Result<u32, Fault> {
+        let used: std::collections::HashSet<u32> =
+            self.book.bundles(None)?.into_iter().map(|(_, _, record)| record.slot).collect();
+        (0..=u32::MAX).find(|slot| !used.contains(slot)).ok_or_else(|| Fault::Full("no slot is free".into()))
+    }
+}
