@@ -39,6 +39,7 @@ fn setting() -> Result<Setting, protocol::Error> {
         params: vec![],
         inputs: vec![0],
         input_levels: vec![],
+        result_bits: Vec::new(),
         outputs: vec![Output { name: "y".into(), node: 1, post: Post::None }],
     };
     let outline = batch::Plan::derive(&graph)?.outline(&graph)?;

@@ -21,7 +21,7 @@ pub use compare::{
 pub use constant::{affine, mul_constant};
 pub use digits::{Multiples, Pending, mul_known, mul_known_odd};
 pub use divide::divide;
-pub use multiply::{mul, mul_low, mul_truncated, square};
+pub use multiply::{mul, mul_low, mul_truncated, square, square_low};
 pub use piecewise::{piecewise_sigmoid, piecewise_tanh};
 pub use shares::{reconstruct, reconstruct_modulo};
 pub use smooth::{sigmoid, tanh};

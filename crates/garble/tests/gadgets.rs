@@ -71,6 +71,9 @@ fn single_words_exhaustively() {
         for gadget in [Gadget::Neg, Gadget::Relu, Gadget::Square] {
             check_clear(gadget, &[width], &x, (1, &[]));
         }
+        for bits in 1..=2 * width {
+            check_clear(Gadget::SquareLow(bits), &[width], &x, (1, &[]));
+        }
         for n in 0..=8 {
             check_clear(Gadget::ShiftRight(n), &[width], &x, (1, &[]));
             if n > 0 {
@@ -104,6 +107,7 @@ fn wide_words_at_random() {
             check_clear(Gadget::MulTruncated { drop, guard, w: b, bits: 16 }, &[a, b], &x, (1, &[]));
         }
         check_clear(Gadget::Square, &[a], &x, (1, &[]));
+        check_clear(Gadget::SquareLow(a + a / 2), &[a], &x, (1, &[]));
         check_clear(Gadget::Divide { frac: 12, bits: 16 }, &[a, b], &x, (1, &[]));
         check_clear(Gadget::MulConstant(0x5a5a_1234), &[a], &x, (1, &[]));
         check_clear(Gadget::MulKnown, &[a], &x[..1], (b as u32, &x[1..2]));

@@ -72,6 +72,10 @@ pub struct FixedGraph {
     /// behind it know); 0 where it is, and [`Format::frac`] tells. Empty where it is for all.
     #[serde(default)]
     pub input_levels: Vec<u32>,
+    /// Under [`NumberFormat::Ring`], for each node: what is left of its sum after a right shift of at least one bit is read as a
+    /// signed number of so many bits. Empty where it has all the bits that the ring leaves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub result_bits: Vec<u32>,
     /// The graph's outputs in order.
     pub outputs: Vec<Output>,
 }
@@ -151,7 +155,8 @@ pub struct Window {
 ///
 /// Under [`NumberFormat::Ring`] every sum and product is an element of Z_{2^k}, read as a signed number before it is
 /// shifted; [`Format::bits`] then states the range that is expected, and values beyond it (but within k bits) stay as they
-/// are. Sigmoid and tanh clamp their operand to its format first, under every number format.
+/// are, unless [`FixedGraph::result_bits`] says how many bits of a shifted sum count: its layer then computes with fewer bits
+/// than the widest sum of the network needs. Sigmoid and tanh clamp their operand to its format first, under every number format.
 ///
 /// Operations that only choose or move values (`Relu`, `Clamp`, `MaxPool`, `LeakyRelu`, `PRelu` and the data movements)
 /// have the format of their operand; a `Concat` has its operands' `frac` and at least their `bits`.
@@ -307,6 +312,17 @@ pub enum Op {
         /// The values, in row-major order.
         values: Vec<i64>,
     },
+}
+
+impl FixedGraph {
+    /// Bits of a node's sum that count before a right shift: the ring's, or what [`FixedGraph::result_bits`] leaves of them.
+    pub fn sum_bits(&self, node: NodeId, shift: u32) -> u32 {
+        let NumberFormat::Ring { bits } = self.number else { return 64 };
+        match self.result_bits.get(node) {
+            Some(result) if shift > 0 => bits.min(result.saturating_add(shift)),
+            _ => bits,
+        }
+    }
 }
 
 impl Op {

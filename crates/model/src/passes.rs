@@ -23,6 +23,7 @@ pub fn simplify(mut graph: Graph) -> Result<Graph, Error> {
         let mut changed = sink_softmax(&mut graph);
         changed |= merge_reshapes(&mut graph);
         changed |= fold_scales(&mut graph)?;
+        changed |= pool_first(&mut graph);
         graph = prune(graph);
         if !changed && graph.nodes.len() == before {
             break;
@@ -115,6 +116,33 @@ fn finish_softmax(graph: &mut Graph) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The largest of some values and a function that never falls may change places: the function is then computed on what the pool
+/// leaves, a quarter for windows of 2 x 2.
+fn pool_first(graph: &mut Graph) -> bool {
+    let uses = graph.uses();
+    let mut changed = false;
+    for id in 0..graph.nodes.len() {
+        let [from] = graph.nodes[id].inputs[..] else { continue };
+        let rising = match graph.nodes[from].layer {
+            Layer::Relu | Layer::Clamp { .. } | Layer::Sigmoid | Layer::Tanh => true,
+            Layer::LeakyRelu { slope } => slope >= 0.0,
+            _ => false,
+        };
+        let pools = matches!(graph.nodes[id].layer, Layer::MaxPool { .. });
+        let shrinks =
+            graph.nodes[id].shape.iter().product::<usize>() < graph.nodes[from].shape.iter().product();
+        if rising && pools && shrinks && uses[from] == 1 {
+            let pool = std::mem::replace(&mut graph.nodes[id].layer, Layer::Relu);
+            graph.nodes[id].layer = std::mem::replace(&mut graph.nodes[from].layer, pool);
+            graph.nodes[from].shape = graph.nodes[id].shape.clone();
+            // What the pool's name stands for is made here still; the other tensor is a new one.
+            graph.nodes[from].name = format!("{}.max", graph.nodes[id].name);
+            changed = true;
+        }
+    }
+    changed
 }
 
 /// A reshape of a reshape is one; a reshape to the same shape is none.

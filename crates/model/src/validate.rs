@@ -75,6 +75,12 @@ impl FixedGraph {
         if levels != 0 && levels != self.inputs.len() || self.input_levels.iter().any(|&l| l > MAX_LEVELS) {
             return Err(format!("levels of {levels} inputs, not {}, or more than 2^24", self.inputs.len()));
         }
+        let results = self.result_bits.len();
+        if results != 0 && (results != self.nodes.len() || !matches!(self.number, NumberFormat::Ring { .. }))
+            || self.result_bits.iter().any(|bits| !(2..=64).contains(bits))
+        {
+            return Err(format!("bits of {results} results, not {}, or not 2 to 64", self.nodes.len()));
+        }
         let count = self.nodes.iter().filter(|n| matches!(n.op, Op::Input)).count();
         if count != self.inputs.len() {
             return Err(format!("{count} input nodes, {} inputs", self.inputs.len()));

@@ -42,6 +42,7 @@ fn network() -> (FixedGraph, Params) {
         params: vec![info("w", &[4, 4], 8), info("b", &[4], 16)],
         inputs: vec![0],
         input_levels: Vec::new(),
+        result_bits: Vec::new(),
         outputs: vec![Output { name: "y".into(), node: 2, post: Post::None }],
     };
     let weights = (0..16).map(|i| (i * 37) % 200 - 100).collect();

@@ -101,6 +101,7 @@ impl Network {
             inputs: vec![0],
             outputs: vec![Output { name: "output".into(), node: 1, post: Post::None }],
             input_levels: Vec::new(),
+            result_bits: Vec::new(),
         };
         let weights = (0..(rows * columns) as u64).map(|i| draw(i, weight_bits)).collect();
         let biases = (0..rows as u64).map(|i| draw(!i, 16)).collect();

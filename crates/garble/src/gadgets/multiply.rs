@@ -2,7 +2,7 @@
 
 use super::add::invert_if;
 use super::digits::{Digit, Multiples, Selector, product, truncated};
-use super::{add_signed, resize, shift_right};
+use super::{add_wrapping, resize, shift_right};
 use crate::gates::Gates;
 use crate::word::{Bit, Word};
 
@@ -79,29 +79,40 @@ pub fn mul_truncated<G: Gates>(
 /// # Errors
 /// When the stream of tables fails.
 pub fn square<G: Gates>(g: &mut G, x: &Word<G::Wires>) -> Result<Word<G::Wires>, G::Error> {
-    let (lanes, width) = (x.lanes(), x.width());
-    let Some(magnitude) = width.checked_sub(1) else { return Ok(x.clone()) };
+    square_low(g, x, 2 * x.width())
+}
+
+/// `x * x` modulo `2^width`: [`square`] without the columns above.
+///
+/// # Errors
+/// When the stream of tables fails.
+pub fn square_low<G: Gates>(g: &mut G, x: &Word<G::Wires>, width: usize) -> Result<Word<G::Wires>, G::Error> {
+    let lanes = x.lanes();
+    let Some(magnitude) = x.width().checked_sub(1) else { return Ok(x.clone()) };
+    let width = width.min(2 * x.width());
     let sign = x.sign();
     let y = invert_if(g, &sign, &resize(x, magnitude));
     let mut row = vec![sign.clone()];
-    for bit in y.bits() {
+    for bit in y.bits().iter().take(width - 1) {
         row.push(sign.and(g, bit)?);
     }
     row.push(Bit::Public(false));
     let mut sum = Word::new(row, lanes);
     let mut low = Vec::new();
-    for i in 0..magnitude {
+    for i in 0..magnitude.min(width.div_ceil(2)) {
+        // The columns that are left.
+        let columns = width - 2 * i;
         let mut row = vec![y.bit(i), Bit::Public(false)];
-        for j in i + 1..magnitude {
+        for j in (i + 1..magnitude).take(columns.saturating_sub(2)) {
             row.push(y.bit(i).and(g, &y.bit(j))?);
         }
         row.push(Bit::Public(false));
-        sum = add_signed(g, &sum, &Word::new(row, lanes))?;
-        // Nothing reaches beyond the square of 2^magnitude.
-        sum = resize(&sum, sum.width().min(2 * width - 2 * i));
+        let row = Word::new(row, lanes);
+        let wide = sum.width().max(row.width()) + 1;
+        sum = add_wrapping(g, &sum, &row, wide.min(columns))?;
         low.extend([sum.bit(0), sum.bit(1)]);
         sum = shift_right(&sum, 2);
     }
     low.extend(sum.bits().iter().cloned());
-    Ok(resize(&Word::new(low, lanes), 2 * width))
+    Ok(resize(&Word::new(low, lanes), width))
 }

@@ -75,6 +75,7 @@ pub enum Gadget {
         bits: usize,
     },
     Square,
+    SquareLow(usize),
     /// Of the first word and the first weight.
     MulKnown,
     /// Of all words and weights, and the first word once more as a bias.
@@ -141,6 +142,7 @@ impl Gadget {
                 gadgets::mul_truncated(g, a, b, (drop, guard), bits)?
             }
             Self::Square => gadgets::square(g, a)?,
+            Self::SquareLow(width) => gadgets::square_low(g, a, width)?,
             Self::MulKnown => gadgets::mul_known(g, a, &weights[0])?,
             Self::Dot => dot(g, x, weights)?,
             Self::Divide { frac, bits } => gadgets::divide(g, a, b, frac as usize, bits as usize)?,
@@ -193,6 +195,7 @@ impl Gadget {
                 meaning::mul_truncated(a, b, w as u32, (drop as u32, guard as u32), bits as u32)
             }
             Self::Square => a * a,
+            Self::SquareLow(width) => wrap(i128::from(a) * i128::from(a), width),
             Self::MulKnown => a * w[0],
             Self::Dot => a + x.iter().zip(w).map(|(x, w)| x * w).sum::<i64>(),
             Self::Divide { frac, bits } => meaning::divide(a, b, frac, bits),

@@ -32,6 +32,10 @@ pub(super) struct Emitter<'a> {
     ids: Vec<NodeId>,
     /// The widest sum so far, in bits: what a ring must hold.
     widest: u32,
+    /// For each fixed node how many bits its result needs after a shift; none where it was not noted.
+    results: Vec<Option<u32>>,
+    /// That of the node under way.
+    noted: Option<u32>,
 }
 
 /// Writes the graph with the given formats.
@@ -53,6 +57,8 @@ pub(super) fn emit(
         tensors: Vec::new(),
         ids: Vec::with_capacity(graph.nodes.len()),
         widest: 2,
+        results: Vec::new(),
+        noted: None,
     };
     for id in 0..graph.nodes.len() {
         let fixed = emitter.node(id)?;
@@ -84,15 +90,26 @@ impl Emitter<'_> {
             .iter()
             .map(|o| Output { name: o.name.clone(), node: self.ids[o.node], post: o.post })
             .collect();
-        let input_levels = Vec::new();
-        let graph =
-            FixedGraph { number, nodes: self.nodes, params: self.params, inputs, input_levels, outputs };
+        let result_bits = match number {
+            NumberFormat::Ring { bits } => self.results.iter().map(|noted| noted.unwrap_or(bits)).collect(),
+            _ => Vec::new(),
+        };
+        let graph = FixedGraph {
+            number,
+            nodes: self.nodes,
+            params: self.params,
+            inputs,
+            input_levels: Vec::new(),
+            result_bits,
+            outputs,
+        };
         graph.validate(&crate::fixed::Limits::default())?;
         Ok((graph, Params { tensors: self.tensors }))
     }
 
     fn push(&mut self, name: &str, op: Op, inputs: Vec<NodeId>, shape: &[usize], format: Format) -> NodeId {
         self.nodes.push(Node { name: name.to_owned(), op, inputs, shape: shape.to_vec(), format });
+        self.results.push(self.noted.take());
         self.nodes.len() - 1
     }
 
@@ -112,7 +129,9 @@ impl Emitter<'_> {
         let range = &self.ranges.nodes[id];
         let i = integer_bits(f64::from(range.low), f64::from(range.high));
         // One bit of sign and one of guard, for the rounding of weights and for inputs the samples did not show.
-        self.widest = self.widest.max((i + frac + 2).max(2) as u32);
+        let bits = |frac: i32| (i + frac + 2).max(2) as u32;
+        self.widest = self.widest.max(bits(frac));
+        self.noted = Some(bits(self.formats[id].frac));
     }
 
     fn refuse(&self, id: usize, why: &str) -> Error {
@@ -249,7 +268,9 @@ impl Emitter<'_> {
         let useful =
             fy + 2 + (f64::from(x.magnitude()).max(1e-9) * (terms as f64).sqrt()).log2().ceil() as i32;
         let most = match self.number {
-            NumberFormat::Ring { .. } => useful.min(self.width.weight as i32 + 2),
+            NumberFormat::Ring { .. } => {
+                useful.min(self.width.weight as i32 + 2 + self.summed(node.inputs[0]))
+            }
             _ => useful,
         };
         let fractions: Vec<i32> = weight
@@ -298,6 +319,20 @@ impl Emitter<'_> {
             shifts.truncate(1);
         }
         Ok((weight, bias, shifts))
+    }
+
+    /// Bits by which weights are smaller because their operand is a sum instead of an average.
+    fn summed(&self, mut id: usize) -> i32 {
+        loop {
+            let node = &self.graph.nodes[id];
+            match (&node.layer, &node.inputs[..]) {
+                (Layer::AveragePool { window, factor }, _) if factor == &[1.0] => {
+                    return ceil_log2(window.taps()) as i32;
+                }
+                (layer, [from]) if layer.movement().is_some() => id = *from,
+                _ => return 0,
+            }
+        }
     }
 
     /// What a bias at its accumulator's scale stays below.

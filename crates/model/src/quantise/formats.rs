@@ -92,6 +92,13 @@ pub(super) fn choose(graph: &Graph, ranges: &Ranges, number: NumberFormat, width
                 let natural: i32 = node.inputs.iter().map(|&i| formats[i].frac).sum();
                 capped(of_span(needed[id], number, width), natural)
             }
+            // A sum on shares: nothing is shifted away.
+            Layer::AveragePool { factor, .. }
+                if matches!(number, NumberFormat::Ring { .. }) && factor == &[1.0] =>
+            {
+                let ([low, high], frac) = (needed[id], formats[node.inputs[0]].frac);
+                Format { bits: (integer_bits(low, high) + frac + 1).clamp(2, 62) as u32, frac }
+            }
             _ => of_span(needed[id], number, width),
         };
         formats.push(Format { bits: format.bits.max(2), ..format });

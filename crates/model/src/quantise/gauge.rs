@@ -66,6 +66,61 @@ pub(super) fn absorb(
     Some((graph, ranges))
 }
 
+/// Most values of an average that becomes a sum: more would widen the ring by more than dividing costs.
+const MOST_SUMMED: f64 = 16.0;
+
+/// The same network with averages that only linear layers read as sums: the division moves into the weights.
+pub(super) fn sum_averages(graph: &Graph, ranges: &Ranges) -> (Graph, Ranges) {
+    let (mut graph, mut ranges) = (graph.clone(), ranges.clone());
+    let mut readers: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];
+    for (id, node) in graph.nodes.iter().enumerate() {
+        node.inputs.iter().for_each(|&i| readers[i].push(id));
+    }
+    for id in 0..graph.nodes.len() {
+        let each = match &graph.nodes[id].layer {
+            Layer::AveragePool { factor, .. } => match factor[..] {
+                [each] if (1.0 / MOST_SUMMED..1.0).contains(&f64::from(each)) => f64::from(each),
+                _ => continue,
+            },
+            _ => continue,
+        };
+        let Some((moved, linear)) = behind(&graph, &readers, id) else { continue };
+        for node in linear {
+            if let Layer::Conv { weight, .. } | Layer::Dense { weight, .. } = &mut graph.nodes[node].layer {
+                scaled(weight, each);
+            }
+        }
+        if let Layer::AveragePool { factor, .. } = &mut graph.nodes[id].layer {
+            *factor = vec![1.0];
+        }
+        for node in moved {
+            let range = &mut ranges.nodes[node];
+            (range.low, range.high) =
+                ((f64::from(range.low) / each) as f32, (f64::from(range.high) / each) as f32);
+        }
+    }
+    (graph, ranges)
+}
+
+/// A tensor with what only moves it, and the linear layers that read these; none if anything else does.
+fn behind(graph: &Graph, readers: &[Vec<usize>], id: usize) -> Option<(Vec<usize>, Vec<usize>)> {
+    let (mut moved, mut linear, mut at) = (vec![id], Vec::new(), 0);
+    while let Some(&node) = moved.get(at) {
+        if readers[node].is_empty() || graph.outputs.iter().any(|output| output.node == node) {
+            return None;
+        }
+        for &reader in &readers[node] {
+            match &graph.nodes[reader].layer {
+                Layer::Conv { .. } | Layer::Dense { .. } => linear.push(reader),
+                Layer::Reshape | Layer::Transpose { .. } | Layer::Slice { .. } => moved.push(reader),
+                _ => return None,
+            }
+        }
+        at += 1;
+    }
+    Some((moved, linear))
+}
+
 fn scale(tensor: &mut Tensor, factor: f64) {
     if factor != 1.0 {
         tensor.data_mut().iter_mut().for_each(|v| *v = (f64::from(*v) * factor) as f32);

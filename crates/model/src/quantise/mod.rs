@@ -176,6 +176,16 @@ fn choose(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(FixedGra
     if options.number == NumberFormat::Exact {
         return exact::quantise(graph, ranges, options);
     }
+    if matches!(options.number, NumberFormat::Ring { .. }) {
+        // Dividing takes a truncation, which a ring has only where something leaves it.
+        let (graph, ranges) = gauge::sum_averages(graph, ranges);
+        return narrowest(&graph, &ranges, options);
+    }
+    narrowest(graph, ranges, options)
+}
+
+/// The narrowest weights that reach the goal.
+fn narrowest(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(FixedGraph, Params), Error> {
     let (weights, goal): (&[u32], f64) = match options.number {
         NumberFormat::Ring { .. } => (&[12, 14, 16, 20], FINE_GOAL),
         _ => (&[8, 10, 12, 16], GOAL),

@@ -99,7 +99,7 @@ fn walk<T: Int>(
                 };
                 let operands: Option<Vec<Operand<T>>> = node.inputs.iter().map(operand).collect();
                 let missing = || Error::Fixed { node: id, problem: "an operand has no value".into() };
-                Step { graph, params, node }.compute(&operands.ok_or_else(missing)?)
+                Step { graph, params, node, id }.compute(&operands.ok_or_else(missing)?)
             }
         };
         observe(id, &value);

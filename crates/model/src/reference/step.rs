@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::fixed::{FixedGraph, Format, Node, NumberFormat, Op, ParamData, ParamId, Params};
+use crate::fixed::{FixedGraph, Format, Node, NodeId, NumberFormat, Op, ParamData, ParamId, Params};
 use crate::float::{along, arg_max};
 use crate::kernels::{self, ConvShape, Num};
 use crate::movement::Move;
@@ -25,6 +25,7 @@ pub(super) struct Step<'a> {
     pub graph: &'a FixedGraph,
     pub params: &'a Params,
     pub node: &'a Node,
+    pub id: NodeId,
 }
 
 impl Step<'_> {
@@ -36,7 +37,7 @@ impl Step<'_> {
                 let (low, high) = self.node.format.limits();
                 sum.right(shift).clamp(T::of(low), T::of(high))
             }
-            NumberFormat::Ring { bits } => T::of(sum.small() << (64 - bits) >> (64 - bits)).right(shift),
+            NumberFormat::Ring { .. } => ring(sum, shift, self.graph.sum_bits(self.id, shift)),
             NumberFormat::Exact => sum.right(shift),
         }
     }
@@ -99,7 +100,14 @@ impl Step<'_> {
     }
 
     fn leaky<T: Int>(&self, v: T, slope: T, shift: u32) -> T {
-        if v >= T::ZERO { v } else { self.settle(half::<T>(shift).mul_add(v, slope), shift) }
+        if v >= T::ZERO {
+            return v;
+        }
+        let product = half::<T>(shift).mul_add(v, slope);
+        match self.graph.number {
+            NumberFormat::Ring { bits } => ring(product, shift, bits),
+            _ => self.settle(product, shift),
+        }
     }
 
     fn sum<T: Int>(&self, operands: &[Operand<T>]) -> Vec<T> {
@@ -234,6 +242,12 @@ impl Step<'_> {
             }
         }
     }
+}
+
+/// The low bits of a sum as a signed number, shifted to the right.
+#[inline(always)]
+fn ring<T: Int>(sum: T, shift: u32, bits: u32) -> T {
+    T::of(sum.small() << (64 - bits) >> (64 - bits)).right(shift)
 }
 
 fn map<T: Int>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {

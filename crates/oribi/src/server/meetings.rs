@@ -200,6 +200,7 @@ mod tests {
             params: Vec::new(),
             inputs,
             input_levels: Vec::new(),
+            result_bits: Vec::new(),
             outputs: Vec::new(),
         }
     }

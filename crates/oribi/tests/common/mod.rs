@@ -50,6 +50,7 @@ pub fn network() -> (FixedGraph, Params) {
         ],
         inputs: vec![0],
         input_levels: Vec::new(),
+        result_bits: Vec::new(),
         outputs: vec![Output { name: "y".into(), node: 2, post: Post::None }],
     };
     let weights = (0..WIDTH * WIDTH).map(|i| (i as i32 * 37) % 400 - 200).collect();

@@ -341,6 +341,7 @@ mod tests {
             params: vec![],
             inputs: vec![0],
             input_levels: Vec::new(),
+            result_bits: Vec::new(),
             outputs: vec![Output { name: "x".into(), node: 0, post: Post::None }],
         };
         for (index, fits) in [(0, true), (9, true), (10, false), (15, false), (-1, false)] {

@@ -98,6 +98,7 @@ impl Split {
             params: Vec::new(),
             inputs: Vec::new(),
             input_levels: Vec::new(),
+            result_bits: Vec::new(),
             outputs: Vec::new(),
         };
         for (id, node) in plan.nodes.iter().enumerate() {
@@ -239,6 +240,7 @@ mod tests {
             params: vec![param(&[3, 4]), param(&[3]), param(&[3, 3]), param(&[3])],
             inputs: vec![0],
             input_levels: Vec::new(),
+            result_bits: Vec::new(),
             outputs: vec![output(5)],
         }
     }

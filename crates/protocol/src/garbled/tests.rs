@@ -39,6 +39,7 @@ impl Builder {
             params: Vec::new(),
             inputs: Vec::new(),
             input_levels: Vec::new(),
+            result_bits: Vec::new(),
             outputs: Vec::new(),
         };
         Self { graph, params: Params { tensors: Vec::new() }, state: seed }

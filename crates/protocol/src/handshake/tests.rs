@@ -41,6 +41,7 @@ fn plan() -> Plan {
         params: Vec::new(),
         inputs: vec![0],
         input_levels: Vec::new(),
+        result_bits: Vec::new(),
         outputs: vec![Output { name: "y".into(), node: 1, post: Post::None }],
     };
     Plan { graph, payload: serde_json::json!({"words": 16}) }

@@ -6,7 +6,7 @@ use garble::gadgets;
 use garble::meaning::Format as Width;
 use garble::projection::Project;
 use garble::word::Word;
-use model::fixed::{FixedGraph, Format, Node, Op, ParamId, Term, Window};
+use model::fixed::{FixedGraph, Format, Node, NodeId, Op, ParamId, Term, Window};
 
 use super::circuit::Party;
 use super::lanes::{Lanes, TILE, join};
@@ -14,9 +14,9 @@ use super::program::Program;
 use crate::garbled::elementwise::broadcast_index;
 use crate::garbled::pool::{View, Views, half, most};
 
-/// An element of the ring, read as a signed number and shifted to the right.
-fn settle<W: Clone>(x: &Word<W>, ring: u32, shift: u32) -> Word<W> {
-    let width = x.width().min(ring as usize);
+/// The low bits of a sum, read as a signed number and shifted to the right.
+fn settle<W: Clone>(x: &Word<W>, bits: u32, shift: u32) -> Word<W> {
+    let width = x.width().min(bits as usize);
     gadgets::shift_right(&gadgets::resize(x, width), shift as usize)
 }
 
@@ -29,25 +29,28 @@ fn affine<G: Project>(
     g: &mut G,
     x: &Word<G::Wires>,
     (factor, addend, shift): (i64, i64, u32),
-    ring: u32,
+    bits: u32,
 ) -> Result<Word<G::Wires>, G::Error> {
     let product = gadgets::mul_constant(g, x, factor)?;
     if addend == 0 {
-        return Ok(settle(&product, ring, shift));
+        return Ok(settle(&product, bits, shift));
     }
     let addend = Word::public(addend, garble::meaning::width_of(addend), x.lanes());
-    Ok(settle(&gadgets::add_signed(g, &product, &addend)?, ring, shift))
+    let wide = product.width().max(addend.width()) + 1;
+    let sum = gadgets::add_wrapping(g, &product, &addend, wide.min(bits as usize))?;
+    Ok(settle(&sum, bits, shift))
 }
 
 /// An operation on elements by themselves: `lanes` are the elements, `operands` the operands' words of them.
 pub fn elementwise<G: Project, P: Party<G>>(
     g: &mut G,
     program: &Program,
-    node: &Node,
+    (id, node): (NodeId, &Node),
     (operands, lanes): (&[Word<G::Wires>], &Lanes),
     party: &mut P,
 ) -> Result<Word<G::Wires>, G::Error> {
     let (ring, x) = (program.ring, &operands[0]);
+    let sum_bits = |shift: u32| program.graph.sum_bits(id, shift);
     match &node.op {
         Op::Relu => gadgets::relu(g, x),
         Op::Clamp { low, high } => gadgets::clamp(g, x, *low, *high),
@@ -67,29 +70,31 @@ pub fn elementwise<G: Project, P: Party<G>>(
             let function = if node.op == Op::Sigmoid { gadgets::sigmoid } else { gadgets::tanh };
             function(g, &clamped, width(from), width(node.format))
         }
-        Op::PublicAffine { factor, addend, shift } => affine(g, x, (*factor, *addend, *shift), ring),
+        Op::PublicAffine { factor, addend, shift } => {
+            affine(g, x, (*factor, *addend, *shift), sum_bits(*shift))
+        }
         Op::Affine { weight, left, bias, shift } => {
             let product = match weight {
                 Some(weight) => {
                     let weights = parameter(g, program.graph, node, *weight, lanes, party)?;
-                    gadgets::mul_low(g, x, &weights, most_bits(x, &weights, ring))?
+                    gadgets::mul_low(g, x, &weights, most_bits(x, &weights, sum_bits(*shift)))?
                 }
                 None => gadgets::shift_left(x, *left as usize),
             };
             let bias = parameter(g, program.graph, node, *bias, lanes, party)?;
             let wide = product.width().max(bias.width()) + 1;
-            let sum = gadgets::add_wrapping(g, &product, &bias, wide.min(ring as usize))?;
-            Ok(settle(&sum, ring, *shift))
+            let sum = gadgets::add_wrapping(g, &product, &bias, wide.min(sum_bits(*shift) as usize))?;
+            Ok(settle(&sum, sum_bits(*shift), *shift))
         }
-        Op::Sum { terms, shift } => sum(g, operands, terms, *shift, ring),
+        Op::Sum { terms, shift } => sum(g, operands, terms, *shift, sum_bits(*shift)),
         Op::Product { shift } => {
-            let product = if node.inputs[0] == node.inputs[1] && 2 * x.width() <= ring as usize {
-                gadgets::square(g, x)?
+            let product = if node.inputs[0] == node.inputs[1] {
+                gadgets::square_low(g, x, most_bits(x, x, sum_bits(*shift)))?
             } else {
                 let y = operands.get(1).unwrap_or(x);
-                gadgets::mul_low(g, x, y, most_bits(x, y, ring))?
+                gadgets::mul_low(g, x, y, most_bits(x, y, sum_bits(*shift)))?
             };
-            affine(g, &product, (1, half(*shift), *shift), ring)
+            affine(g, &product, (1, half(*shift), *shift), sum_bits(*shift))
         }
         // Every other operation has its own function; none reaches this one.
         _ => Ok(x.clone()),
@@ -97,8 +102,8 @@ pub fn elementwise<G: Project, P: Party<G>>(
 }
 
 /// Bits of a product that count.
-fn most_bits<W>(a: &Word<W>, b: &Word<W>, ring: u32) -> usize {
-    (a.width() + b.width()).min(ring as usize)
+fn most_bits<W>(a: &Word<W>, b: &Word<W>, bits: u32) -> usize {
+    (a.width() + b.width()).min(bits as usize)
 }
 
 /// `(sum of +-(x << left) + half) >> shift`.
@@ -107,23 +112,23 @@ fn sum<G: Project>(
     operands: &[Word<G::Wires>],
     terms: &[Term],
     shift: u32,
-    ring: u32,
+    bits: u32,
 ) -> Result<Word<G::Wires>, G::Error> {
     let mut total: Option<Word<G::Wires>> = None;
     for (operand, term) in operands.iter().zip(terms) {
         let part = gadgets::shift_left(operand, term.left as usize);
-        let part = gadgets::resize(&part, part.width().min(ring as usize));
+        let part = gadgets::resize(&part, part.width().min(bits as usize));
         total = Some(match (total, term.negative) {
             (None, false) => part,
             (None, true) => gadgets::neg(g, &part)?,
             (Some(total), negative) => {
-                let wide = (total.width().max(part.width()) + 1).min(ring as usize);
+                let wide = (total.width().max(part.width()) + 1).min(bits as usize);
                 let add = if negative { gadgets::sub_wrapping } else { gadgets::add_wrapping };
                 add(g, &total, &part, wide)?
             }
         });
     }
-    affine(g, &total.unwrap_or_default(), (1, half(shift), shift), ring)
+    affine(g, &total.unwrap_or_default(), (1, half(shift), shift), bits)
 }
 
 /// The server's parameters that stand against some elements of a node, broadcast as in ONNX.
@@ -145,7 +150,7 @@ fn parameter<G: Project, P: Party<G>>(
 pub fn average<G: Project>(
     g: &mut G,
     program: &Program,
-    node: &Node,
+    (id, node): (NodeId, &Node),
     (window, factors, shift): (&Window, &[i64], u32),
     x: &Word<G::Wires>,
 ) -> Result<Word<G::Wires>, G::Error> {
@@ -161,7 +166,8 @@ pub fn average<G: Project>(
         for tile in lanes.chunks(TILE) {
             let seen: Vec<View> = tile.iter().map(|lane| views.of(*lane as usize)).collect();
             let sum = add_taps(g, x, &seen)?;
-            words.push(affine(g, &sum, (factor, half(shift), shift), program.ring)?);
+            let bits = program.graph.sum_bits(id, shift);
+            words.push(affine(g, &sum, (factor, half(shift), shift), bits)?);
             tiles.push(Lanes::Set(tile.to_vec()));
         }
     }

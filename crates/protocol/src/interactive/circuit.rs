@@ -68,11 +68,11 @@ fn entries(program: &Program, node: NodeId) -> Vec<(u32, Lanes)> {
     }
 }
 
-/// Bits of a tensor's shares when it enters a circuit.
-pub fn entry_width(program: &Program, node: NodeId) -> u32 {
+/// Bits of a tensor's shares that count when elements enter a circuit of which `drop` low bits are dropped.
+fn entry_width(program: &Program, node: NodeId, drop: u32) -> u32 {
     match program.places[node].form {
-        Form::Sum { guard } => program.ring + guard,
-        _ => program.ring,
+        Form::Sum { guard } => program.graph.sum_bits(node, drop.saturating_sub(guard)) + guard,
+        _ => program.places[node].bits,
     }
 }
 
@@ -132,7 +132,7 @@ where
                         None => run.enter(node.inputs[at], drop, lanes)?,
                     });
                 }
-                activations::elementwise(run.g, run.program, node, (&words, lanes), run.party)
+                activations::elementwise(run.g, run.program, (step.node, node), (&words, lanes), run.party)
             });
         }
         let operands: Vec<Word<G::Wires>> = self.operands(step)?.into_iter().flatten().collect();
@@ -150,7 +150,7 @@ where
         match &node.op {
             Op::MaxPool { window } => pool::max(g, (program.graph, node), window, x),
             Op::AveragePool { window, factor, shift } => {
-                activations::average(g, program, node, (window, factor, *shift), x)
+                activations::average(g, program, (id, node), (window, factor, *shift), x)
             }
             Op::ArgMax { axis, last } => elementwise::arg_max(g, (program.graph, node), (*axis, *last), x),
             _ => Ok(elementwise::moved(g, program.graph, node, operands)),
@@ -179,7 +179,7 @@ where
     /// Elements that exist in shares, their low bits dropped.
     fn enter(&mut self, node: NodeId, drop: u32, lanes: &Lanes) -> Result<Word<G::Wires>, G::Error> {
         let clients = self.program.places[node].clients;
-        let width = entry_width(self.program, node);
+        let width = entry_width(self.program, node, drop);
         let entry = Entry { node, lanes: lanes.clone(), width, clients };
         let [servers, clients] = self.party.enter(self.g, &entry)?;
         gadgets::reconstruct(self.g, &servers, &clients, width as usize, drop as usize)

@@ -1,16 +1,16 @@
 //! The client's half: it evaluates, encrypts and decrypts.
 
+use std::sync::mpsc::{Sender as Queue, channel};
 use std::thread;
 
 use garble::evaluator::Evaluator;
 use garble::labels::{ActiveLabels, Labels};
 use garble::word::Word;
 use kernel::block::{Block, as_bytes_mut};
-use kernel::prg::Prg;
 use kernel::seed::Seed;
 use linear::coefficients::{Client as Holder, Setting};
 use model::fixed::{FixedGraph, NodeId, ParamId};
-use ot::softspoken::Receiver;
+use ot::ferret::CorrectionMessage;
 use zeroize::Zeroize;
 
 use super::circuit::{Entry, Party, run};
@@ -20,7 +20,7 @@ use super::plan::Plan;
 use super::price::Survey;
 use super::program::{Form, Program};
 use super::shares::{Addends, compute};
-use super::transfers::{self, Received};
+use super::transfers::{self, Batches, Received, Receiving};
 use super::wire::{self, Stored};
 use super::{labels_bytes, names};
 use crate::error::Error;
@@ -40,8 +40,9 @@ struct Half<'a> {
     seed: &'a Seed,
     evaluator: Evaluator<Stored>,
     active: ActiveLabels,
-    random: Prg,
-    receiver: Receiver,
+    transfers: Receiving,
+    /// Batches of silent transfers to come, if they are silent.
+    batches: Option<Batches>,
     /// This party's shares of tensors.
     shares: Vec<Vec<u64>>,
     /// This party's shares of sums whose low bits are yet to be dropped.
@@ -122,8 +123,8 @@ fn set_up<'a>(
         seed,
         evaluator: Evaluator::new(start[0], Stored::default()),
         active: ActiveLabels::new(start[1]),
-        random: Prg::new(&seed.child("interactive/choices", 0)),
-        receiver,
+        transfers: Receiving::new(receiver, plan.silent, seed),
+        batches: plan.silent.then(Batches::default),
         shares: vec![Vec::new(); graph.nodes.len()],
         sums: vec![Vec::new(); graph.nodes.len()],
         results: Vec::new(),
@@ -167,26 +168,30 @@ impl Half<'_> {
         meter.enter(Phase::Offline, "");
         // The extension messages depend on nothing that comes meanwhile.
         outbox.pin();
-        let (receiver, random, surveys) = (&mut self.receiver, &mut self.random, &self.surveys);
+        let (transfers, batches, surveys) = (&mut self.transfers, &mut self.batches, &self.surveys);
         let wanted = stages.clone();
         let program = &self.program;
+        let (corrections, queue) = channel();
         let made = thread::scope(|scope| {
             let transfers = {
                 let outbox = &mut *outbox;
                 scope.spawn(move || {
-                    let receive =
-                        |stage: usize| transfers::receive(receiver, outbox, random, surveys[stage].late);
-                    wanted.map(receive).collect::<Result<Vec<Received>, Error>>()
+                    let next = |stage: usize| transfers.next(surveys[stage].late, outbox, &queue);
+                    wanted.map(next).collect::<Result<Vec<Received>, Error>>()
                 })
             };
             let stored = stages
                 .map(|stage| {
                     meter.enter(Phase::Offline, &names(program, stage).1);
-                    let stored = store(&surveys[stage], inbox);
+                    let coming = batches.as_mut().map_or(0, |batches| batches.before(surveys[stage].late));
+                    let stored = (0..coming)
+                        .try_for_each(|_| pass_on(inbox, &corrections))
+                        .and_then(|()| store(&surveys[stage], inbox));
                     step();
                     stored
                 })
                 .collect::<Result<Vec<_>, Error>>();
+            drop(corrections);
             let joined = transfers
                 .join()
                 .unwrap_or_else(|_| Err(Error::Refused("a thread of the client failed".into())));
@@ -337,6 +342,13 @@ impl Half<'_> {
             _ => Ok(results),
         }
     }
+}
+
+/// Receives the correction of a batch of silent transfers for the thread that makes them.
+fn pass_on(inbox: &mut Inbox, corrections: &Queue<Vec<u8>>) -> Result<(), Error> {
+    let length = Length::Exactly(CorrectionMessage::ENCODED_LEN);
+    let correction = inbox.recv(wire::SILENT, length)?.to_vec();
+    corrections.send(correction).map_err(|_| Error::Refused("a thread of the client failed".into()))
 }
 
 /// Receives a stage's tables and colours.

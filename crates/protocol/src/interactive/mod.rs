@@ -33,6 +33,7 @@
 //! | [`client`], [`server`] | both parties |
 
 mod activations;
+mod bits;
 mod circuit;
 pub mod client;
 mod lanes;

@@ -5,6 +5,7 @@ use linear::coefficients::{Client, Layout, Link, Setting, Tiling};
 use model::fixed::{FixedGraph, NodeId};
 use serde::{Deserialize, Serialize};
 
+use super::price::price;
 use super::program::Program;
 use crate::error::{Error, printable};
 use crate::handshake::{self, Reveal};
@@ -26,6 +27,9 @@ pub struct Plan {
     pub degree: usize,
     /// Primes of the ciphertext modulus.
     pub primes: Vec<u64>,
+    /// Whether the transfers of the garbled circuits are silent ones: where there are many.
+    #[serde(default)]
+    pub silent: bool,
     /// The layers.
     pub layers: Vec<Layer>,
 }
@@ -93,8 +97,9 @@ impl Plan {
     pub fn choose(graph: &FixedGraph, method: Method) -> Result<Self, Error> {
         let program = Program::new(graph, Reveal::Scores)?;
         let needs = program.needs();
+        let silent = price(graph, Reveal::Scores)?.silent();
         if needs.is_empty() {
-            return Ok(Self { linear: method, degree: 0, primes: Vec::new(), layers: Vec::new() });
+            return Ok(Self { linear: method, degree: 0, primes: Vec::new(), silent, layers: Vec::new() });
         }
         let Method::HeCoefficients = method;
         let setting = Setting::choose(&needs, program.ring, Link::LAN).map_err(refused)?;
@@ -108,6 +113,7 @@ impl Plan {
             linear: method,
             degree: literal.degree,
             primes: literal.data.clone(),
+            silent,
             layers: parts.map(layer).collect(),
         })
     }

@@ -3,12 +3,14 @@
 use garble::count::{CountedWires, Counter, Counts};
 use garble::word::{Bit, Word};
 use model::fixed::{FixedGraph, NodeId, ParamId};
+use ot::ferret::{CorrectionMessage, RESERVE};
 use ot::softspoken::message_len;
 use serde::Serialize;
 
 use super::circuit::{Entry, Party, run};
 use super::lanes::Lanes;
 use super::program::{Program, is_elementwise};
+use super::transfers::{Batches, SILENT_FROM};
 use crate::error::Error;
 use crate::handshake::Reveal;
 
@@ -109,9 +111,20 @@ pub struct Price {
 }
 
 impl Price {
+    /// Whether silent transfers are worth their reserve.
+    pub fn silent(&self) -> bool {
+        self.late_bits >= SILENT_FROM
+    }
+
     /// Bytes that the client and the server send before the input is known: transfers, and tables.
     pub fn offline_bytes(&self) -> [u64; 2] {
-        [message_len(usize::try_from(self.late_bits).unwrap_or(usize::MAX)) as u64, self.table_bytes]
+        let late = usize::try_from(self.late_bits).unwrap_or(usize::MAX);
+        if self.silent() {
+            let corrections = Batches::default().before(late) * CorrectionMessage::ENCODED_LEN;
+            [message_len(RESERVE) as u64, self.table_bytes + corrections as u64]
+        } else {
+            [message_len(late) as u64, self.table_bytes]
+        }
     }
 
     /// Bytes that the client and the server send for the circuits once the input is known: corrections, and labels.

@@ -3,6 +3,7 @@
 use linear::coefficients::{Need, Shape};
 use model::fixed::{FixedGraph, Node, NodeId, NumberFormat, Op};
 
+use super::bits;
 use crate::error::Error;
 use crate::handshake::Reveal;
 
@@ -41,6 +42,8 @@ pub struct Place {
     pub clients: bool,
     /// Whether the result depends on it.
     pub needed: bool,
+    /// Bits that hold each of its values as a signed number, as the operations before it imply.
+    pub bits: u32,
 }
 
 /// A step of a stage's circuit: an operation, or the entry of a tensor that exists in shares.
@@ -149,17 +152,26 @@ impl<'a> Program<'a> {
         for (id, node) in self.graph.nodes.iter().enumerate() {
             node.inputs.iter().for_each(|input| readers[*input].push(id));
         }
+        // Tensors that only linear layers read, perhaps moved.
+        let mut linear = vec![false; self.graph.nodes.len()];
+        for id in (0..linear.len()).rev() {
+            let op = |id: NodeId| &self.graph.nodes[id].op;
+            let reads = |id: &NodeId| match op(*id) {
+                Op::Conv { .. } | Op::Dense { .. } => true,
+                op => op.movement().is_some() && linear[*id],
+            };
+            linear[id] = !readers[id].is_empty() && readers[id].iter().all(reads);
+        }
         for (id, node) in self.graph.nodes.iter().enumerate() {
-            let linear = |id: &NodeId| matches!(self.graph.nodes[*id].op, Op::Conv { .. } | Op::Dense { .. });
-            let read_by_linear = !readers[id].is_empty() && readers[id].iter().all(linear);
-            let (form, stage) = self.place_of(node, read_by_linear);
+            let (form, stage) = self.place_of(node, linear[id]);
             let clients = match node.op {
                 Op::Input => true,
                 Op::Constant { .. } => false,
                 Op::Pad { value, .. } if value != 0 => false,
                 _ => form == Form::Share && node.inputs.iter().all(|input| self.places[*input].clients),
             };
-            self.places.push(Place { form, stage, clients, needed: false });
+            let bits = bits::of(self.graph, id, self.ring, |input| self.places[input].bits);
+            self.places.push(Place { form, stage, clients, needed: false, bits });
         }
     }
 
@@ -173,6 +185,8 @@ impl<'a> Program<'a> {
             Op::Input | Op::Constant { .. } => (Form::Share, 0),
             Op::Conv { .. } | Op::Dense { .. } => (Form::Sum { guard: 1 }, shared),
             Op::AveragePool { shift, .. } if all_shared => (sum(*shift), latest),
+            // A sum: adding shares is free, and giving all of them back costs less than adding in the circuit.
+            Op::AveragePool { shift: 0, .. } if read_by_linear => (Form::Share, shared),
             Op::AveragePool { window, shift, .. }
                 if window.taps() > POOL_IN_CIRCUIT && places().all(|place| place.form == Form::Wires) =>
             {

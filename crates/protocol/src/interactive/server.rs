@@ -14,7 +14,6 @@ use kernel::prg::Prg;
 use kernel::seed::Seed;
 use linear::coefficients::{Bfv, Client as Holder, Factors, Server as Computer, Setting};
 use model::fixed::{FixedGraph, NodeId, Op, ParamId, Params};
-use ot::softspoken::Sender;
 use zeroize::Zeroizing;
 
 use super::circuit::{Entry, Party, run};
@@ -24,6 +23,7 @@ use super::plan::Plan;
 use super::price::Survey;
 use super::program::{Form, Program};
 use super::shares::{Addends, compute};
+use super::transfers::Sending;
 use super::wire::{self, Frames};
 use super::{labels_bytes, names, transfers};
 use crate::error::Error;
@@ -94,7 +94,7 @@ struct Half<'a> {
     garbler: Garbler<Frames>,
     active: ActiveLabels,
     fresh: Prg,
-    sender: Sender,
+    transfers: Sending,
     /// This party's shares of tensors.
     shares: Vec<Vec<u64>>,
     /// This party's shares of sums whose low bits are yet to be dropped.
@@ -151,7 +151,7 @@ fn set_up<'a>(
         }
         None => None,
     };
-    let sender = transfers::finish(session, setup)?;
+    let transfers = Sending::new(transfers::finish(session, setup)?, plan.silent);
     let tensors = graph.nodes.len();
     Ok(Half {
         program,
@@ -165,7 +165,7 @@ fn set_up<'a>(
         active: ActiveLabels::new(start[1]),
         fresh: Prg::new(&seed.child("interactive/labels", 0)),
         offset,
-        sender,
+        transfers,
         shares: vec![Vec::new(); tensors],
         sums: vec![Vec::new(); tensors],
     })
@@ -210,7 +210,8 @@ impl Half<'_> {
         for index in self.program.stages[stage].linear.clone() {
             operands.push(self.mask(index)?);
         }
-        let q = transfers::send(&mut self.sender, inbox, self.surveys[stage].late)?;
+        let sink = self.garbler.sink();
+        let q = self.transfers.next(self.surveys[stage].late, inbox, &mut |bytes| sink.silent(bytes))?;
         let mut party = Offline {
             program: &self.program,
             params: self.params,

@@ -35,6 +35,7 @@ impl Builder {
             params: Vec::new(),
             inputs: Vec::new(),
             input_levels: Vec::new(),
+            result_bits: Vec::new(),
             outputs: Vec::new(),
         };
         Self { graph, params: Params { tensors: Vec::new() }, state: seed }
@@ -121,10 +122,19 @@ struct Run {
 
 fn run(graph: &FixedGraph, params: &Params, input: &[Vec<i64>], reveal: Reveal, seed: u8) -> Run {
     let plan = Plan::choose(graph, Method::HeCoefficients).expect("a plan");
+    run_plan((graph, &plan), params, input, reveal, seed)
+}
+
+fn run_plan(
+    (graph, plan): (&FixedGraph, &Plan),
+    params: &Params,
+    input: &[Vec<i64>],
+    reveal: Reveal,
+    seed: u8,
+) -> Run {
     let (mut near, mut far) = Session::pair();
     let transcript = near.record();
     let result = thread::scope(|scope| {
-        let plan = &plan;
         let serving = scope.spawn(move || {
             // Half of the layers fit the memory.
             let weights = Weights::encode(graph, plan, params, 1 << 20).expect("a valid plan");

@@ -34,6 +34,9 @@ pub const CORRECTIONS: Tag = Tag::new(57, "corrections of transfers");
 /// Labels of a stage's shares.
 pub const LABELS: Tag = Tag::new(58, "labels");
 
+/// The correction of a batch of silent transfers.
+pub const SILENT: Tag = Tag::new(59, "a correction of silent transfers");
+
 /// Most rows of a frame of tables or labels: 512 KiB.
 pub const FRAME_ROWS: usize = 32 << 10;
 
@@ -43,6 +46,8 @@ pub enum Frame {
     Tables(Vec<Block>),
     /// Colours of zero-labels, packed.
     Colours(Vec<u8>),
+    /// A correction of silent transfers.
+    Silent(Vec<u8>),
 }
 
 impl Frame {
@@ -54,6 +59,7 @@ impl Frame {
         match self {
             Self::Tables(rows) => outbox.send(TABLES, as_bytes(rows)),
             Self::Colours(bytes) => outbox.send(COLOURS, bytes),
+            Self::Silent(bytes) => outbox.send(SILENT, bytes),
         }
     }
 }
@@ -95,6 +101,15 @@ impl Frames {
     pub fn colours(&mut self, colours: &[bool]) -> Result<(), Error> {
         self.flush()?;
         self.hand_on(Frame::Colours(pack(colours)))
+    }
+
+    /// Sends a correction of silent transfers behind the tables so far.
+    ///
+    /// # Errors
+    /// As [`Frames::flush`].
+    pub fn silent(&mut self, correction: Vec<u8>) -> Result<(), Error> {
+        self.flush()?;
+        self.hand_on(Frame::Silent(correction))
     }
 
     /// Ends the queue.

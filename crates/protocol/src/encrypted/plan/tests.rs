@@ -24,6 +24,7 @@ impl Draw {
             params: Vec::new(),
             inputs: vec![0],
             input_levels: Vec::new(),
+            result_bits: Vec::new(),
             outputs: Vec::new(),
         };
         let mut draw = Self { graph, params: Params { tensors: Vec::new() } };

@@ -53,6 +53,7 @@ pub fn network() -> (FixedGraph, Params) {
         ],
         inputs: vec![0],
         input_levels: Vec::new(),
+        result_bits: Vec::new(),
         outputs: vec![Output { name: "y".into(), node: 3, post: Post::None }],
     };
     let tensor = |count: i32, step: i32| ParamData::I32((0..count).map(|i| (i * step) % 127 - 60).collect());

@@ -42,6 +42,7 @@ fn layer(
         params: vec![info(weight, weight_bits), info(&weight[..1], 20)],
         inputs: vec![0],
         input_levels: Vec::new(),
+        result_bits: Vec::new(),
         outputs: vec![Output { name: "y".into(), node: 1, post: Post::None }],
     };
     let tensors =

@@ -140,6 +140,39 @@ fn branches_join_at_any_stage() {
 }
 
 #[test]
+fn silent_transfers_where_there_are_many() {
+    let (graph, params, input) = branches();
+    let mut plan = Plan::choose(&graph, Method::HeCoefficients).expect("a plan");
+    assert!(!plan.silent && !price(&graph, Reveal::Scores).expect("a price").silent());
+    let plain = run_plan((&graph, &plan), &params, &input, Reveal::Scores, 9);
+    plan.silent = true;
+    let silent = run_plan((&graph, &plan), &params, &input, Reveal::Scores, 10);
+    assert_eq!(plain.result, silent.result);
+    let sizes = |run: &Run, tag: crate::frame::Tag| -> Vec<usize> {
+        run.frames.iter().filter(|frame| frame.tag == tag.id()).map(|frame| frame.length as usize).collect()
+    };
+    use super::super::wire::{EXTENSION, SILENT};
+    // One reserve and one batch serve all stages.
+    assert_eq!(sizes(&silent, EXTENSION), [ot::softspoken::message_len(ot::ferret::RESERVE)]);
+    assert_eq!(sizes(&silent, SILENT), [ot::ferret::CorrectionMessage::ENCODED_LEN]);
+    assert!(sizes(&plain, SILENT).is_empty() && sizes(&plain, EXTENSION).len() > 3);
+
+    let many = super::super::price::Price { late_bits: 3 << 20, ..Default::default() };
+    assert!(many.silent() && many.offline_bytes().iter().sum::<u64>() < 1_000_000);
+}
+
+#[test]
+fn results_of_fewer_bits_than_the_ring_leaves() {
+    // Widths just above the values, so that what lies beyond the kept bits is dropped on all sides alike; and some below.
+    for bits in [30, 17, 13, 9] {
+        let (mut graph, params, input) = branches();
+        graph.result_bits = (0..graph.nodes.len() as u32).map(|id| bits + id % 3).collect();
+        graph.validate(&Default::default()).expect("a valid graph");
+        check((graph, params, input));
+    }
+}
+
+#[test]
 fn the_transcript_says_nothing_of_secrets() {
     let (graph, params, input) = branches();
     let first = run(&graph, &params, &input, Reveal::Scores, 3);
