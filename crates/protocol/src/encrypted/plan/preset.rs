@@ -214,7 +214,11 @@ impl Builder<'_> {
         let period = extent.next_power_of_two().min(self.cycle.columns);
         let each = self.cycle.columns / period;
         let rounds = size.div_ceil(each);
-        let axis = |digit: Digit| Axis { size, digits: vec![digit, Digit::slots(each, period)] };
+        // Where a row fills the cycle there is one at a time.
+        let axis = |digit: Digit| Axis {
+            size,
+            digits: if each > 1 { vec![digit, Digit::slots(each, period)] } else { vec![digit] },
+        };
         let rows = Layout::new(rounds, vec![axis(Digit::ciphertexts(rounds))]);
         let interleaved = Layout::new(1, vec![axis(Digit::slots(rounds, 1))]);
         let kernel = Kernel {

@@ -163,6 +163,22 @@ fn a_network_from_a_dense_image() {
     checked(&network, &Options { preset: Some(Preset::LolaDense), ..Options::default() });
 }
 
+/// The paper's MNIST network at its own size: from the dense image, a row of the first matrix fills all slots.
+#[test]
+fn the_papers_plans_at_the_papers_size() {
+    let mut draw = Draw::new(&[1, 1, 28, 28]);
+    let conv = draw.conv(0, 5, 5, 2, 1, 14);
+    let square = draw.square(conv, 28);
+    let hidden = draw.dense(square, 100, 42);
+    let square = draw.square(hidden, 68);
+    let last = draw.dense(square, 10, 80);
+    let network = draw.done(last);
+    for preset in [Preset::Lola, Preset::LolaDense] {
+        let plan = checked(&network, &Options { preset: Some(preset), ..Options::default() });
+        assert_eq!(plan.name, preset.to_string());
+    }
+}
+
 #[test]
 fn the_papers_small_network() {
     let network = small();
