@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use model::fixed::{FixedGraph, Format, Node, NumberFormat, Op, Output, Post};
 use protocol::encrypted::keys::{Assembly, Part, parts};
 use protocol::encrypted::wire::{Digest, State};
-use protocol::encrypted::{ClientKeys, Outline, batch, plans};
+use protocol::encrypted::{ClientKeys, Outline, Rotation, batch, plans};
 use protocol::handshake::Plan;
 use protocol::message::Message;
 
@@ -79,7 +79,7 @@ fuzz_target!(|bytes: &[u8]| {
             for (part, good) in parts(&setting.outline).into_iter().zip(&setting.keys) {
                 let _ = assembly.add(part, &over(good, bytes));
             }
-            let _ = assembly.add(Part::Automorphism(3), bytes);
+            let _ = assembly.add(Part::Automorphism(Rotation { exponent: 3, limbs: 2 }), bytes);
             let _ = assembly.finish();
         }
         2 => {

@@ -247,7 +247,7 @@ pub struct Encryption {
     /// lola: threads of a query; all cores by default.
     #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
     pub threads: usize,
-    /// lola: a plan of the paper by its name, lola-paper, lola-dense-paper or lola-small-paper, instead of the best one that is found.
+    /// lola: a plan of the paper by its name, lola-paper, lola-dense-paper, lola-small-paper or lola-cifar-paper, instead of the best one that is found.
     #[arg(long, value_name = "NAME")]
     pub plan: Option<String>,
     /// lola: serve many inputs in one pass too (predict --batch); its check takes a pass's time at the start.

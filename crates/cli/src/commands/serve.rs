@@ -188,11 +188,7 @@ fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<V
 
 /// What is asked of a plan.
 fn plan_options(arguments: &Arguments) -> plans::Options {
-    plans::Options {
-        preset: arguments.encryption.plan.clone(),
-        threads: arguments.encryption.threads,
-        memory: arguments.memory.0,
-    }
+    plans::Options { preset: arguments.encryption.plan.clone(), threads: arguments.encryption.threads }
 }
 
 /// The user's certificate, or the server's own.

@@ -90,13 +90,20 @@ impl Diagonals {
 
     /// The rotations that the kernel performs: for each there must be a key.
     pub fn steps(&self, cycle: Cycle, kernel: &Kernel) -> BTreeSet<usize> {
-        let babies = self.entries.iter().map(|entry| entry.baby as usize).collect();
-        let mut steps = BTreeSet::new();
+        let [before, after] = self.steps_around_products(cycle, kernel);
+        before.union(&after).copied().collect()
+    }
+
+    /// The rotations of inputs, and those of sums of products, which may have fewer limbs by then.
+    pub fn steps_around_products(&self, cycle: Cycle, kernel: &Kernel) -> [BTreeSet<usize>; 2] {
+        let mut before: BTreeSet<usize> = self.entries.iter().map(|entry| entry.baby as usize).collect();
+        before.remove(&0);
+        let mut after = BTreeSet::new();
         for output in self.entries.chunk_by(|a, b| a.output == b.output) {
             let giants = output.iter().map(|entry| entry.giant as usize).collect();
-            steps.extend(kernel.steps(cycle, &babies, &giants));
+            after.extend(kernel.steps_of_sums(cycle, &giants));
         }
-        steps
+        [before, after]
     }
 }
 

@@ -167,14 +167,9 @@ impl Kernel {
             .min()
     }
 
-    /// All rotations that the kernel performs on some pattern with these baby and giant steps.
-    pub(crate) fn steps(
-        &self,
-        cycle: Cycle,
-        babies: &BTreeSet<usize>,
-        giants: &BTreeSet<usize>,
-    ) -> BTreeSet<usize> {
-        let mut steps: BTreeSet<usize> = babies.clone();
+    /// The rotations of sums of products, on some pattern with these giant steps: giant steps, folds and replication.
+    pub(crate) fn steps_of_sums(&self, cycle: Cycle, giants: &BTreeSet<usize>) -> BTreeSet<usize> {
+        let mut steps = BTreeSet::new();
         let giants: Vec<usize> = giants.iter().copied().collect();
         for chain in self.chains(cycle, &giants) {
             steps.extend(chain.steps(cycle));

@@ -8,7 +8,7 @@ use bfv::{GaloisKeys, PublicKey, Randomness, RelinearisationKey, SecretKey};
 use kernel::seed::Seed;
 use rayon::prelude::*;
 
-use super::outline::Outline;
+use super::outline::{Outline, Rotation};
 use super::program::EvaluationKeys;
 use super::wire::Digest;
 use crate::error::Error;
@@ -23,14 +23,14 @@ pub enum Part {
     Public,
     /// The relinearisation key.
     Relinearisation,
-    /// The key of the automorphism `X -> X^g`.
-    Automorphism(usize),
+    /// The key of an automorphism.
+    Automorphism(Rotation),
 }
 
 /// The evaluation keys that an outline asks for, in the order in which they are sent.
 pub fn parts(outline: &Outline) -> Vec<Part> {
     let relinearisation = outline.relinearise.then_some(Part::Relinearisation);
-    let rotations = outline.rotations.iter().map(|g| Part::Automorphism(*g));
+    let rotations = outline.rotations.iter().copied().map(Part::Automorphism);
     std::iter::once(Part::Public).chain(relinearisation).chain(rotations).collect()
 }
 
@@ -44,7 +44,7 @@ impl Part {
         Ok(match self {
             Self::Public => PublicKey::wire_bytes(parameters),
             Self::Relinearisation => RelinearisationKey::wire_bytes(parameters),
-            Self::Automorphism(_) => GaloisKeys::wire_bytes(parameters, 1),
+            Self::Automorphism(rotation) => GaloisKeys::wire_bytes_of(parameters, [rotation.limbs]),
         })
     }
 }
@@ -136,8 +136,9 @@ fn make(outline: &Outline, seed: &Seed, secret: &SecretKey) -> Result<Vec<Vec<u8
             RelinearisationKey::new(parameters, secret, &mut randomness("encrypted/relinearisation", 0))?
                 .to_bytes(parameters)
         }
-        Part::Automorphism(g) => {
-            GaloisKeys::of_exponents(parameters, secret, [g], &mut randomness("encrypted/automorphism", g))?
+        Part::Automorphism(Rotation { exponent, limbs }) => {
+            let mut randomness = randomness("encrypted/automorphism", exponent);
+            GaloisKeys::of_levels(parameters, secret, [(exponent, limbs)], &mut randomness)?
                 .to_bytes(parameters)
         }
     };
@@ -189,9 +190,9 @@ impl<'a> Assembly<'a> {
             Part::Relinearisation => {
                 self.relinearisation = Some(RelinearisationKey::from_bytes(parameters, bytes)?);
             }
-            Part::Automorphism(g) => {
+            Part::Automorphism(Rotation { exponent, limbs }) => {
                 let key = GaloisKeys::from_bytes(parameters, 1, bytes)?;
-                if !key.exponents().eq([g]) {
+                if !key.exponents().eq([exponent]) || key.limbs(exponent) != Some(limbs) {
                     return Err(Error::malformed("evaluation key", "it is for another rotation"));
                 }
                 self.automorphisms.absorb(key)?;

@@ -32,7 +32,7 @@ pub mod wire;
 
 pub use client::Client;
 pub use keys::ClientKeys;
-pub use outline::{Answer, EMPTY, Outline, Place, Request};
+pub use outline::{Answer, EMPTY, Outline, Place, Request, Rotation};
 pub use program::{EvaluationKeys, Program};
 pub use server::{Host, Service};
 pub use wire::Digest;

@@ -29,6 +29,9 @@ pub const MAX_REPLY_BYTES: u64 = 1 << 30;
 /// Most plaintext moduli.
 pub const MAX_MODULI: usize = 8;
 
+/// Most bits of a plaintext space: values and their sums are computed in 128.
+pub const MAX_PLAIN_BITS: f64 = 126.0;
+
 /// The public facts of an encrypted computation.
 #[derive(Clone, Debug)]
 pub struct Outline {
@@ -38,8 +41,8 @@ pub struct Outline {
     pub batch: usize,
     /// What the request's ciphertexts hold, for each plaintext modulus.
     pub request: Request,
-    /// Exponents g of the automorphisms `X -> X^g` that the server needs keys for, increasing.
-    pub rotations: Vec<usize>,
+    /// The automorphisms that the server needs keys for, by increasing exponent.
+    pub rotations: Vec<Rotation>,
     /// Whether it needs a relinearisation key.
     pub relinearise: bool,
     /// What the results hold, for each plaintext modulus.
@@ -54,6 +57,15 @@ pub struct Outline {
     pub progress: u32,
     /// About the most bytes that the server needs for one request, its keys and weights not counted.
     pub memory: u64,
+}
+
+/// An automorphism `X -> X^exponent` that the server needs a key for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rotation {
+    /// The exponent.
+    pub exponent: usize,
+    /// The most limbs of a ciphertext that is rotated so: with half the limbs a key has a quarter of the bytes.
+    pub limbs: usize,
 }
 
 /// What the ciphertexts of a request hold. Elements are counted through all inputs of the graph, in order.
@@ -125,6 +137,19 @@ pub struct Finish {
     pub shape: ReplyShape,
 }
 
+impl Finish {
+    /// How results of this noise and these limbs are finished, if flooding leaves room.
+    pub(super) fn of(parameters: &Parameters, noise: Noise, limbs: usize) -> Option<Self> {
+        let model = NoiseModel::new(parameters);
+        let noise = noise.plus(model.fresh_public());
+        let flood_bits = model.flood_bits(noise, STATISTICAL);
+        let noise = model.flood(noise, flood_bits);
+        let possible = flood_bits <= bfv::MAX_FLOOD_BITS && model.decrypts(noise, limbs);
+        let shape = model.reply_shape(noise, limbs, parameters.degree()).filter(|_| possible)?;
+        Some(Self { flood_bits, noise, shape })
+    }
+}
+
 impl Outline {
     /// The parameters of the first plaintext modulus: all share its ring and keys.
     ///
@@ -146,16 +171,8 @@ impl Outline {
     pub fn finish(&self, modulus: usize) -> Result<Finish, Error> {
         let wrong = |why: &str| Error::malformed("plan", why);
         let parameters = self.parameters.get(modulus).ok_or_else(|| wrong("no such plaintext modulus"))?;
-        let model = NoiseModel::new(parameters);
-        let noise = self.noise.plus(model.fresh_public());
-        let flood_bits = model.flood_bits(noise, STATISTICAL);
-        let noise = model.flood(noise, flood_bits);
-        let shape = Some(())
-            .filter(|()| flood_bits <= bfv::MAX_FLOOD_BITS && model.decrypts(noise, self.limbs))
-            .and_then(|()| model.reply_shape(noise, self.limbs, parameters.degree()));
-        let shape = shape
-            .ok_or_else(|| wrong("its parameters leave no room for the noise that hides the weights"))?;
-        Ok(Finish { flood_bits, noise, shape })
+        Finish::of(parameters, self.noise, self.limbs)
+            .ok_or_else(|| wrong("its parameters leave no room for the noise that hides the weights"))
     }
 
     /// Checks an outline against the graph it is for: the server may have made it up.
@@ -175,9 +192,14 @@ impl Outline {
         if !levels.contains(&self.limbs) || !levels.contains(&self.fresh_limbs) {
             return wrong("its ciphertexts have no such limbs");
         }
-        let increasing = self.rotations.windows(2).all(|pair| pair[0] < pair[1]);
-        let odd = self.rotations.iter().all(|g| g % 2 == 1 && (3..2 * base.degree()).contains(g));
-        if self.rotations.len() > MAX_ROTATIONS || !increasing || !odd {
+        let increasing = self.rotations.windows(2).all(|pair| pair[0].exponent < pair[1].exponent);
+        let exists = |rotation: &Rotation| {
+            let exponent = rotation.exponent;
+            exponent % 2 == 1
+                && (3..2 * base.degree()).contains(&exponent)
+                && levels.contains(&rotation.limbs)
+        };
+        if self.rotations.len() > MAX_ROTATIONS || !increasing || !self.rotations.iter().all(exists) {
             return wrong("its rotations are none");
         }
         if !(1..=self.slots()).contains(&self.batch) {
@@ -190,7 +212,7 @@ impl Outline {
         if self.parameters.len() > 1 && self.parameters.iter().any(wide) {
             return wrong("several plaintext moduli have at most 62 bits each");
         }
-        if plain_bits(&self.parameters) > 126.0 {
+        if plain_bits(&self.parameters) > MAX_PLAIN_BITS {
             return wrong("its plaintext space has more than 126 bits");
         }
         if client::request_bytes(self) > MAX_UPLOAD_BYTES

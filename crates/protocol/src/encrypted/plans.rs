@@ -66,8 +66,6 @@ pub struct Options {
     pub preset: Option<String>,
     /// Threads of the server, 0 for all cores.
     pub threads: usize,
-    /// Bytes that the server may take for one query and its weights.
-    pub memory: u64,
 }
 
 /// Makes a plan for a network, as the payload of a handshake.

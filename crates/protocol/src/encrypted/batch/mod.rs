@@ -64,20 +64,20 @@ impl Plan {
         let shape = Shape::of(graph)?;
         let bits = graph.outputs.iter().filter_map(|output| graph.nodes.get(output.node));
         let bits = bits.map(|node| node.format.bits).max().unwrap_or(0);
-        let mut best: Option<(f64, Self)> = None;
+        let mut priced: Vec<(f64, Candidate, Vec<u64>)> = Vec::new();
         for degree in [8192, 16384] {
-            let literals = literals(degree);
+            let candidates = candidates(degree);
             for count in 1..=super::outline::MAX_MODULI as u32 {
                 let Some(plain) = plain_moduli(degree, bits + GUARD, count) else { continue };
-                for literal in &literals {
-                    if let Some(found) = Self::try_literal(&shape, literal, &plain)
-                        && best.as_ref().is_none_or(|(price, _)| found.0 < *price)
-                    {
-                        best = Some(found);
-                    }
-                }
+                let price = |candidate: &Candidate| {
+                    Some((candidate.price(&shape, &plain)?, *candidate, plain.clone()))
+                };
+                priced.extend(candidates.iter().filter_map(price));
             }
         }
+        priced.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // Primes are looked for in order of the price: the first whose own sizes do.
+        let best = priced.into_iter().find_map(|(_, candidate, plain)| Self::of(&shape, &candidate, &plain));
         let none = || {
             Error::Refused(format!(
                 "its results of {bits} bits and {} products one after another leave no room for noise in any 128-bit \
@@ -85,22 +85,19 @@ impl Plan {
                 shape.products().len()
             ))
         };
-        best.map(|(_, plan)| plan).ok_or_else(none)
+        best.ok_or_else(none)
     }
 
-    /// The plan with these parameters and its price a slot, if its noise fits.
-    fn try_literal(shape: &Shape, literal: &Literal, plain: &[u64]) -> Option<(f64, Self)> {
-        let log2 = |q: &u64| (*q as f64).log2();
-        let limbs: Vec<f64> = literal.data.iter().map(log2).collect();
-        let largest = plain.iter().map(log2).fold(0.0, f64::max);
-        let special = literal.special.as_ref().map(log2);
-        let model = NoiseModel::of_sizes(literal.degree, largest, &limbs, special, literal.digit_bits);
+    /// The plan with a candidate's primes, if there are such and the noise fits.
+    fn of(shape: &Shape, candidate: &Candidate, plain: &[u64]) -> Option<Self> {
+        let literal = candidate.literal()?;
+        let sizes = literal.data.iter().map(|q| (*q as f64).log2()).collect::<Vec<_>>();
+        let special = literal.special.map(|q| (q as f64).log2());
         if plain.iter().any(|t| literal.data.contains(t) || literal.special == Some(*t)) {
             return None;
         }
-        let schedule = Schedule::lowest(shape, &model, limbs.len(), largest)?;
-        let price = schedule.price(shape, limbs.len(), literal.digit_bits) * plain.len() as f64;
-        let plan = Self {
+        let schedule = candidate.schedule(shape, &sizes, special, widest(plain))?;
+        Some(Self {
             degree: literal.degree,
             data: literal.data.clone(),
             special: literal.special,
@@ -108,8 +105,7 @@ impl Plan {
             plain: plain.to_vec(),
             levels: schedule.levels,
             limbs: schedule.limbs,
-        };
-        Some((price, plan))
+        })
     }
 
     /// The public facts, for a network that was checked.
@@ -173,7 +169,7 @@ impl Plan {
 /// `count` primes with slots whose product holds signed numbers of `bits` bits.
 fn plain_moduli(degree: usize, bits: u32, count: u32) -> Option<Vec<u64>> {
     let size = (f64::from(bits) / f64::from(count) + 0.1).max(18.0);
-    if size > 49.0 {
+    if size > 57.0 {
         return None;
     }
     let mut bound = size.exp2() as u64;
@@ -189,25 +185,66 @@ fn plain_moduli(degree: usize, bits: u32, count: u32) -> Option<Vec<u64>> {
     Some(primes)
 }
 
-/// Parameter shapes that are tried: as many limbs of a size as the table allows, with a special prime or with digits.
-fn literals(degree: usize) -> Vec<Literal> {
-    let Some(limit) = bfv::security::max_modulus_bits(degree) else { return Vec::new() };
+/// The base-2 logarithm of the largest modulus.
+fn widest(plain: &[u64]) -> f64 {
+    plain.iter().map(|t| (*t as f64).log2()).fold(0.0, f64::max)
+}
+
+/// The size of a ciphertext modulus, before there are primes.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    degree: usize,
+    /// Bits of a limb.
+    size: u32,
+    limbs: usize,
+    special: Option<u32>,
+    digit_bits: Option<u32>,
+}
+
+/// Moduli within the 128-bit table: limbs of every size and number, keys switched by whole limbs with and without a special prime, or
+/// by narrower digits.
+fn candidates(degree: usize) -> Vec<Candidate> {
+    let limit = bfv::security::max_modulus_bits(degree).unwrap_or(0);
     let mut found = Vec::new();
-    for size in 36..=50 {
-        for digit_bits in [None, Some(25), Some(17), Some(13), Some(10)] {
-            let special = digit_bits.is_none().then_some((size + 1).min(50));
-            let limbs = (limit - special.unwrap_or(0)) / size;
-            // The plaintext modulus is chosen apart.
-            let literal = Literal::with_sizes(
-                degree,
-                PlainModulus::PowerOfTwo(1),
-                &vec![size; limbs as usize],
-                special,
-            );
-            found.extend(literal.map(|literal| Literal { digit_bits, ..literal }));
+    for size in 36..=50u32 {
+        let whole = [Some((size + 1).min(50)), None].map(|special| (special, None));
+        let narrow = [25, 13].map(|bits| (None, Some(bits)));
+        for (special, digit_bits) in whole.into_iter().chain(narrow) {
+            let most = (limit.saturating_sub(special.unwrap_or(0)) / size) as usize;
+            let candidate = |limbs| Candidate { degree, size, limbs, special, digit_bits };
+            found.extend((1..=most.min(bfv::MAX_LIMBS)).map(candidate));
         }
     }
     found
+}
+
+impl Candidate {
+    /// A rough price of a pass for each slot, if the noise fits.
+    fn price(&self, shape: &Shape, plain: &[u64]) -> Option<f64> {
+        let sizes = vec![f64::from(self.size); self.limbs];
+        let schedule = self.schedule(shape, &sizes, self.special.map(f64::from), widest(plain))?;
+        Some(schedule.price(shape, self, widest(plain)) * plain.len() as f64)
+    }
+
+    /// The levels of a network, with limbs of these base-2 logarithms.
+    fn schedule(
+        &self,
+        shape: &Shape,
+        sizes: &[f64],
+        special: Option<f64>,
+        log2_plain: f64,
+    ) -> Option<Schedule> {
+        let model = NoiseModel::of_sizes(self.degree, log2_plain, sizes, special, self.digit_bits);
+        Schedule::lowest(shape, &model, self.limbs, log2_plain)
+    }
+
+    fn literal(&self) -> Option<Literal> {
+        // The plaintext modulus is chosen apart.
+        let plain = PlainModulus::PowerOfTwo(1);
+        let literal =
+            Literal::with_sizes(self.degree, plain, &vec![self.size; self.limbs], self.special).ok()?;
+        Some(Literal { digit_bits: self.digit_bits, ..literal })
+    }
 }
 
 /// Whether flooded results still decrypt.

@@ -2,8 +2,13 @@
 
 use bfv::{Noise, NoiseModel};
 
-use super::finishes;
 use super::rows::{Kind, Shape};
+use super::{Candidate, finishes};
+
+/// What a transform of one row costs, a row of a base conversion, and a limb of an input (encryption, sending, reading).
+const TRANSFORM: f64 = 4.0;
+const CONVERSION: f64 = 0.3;
+const ENCRYPTION: f64 = 30.0;
 
 /// Limbs after each product of tensors, and of the results.
 #[derive(Clone)]
@@ -93,21 +98,31 @@ impl Schedule {
         Some((to, model.switch_down(state.noise, state.limbs, to)))
     }
 
-    /// A rough price of a pass for each slot, in arbitrary units: transforms of products, and passes over scaled rows.
-    pub fn price(&self, shape: &Shape, limbs: usize, digit_bits: Option<u32>) -> f64 {
-        let mut level = limbs as f64;
+    /// A rough price of a pass for each slot and plaintext modulus, in passes over the rows of both halves of one limb.
+    pub fn price(&self, shape: &Shape, candidate: &Candidate, log2_plain: f64) -> f64 {
+        let limbs = candidate.limbs as f64;
+        let windows =
+            candidate.digit_bits.map_or(1.0, |bits| (f64::from(candidate.size) / f64::from(bits)).ceil());
+        let special = if candidate.special.is_some() { 1.0 } else { 0.0 };
+        // The tensor product needs the plaintext modulus and the degree beyond the ciphertext modulus, in primes of 46 bits.
+        let wider = log2_plain + (candidate.degree as f64).log2() + 1.0;
+        let product = |level: f64| {
+            let auxiliary = ((level * f64::from(candidate.size) + wider) / 46.0).ceil();
+            let switch = level + windows * level * (level + special) + 2.0 * special * (level + 1.0);
+            let transforms = 7.0 * level + 5.0 * auxiliary + switch;
+            TRANSFORM * transforms + CONVERSION * 8.0 * level * auxiliary
+        };
+        let (mut level, mut sum) = (limbs, 0.0);
         let mut levels = self.levels.iter();
-        let mut sum = 0.0;
         for (_, elements, kind) in &shape.nodes {
             match kind {
+                Kind::Input => sum += level * ENCRYPTION * (*elements as f64),
                 Kind::Linear { terms, .. } => sum += level * (*terms as f64) * (*elements as f64),
                 Kind::Product { .. } => {
-                    let digits = level * digit_bits.map_or(1.0, |bits| (50.0 / f64::from(bits)).ceil());
-                    // Some fourteen transforms a limb, and one a digit and limb; a transform costs four passes or so.
-                    sum += (*elements as f64) * (56.0 * level + 4.0 * digits * level);
+                    sum += (*elements as f64) * product(level);
                     level = levels.next().map_or(level, |to| *to as f64);
                 }
-                _ => {}
+                Kind::Move => {}
             }
         }
         sum

@@ -21,11 +21,12 @@ mod preset;
 mod program;
 mod search;
 mod show;
+mod split;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use linear::slots::{Cycle, Diagonals, Kernel, Layout, Operations, Pattern};
 use model::fixed::FixedGraph;
@@ -87,11 +88,13 @@ pub struct Options {
     pub threads: usize,
     /// Most bytes of a request.
     pub upload: u64,
+    /// Bytes of evaluation keys above which a plan is expensive.
+    pub keys: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { preset: None, threads: 2, upload: 3_000_000 }
+        Self { preset: None, threads: 2, upload: 3_000_000, keys: 20_000_000 }
     }
 }
 
@@ -320,10 +323,22 @@ impl Plan {
         self.steps.iter().map(view).collect()
     }
 
-    /// The steps by which the server rotates.
-    fn rotations(&self, diagonals: &[Vec<Diagonals>], cycle: Cycle) -> BTreeSet<usize> {
-        let stages = self.steps.iter().flat_map(Step::stages).zip(diagonals.iter().flatten());
-        stages.flat_map(|(stage, diagonals)| diagonals.steps(cycle, &stage.kernel)).collect()
+    /// The steps by which the server rotates, each with the most limbs that it does so with.
+    fn rotations<'a>(
+        &self,
+        diagonals: impl Iterator<Item = &'a Diagonals>,
+        cycle: Cycle,
+    ) -> BTreeMap<usize, usize> {
+        let mut most = BTreeMap::new();
+        for (stage, diagonals) in self.steps.iter().flat_map(Step::stages).zip(diagonals) {
+            let [before, after] = diagonals.steps_around_products(cycle, &stage.kernel);
+            let before = before.into_iter().map(|step| (step, stage.level));
+            for (step, limbs) in before.chain(after.into_iter().map(|step| (step, stage.after))) {
+                let known = most.entry(step).or_insert(limbs);
+                *known = limbs.max(*known);
+            }
+        }
+        most
     }
 
     /// The operations of each step: the price list of the plan.

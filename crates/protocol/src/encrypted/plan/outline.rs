@@ -1,6 +1,6 @@
 //! What a plan tells both parties.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use bfv::Noise;
 use linear::slots::{Diagonals, Layout, exponent_of};
@@ -9,7 +9,7 @@ use model::fixed::FixedGraph;
 use super::lower::{Kind, Network};
 use super::view::{Patches, View};
 use super::{Plan, Refusal, Step};
-use crate::encrypted::outline::{Answer, EMPTY, Outline, Place, Request};
+use crate::encrypted::outline::{Answer, EMPTY, Outline, Place, Request, Rotation};
 
 /// Computations that are expected to take longer than this, in seconds, tell of their progress.
 const LONG: f64 = 2.0;
@@ -26,27 +26,35 @@ impl Plan {
         let (network, cycle) = (Network::new(graph)?, self.cycle()?);
         let parameters = self.scheme.parameters()?;
         let diagonals = self.diagonals(&network, cycle)?;
-        let steps = self.rotations(&diagonals, cycle);
-        let exponents = parameters
-            .iter()
-            .flat_map(|set| steps.iter().map(move |step| exponent_of(set, *step)))
-            .filter(|exponent| *exponent != 1)
-            .collect::<BTreeSet<_>>();
+        let steps = self.rotations(diagonals.iter().flatten(), cycle);
+        let mut rotations = BTreeMap::new();
+        for set in &parameters {
+            for (step, limbs) in &steps {
+                let most = rotations.entry(exponent_of(set, *step)).or_insert(*limbs);
+                *most = (*most).max(*limbs);
+            }
+        }
+        rotations.remove(&1);
         let base = parameters.first().ok_or_else(|| Refusal::Invalid("no parameters".into()))?;
         let ciphertext = (16 * base.degree() * base.limbs()) as u64;
         Ok(Outline {
             batch: 1,
             request: Request::Slots(self.request(graph, &network)?),
-            rotations: exponents.into_iter().collect(),
+            rotations: rotations.into_iter().map(|(exponent, limbs)| Rotation { exponent, limbs }).collect(),
             relinearise: network.tensors.iter().any(|tensor| matches!(tensor.kind, Kind::Product(..))),
             answer: self.answer(&network)?,
             fresh_limbs: base.limbs(),
             limbs: self.limbs,
-            noise: Noise::of_variance(1.0).scaled(self.noise),
+            noise: self.bound(),
             progress: if self.seconds > LONG { FRAMES } else { 0 },
             memory: self.ciphertexts(&diagonals) * ciphertext,
             parameters,
         })
+    }
+
+    /// The bound of the results' noise.
+    pub(super) fn bound(&self) -> Noise {
+        Noise::of_variance(1.0).scaled(self.noise)
     }
 
     /// The numbers of the elements in the slots of each ciphertext.

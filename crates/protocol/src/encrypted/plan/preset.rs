@@ -1,4 +1,4 @@
-//! The paper's own plans, by name: LoLa, section 4.3 and table 1.
+//! The paper's own plans, by name: LoLa, sections 4.3 and 4.4 and table 1.
 //!
 //! | layer | `lola-paper` |
 //! |---|---|
@@ -9,7 +9,8 @@
 //! | fully connected | interleaved rows, folded over the whole cycle: one ciphertext a result |
 //!
 //! `lola-small-paper` has the convolution, the square and the last layer. `lola-dense-paper` starts from the dense image, whose
-//! offsets are brought together by rotations.
+//! offsets are brought together by rotations. `lola-cifar-paper` (section 4.4) has one copy and so one row at a time: the second layer's
+//! results are a sparse vector, of which products with masks and additions make a dense one.
 
 use core::fmt;
 use core::str::FromStr;
@@ -34,13 +35,16 @@ pub enum Preset {
     LolaDense,
     /// A convolution, a square and a fully connected layer.
     LolaSmall,
+    /// Section 4.4: convolution representation, then a row at a time.
+    LolaCifar,
 }
 
 /// All presets and their names.
-const NAMES: [(Preset, &str); 3] = [
+const NAMES: [(Preset, &str); 4] = [
     (Preset::Lola, "lola-paper"),
     (Preset::LolaDense, "lola-dense-paper"),
     (Preset::LolaSmall, "lola-small-paper"),
+    (Preset::LolaCifar, "lola-cifar-paper"),
 ];
 
 impl fmt::Display for Preset {
@@ -67,7 +71,8 @@ pub(super) fn plan(graph: &FixedGraph, network: &Network, preset: Preset) -> Res
     let options = Options { upload: u64::MAX, ..Options::default() };
     let bits = output_bits(graph).1;
     let mut best: Option<(f64, Plan)> = None;
-    for cycle in (8..=13).map(|log2| Cycle::single(1 << log2)) {
+    let most = if preset == Preset::LolaCifar { 14 } else { 13 };
+    for cycle in (8..=most).map(|log2| Cycle::single(1 << log2)) {
         let Some(state) = (Builder { network, cycle, preset }).state()? else { continue };
         for (degree, spaces) in spaces(cycle, bits) {
             let found = finish(graph, network, (&state, &preset.to_string()), (degree, &spaces), &options)?;
@@ -123,11 +128,16 @@ impl Builder<'_> {
             drafts.push(Draft::Product(dense.clone(), Vec::new()));
             drafts.push(self.last(&dense, 3)?);
         } else {
-            let (stacked, copy) = self.stack(&dense)?;
-            drafts.push(Draft::Product(dense.clone(), copy));
-            let interleaved = self.stacked_rows(&stacked, maps * extent, &mut drafts)?;
-            drafts.push(Draft::Product(interleaved.clone(), Vec::new()));
-            drafts.push(self.last(&interleaved, 5)?);
+            let hidden = if self.preset == Preset::LolaCifar {
+                drafts.push(Draft::Product(dense.clone(), Vec::new()));
+                self.sparse_rows(&dense, &mut drafts)?
+            } else {
+                let (stacked, copy) = self.stack(&dense)?;
+                drafts.push(Draft::Product(dense.clone(), copy));
+                self.stacked_rows(&stacked, maps * extent, &mut drafts)?
+            };
+            drafts.push(Draft::Product(hidden.clone(), Vec::new()));
+            drafts.push(self.last(&hidden, 5)?);
         }
         let stages = drafts.iter().flat_map(Draft::stages);
         let keys: BTreeSet<usize> =
@@ -230,14 +240,29 @@ impl Builder<'_> {
         Ok(interleaved)
     }
 
-    /// Dense or interleaved vector x row major: every result in all slots of a ciphertext of its own.
+    /// Dense vector x row major into a sparse vector, of which masks and additions make a dense one.
+    fn sparse_rows(&self, input: &Layout, drafts: &mut Vec<Draft>) -> Result<Layout, Refusal> {
+        let size = self.network.tensors[3].dims.iter().product::<usize>();
+        let dense = Layout::dense(size, self.cycle);
+        let rows = self.row_major(input, 3)?;
+        let masked = self.combine(Layout::sparse(size, self.cycle), &dense, Factors::Slots)?;
+        drafts.push(Draft::Linear(vec![rows, masked]));
+        Ok(dense)
+    }
+
+    /// Dense or interleaved vector x row major, as the last layer.
     fn last(&self, input: &Layout, tensor: usize) -> Result<Draft, Refusal> {
+        Ok(Draft::Linear(vec![self.row_major(input, tensor)?]))
+    }
+
+    /// Dense or interleaved vector x row major: every result in all slots of a ciphertext of its own.
+    fn row_major(&self, input: &Layout, tensor: usize) -> Result<StageDraft, Refusal> {
         let size = self.network.tensors[tensor].dims.iter().product();
         let kernel = Kernel {
             fold: Some(Doubling { stride: 1, log2: self.cycle.columns.ilog2() }),
             direct: 0,
             ..Kernel::new(input.clone(), Layout::sparse(size, self.cycle))
         };
-        Ok(Draft::Linear(vec![self.stage(kernel, &patterns(self.network, &[], tensor), true)?]))
+        self.stage(kernel, &patterns(self.network, &[], tensor), true)
     }
 }

@@ -9,11 +9,13 @@ use model::fixed::FixedGraph;
 use rayon::prelude::*;
 
 use super::candidates::{Target, Wish, inputs, targets};
-use super::cost::{self, KEY, microseconds};
+use super::cost::{self, KEY, NOMINAL, Ring, microseconds};
 use super::lower::{Kind, Network};
 use super::noise::{self, Links, StageDraft};
+use super::split::split;
 use super::view::{Patches, View, patterns};
 use super::{Options, Plan, Refusal, Scheme, Stage, Step};
+use crate::encrypted::outline::{Finish, MAX_PLAIN_BITS};
 
 /// Partial plans kept.
 const BEAM: usize = 6;
@@ -21,17 +23,11 @@ const BEAM: usize = 6;
 /// Kernels of a step whose baby steps are looked at, those with the fewest products first.
 const SPLITS: usize = 12;
 
-/// Most rotated inputs that are held at a time.
-const MAX_ROTATED: usize = 400;
-
 /// Results up to which one prime with as many slots as coefficients is tried.
 const SHORT_BITS: u32 = 45;
 
 /// Most bits of each of several plaintext moduli.
 const NARROW_BITS: u32 = 60;
-
-/// Degree and limbs at which partial plans are compared.
-const NOMINAL: (usize, usize) = (8192, 4);
 
 /// A tensor's part of a partial plan.
 #[derive(Clone)]
@@ -122,7 +118,11 @@ pub(super) fn spaces(cycle: Cycle, bits: u32) -> Vec<(usize, Vec<PlainModulus>)>
                 }
                 generalised(degree, cycle.columns, each, count)
             };
-            if let Some(found) = found {
+            // Moduli may be wider than asked for, all together too wide.
+            let narrow = |found: &Vec<PlainModulus>| {
+                found.iter().map(PlainModulus::log2).sum::<f64>() <= MAX_PLAIN_BITS
+            };
+            if let Some(found) = found.filter(narrow) {
                 out.push((degree, found));
                 break;
             }
@@ -361,75 +361,6 @@ fn proposal(
     Some(Proposal { kernel, input, patterns: patterns(network, &views, index) })
 }
 
-/// The cheapest baby and giant steps, and the kernel's cost with them.
-fn split(cycle: Cycle, kernel: Kernel, diagonals: &Diagonals, threads: usize) -> Option<(Kernel, f64)> {
-    // Without giant steps a baby step is the whole diagonal, but for its row.
-    let all: Vec<(u32, u32, usize)> = diagonals
-        .entries()
-        .iter()
-        .map(|entry| (entry.input, entry.output, cycle.add(entry.baby as usize, entry.giant as usize)))
-        .collect();
-    let half = cycle.columns / 2;
-    let negative = all.iter().map(|(_, _, step)| step % cycle.columns).filter(|step| *step > half).min();
-    let mut origins = vec![0];
-    origins.extend(negative.filter(|_| kernel.fold.is_none()));
-    let mut babies: BTreeSet<usize> = (0..=cycle.columns.ilog2()).map(|log2| 1 << log2).collect();
-    let digits = kernel.inputs.iter().chain([&kernel.output]).flat_map(|layout| &layout.axes);
-    for stride in digits.flat_map(|axis| &axis.digits).map(|digit| digit.stride).filter(|s| *s > 1) {
-        babies.extend([1, 2, 4, 8].map(|times| stride * times));
-    }
-    let mut best: Option<(f64, usize, usize)> = None;
-    for origin in origins {
-        for baby in babies.iter().copied().filter(|baby| *baby <= cycle.columns) {
-            let cost = split_cost(cycle, &all, origin, baby);
-            if best.is_none_or(|(least, ..)| cost < least) {
-                best = Some((cost, origin, baby));
-            }
-        }
-    }
-    let (cost, origin, baby) = best?;
-    let chains = if kernel.output.ciphertexts < threads { threads.clamp(1, 2) } else { 1 };
-    let folds = kernel.fold.filter(|_| !kernel.by_client).map_or(0, |fold| fold.log2);
-    let rotations = u64::from(folds) * kernel.output.ciphertexts as u64;
-    let more = Operations { rotations, ..Operations::default() };
-    let cost = cost + microseconds(&more, NOMINAL.0, NOMINAL.1, NOMINAL.1);
-    Some((Kernel { origin, baby, chains, ..kernel }, cost))
-}
-
-fn split_cost(cycle: Cycle, all: &[(u32, u32, usize)], origin: usize, baby: usize) -> f64 {
-    let mut rotated = Vec::with_capacity(all.len());
-    let mut giants = Vec::with_capacity(all.len());
-    for (input, output, step) in all {
-        let from = cycle.sub(*step, origin);
-        let low = from % cycle.columns % baby;
-        rotated.push((*input, cycle.add(low, origin)));
-        giants.push((*output, from - low));
-    }
-    let distinct = |list: &mut Vec<(u32, usize)>| {
-        list.sort_unstable();
-        list.dedup();
-        list.retain(|(_, step)| *step != 0);
-    };
-    distinct(&mut rotated);
-    distinct(&mut giants);
-    let mut hoists = 0;
-    let mut single = 0;
-    for input in rotated.chunk_by(|a, b| a.0 == b.0) {
-        if input.len() > 1 { hoists += 1 } else { single += 1 }
-    }
-    let keys: BTreeSet<usize> = rotated.iter().map(|(_, step)| *step).collect();
-    let operations = Operations {
-        rotations: giants.len() as u64 + single,
-        hoists,
-        hoisted: rotated.len() as u64 - single,
-        products: all.len() as u64,
-        ..Operations::default()
-    };
-    let crowded = if rotated.len() > MAX_ROTATED { 1e9 } else { 0.0 };
-    let keys = keys.len() + usize::from(!giants.is_empty());
-    microseconds(&operations, NOMINAL.0, NOMINAL.1, NOMINAL.1) + keys as f64 * KEY + crowded
-}
-
 /// A partial plan with the best parameters of a degree, and its cost with bytes and keys.
 pub(super) fn finish(
     graph: &FixedGraph,
@@ -443,26 +374,48 @@ pub(super) fn finish(
     let mut best: Option<(f64, Plan)> = None;
     for shape in noise::shapes(&links, degree, spaces) {
         let plan = realise(network, state, &links, &shape, spaces, name)?;
-        let limb_bytes: f64 =
-            shape.limbs.iter().map(|bits| f64::from(*bits) / 8.0).sum::<f64>() * degree as f64;
+        let limb_bytes = bytes_of(&shape, shape.limbs.len());
         let inputs: usize = state
             .drafts
             .iter()
             .map(|draft| if let Draft::Input(_, layout) = draft { layout.ciphertexts } else { 0 })
             .sum();
         let upload = inputs as f64 * limb_bytes * spaces.len() as f64;
-        let digits =
-            shape.digit_bits.map_or(1, |bits| shape.limbs[0].div_ceil(bits)) as usize * shape.limbs.len();
-        let special = f64::from(shape.special.unwrap_or(0)) / 8.0 * degree as f64;
-        let keys = (state.keys.len() + 1) as f64 * digits as f64 * (limb_bytes + special);
-        // Bytes of a request weigh as on a link of some 300 MB/s, keys a tenth of a microsecond a kilobyte.
+        let diagonals = stages.iter().copied().flatten().map(|stage| &stage.diagonals);
+        let rotations = plan.rotations(diagonals, plan.cycle()?);
+        let keys: f64 =
+            rotations.values().chain([&shape.limbs.len()]).map(|limbs| key_bytes(&shape, *limbs)).sum();
+        // Bytes of a request weigh as on a link of some 300 MB/s, those of keys less, until there are too many.
         let over = if upload > options.upload as f64 { 1e9 } else { 0.0 };
-        let cost = plan.seconds * 1e6 + upload / 300.0 + keys / 10_000.0 + over;
-        if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+        let many = (keys - options.keys as f64).max(0.0) / 1000.0;
+        let cost = plan.seconds * 1e6 + upload / 300.0 + keys / 10_000.0 + many + over;
+        if best.as_ref().is_none_or(|(least, _)| cost < *least) && hides(&plan)? {
             best = Some((cost, plan));
         }
     }
     Ok(best)
+}
+
+/// Whether the results can be flooded: the bound that a plan states is rounded, and primes are smaller than their sizes say.
+fn hides(plan: &Plan) -> Result<bool, Refusal> {
+    let parameters = plan.scheme.parameters()?;
+    Ok(parameters.iter().all(|set| Finish::of(set, plan.bound(), plan.limbs).is_some()))
+}
+
+/// Digits of a limb when keys are switched.
+fn windows(shape: &Shape) -> usize {
+    shape.digit_bits.map_or(1, |bits| shape.limbs[0].div_ceil(bits)) as usize
+}
+
+/// Bytes of a polynomial with so many limbs.
+fn bytes_of(shape: &Shape, limbs: usize) -> f64 {
+    shape.limbs[..limbs].iter().map(|bits| f64::from(*bits) / 8.0).sum::<f64>() * shape.degree as f64
+}
+
+/// Bytes of a key for ciphertexts with so many limbs.
+fn key_bytes(shape: &Shape, limbs: usize) -> f64 {
+    let special = f64::from(shape.special.unwrap_or(0)) / 8.0 * shape.degree as f64;
+    (windows(shape) * limbs) as f64 * (bytes_of(shape, limbs) + special)
 }
 
 /// A bound of scalar weights, in bits: biases are wider, but are no factors.
@@ -480,13 +433,14 @@ pub(super) fn realise(
     name: &str,
 ) -> Result<Plan, Refusal> {
     let mut seconds = 0.0;
+    let ring = Ring { degree: shape.degree, windows: windows(shape), special: shape.special.is_some() };
     let mut steps = Vec::with_capacity(state.drafts.len());
     for (draft, spans) in state.drafts.iter().zip(&links.tensors) {
         let level = shape.levels[spans.first];
         let mut stages = Vec::new();
         for (stage, span) in draft.stages().iter().zip(&spans.stages) {
             let (level, after) = (shape.levels[span.first], shape.levels[span.after]);
-            seconds += microseconds(&stage.operations, shape.degree, level, after);
+            seconds += microseconds(&stage.operations, ring, level, after);
             stages.push(Stage { kernel: stage.kernel.clone(), level, after });
         }
         steps.push(match draft {
@@ -496,7 +450,7 @@ pub(super) fn realise(
             Draft::Product(layout, _) => {
                 let squares = layout.ciphertexts as u64;
                 let operations = Operations { squares, ..Operations::default() };
-                seconds += microseconds(&operations, shape.degree, level, level);
+                seconds += microseconds(&operations, ring, level, level);
                 Step::Product { layout: layout.clone(), level, stages }
             }
         });
@@ -513,7 +467,7 @@ pub(super) fn realise(
         steps,
         limbs,
         // Fractions that a decimal form keeps exactly; the bound of noise is rounded up.
-        noise: (noise.fold(f64::NEG_INFINITY, f64::max) * 16.0).ceil() / 16.0,
+        noise: (noise.fold(f64::NEG_INFINITY, f64::max) * 1024.0).ceil() / 1024.0,
         seconds: (seconds * 1e-6 * spaces.len() as f64 * 65536.0).round() / 65536.0,
     })
 }

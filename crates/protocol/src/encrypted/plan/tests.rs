@@ -163,6 +163,17 @@ fn a_network_from_a_dense_image() {
     checked(&network, &Options { preset: Some(Preset::LolaDense), ..Options::default() });
 }
 
+#[test]
+fn a_row_at_a_time() {
+    let network = lola();
+    let plan = checked(&network, &Options { preset: Some(Preset::LolaCifar), ..Options::default() });
+    let count = total(&plan, &network.0);
+    // Combining three maps, six rows and three of log n rotations; the masks need none.
+    let log = u64::from(plan.cycle().unwrap().columns.ilog2());
+    assert_eq!((count.rotations + count.hoisted, count.squares), (2 + 9 * log, 2));
+    encrypted(&plan, &network, 1 << 30);
+}
+
 /// The paper's MNIST network at its own size: from the dense image, a row of the first matrix fills all slots.
 #[test]
 fn the_papers_plans_at_the_papers_size() {

@@ -3,6 +3,7 @@
 use bfv::{Ciphertext, Evaluator, Noise};
 
 use super::*;
+use crate::encrypted::Rotation;
 use crate::encrypted::check::check;
 use crate::encrypted::masks::masks;
 use crate::encrypted::values::{centre, modulus as slot_modulus};
@@ -46,18 +47,24 @@ fn a_right_program_passes_and_wrong_ones_do_not() {
     assert!(noisy.unwrap_err().to_string().contains("above the bound"));
 }
 
+fn rotation(exponent: usize, limbs: usize) -> Rotation {
+    Rotation { exponent, limbs }
+}
+
 #[test]
 fn outlines_that_contradict_themselves_are_refused() {
     let (graph, _) = network();
     let good = plan().outline(&graph).unwrap();
     good.validate(&graph).unwrap();
-    let bad: [fn(&mut Outline); 9] = [
+    let bad: [fn(&mut Outline); 11] = [
         |o| o.parameters.clear(),
         |o| o.limbs = 0,
         |o| o.fresh_limbs = 99,
         |o| o.batch = 1 << 20,
-        |o| o.rotations = vec![5, 3],
-        |o| o.rotations = vec![4],
+        |o| o.rotations = vec![rotation(5, 1), rotation(3, 1)],
+        |o| o.rotations = vec![rotation(4, 1)],
+        |o| o.rotations = vec![rotation(3, 0)],
+        |o| o.rotations = vec![rotation(3, 99)],
         |o| o.request = Request::Batch { elements: 5 },
         |o| o.answer = Answer::Slots { ciphertexts: 1, elements: vec![vec![]; 2] },
         |o| o.noise = Noise::of_variance(2f64.powi(300)),
