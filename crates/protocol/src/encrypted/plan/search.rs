@@ -116,7 +116,7 @@ pub(super) fn spaces(cycle: Cycle, bits: u32) -> Vec<(usize, Vec<PlainModulus>)>
                 if count > 3 || each > if count == 1 { super::MAX_BITS } else { NARROW_BITS } {
                     continue;
                 }
-                generalised(degree, cycle.columns, each, count)
+                generalised(degree, cycle.columns, bits, count)
             };
             // Moduli may be wider than asked for, all together too wide.
             let narrow = |found: &Vec<PlainModulus>| {
@@ -131,8 +131,9 @@ pub(super) fn spaces(cycle: Cycle, bits: u32) -> Vec<(usize, Vec<PlainModulus>)>
     out
 }
 
+/// The smallest moduli whose product holds so many bits.
 fn generalised(degree: usize, slots: usize, bits: u32, count: u32) -> Option<Vec<PlainModulus>> {
-    let mut least = 1u128 << bits;
+    let mut least = (f64::from(bits) / f64::from(count)).exp2().ceil() as u128;
     (0..count)
         .map(|_| {
             let found = PlainModulus::generalised(degree, slots, least)?;

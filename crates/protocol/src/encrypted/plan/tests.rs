@@ -163,6 +163,20 @@ fn a_network_from_a_dense_image() {
     checked(&network, &Options { preset: Some(Preset::LolaDense), ..Options::default() });
 }
 
+/// Several moduli are no wider together than values may be, whatever the width of the results.
+#[test]
+fn wide_results_have_a_space() {
+    let cycle = Cycle::single(2048);
+    for bits in 20..=MOST_BITS {
+        let found = search::spaces(cycle, bits);
+        assert!(!found.is_empty(), "{bits}");
+        for (_, spaces) in found {
+            let wide: f64 = spaces.iter().map(bfv::PlainModulus::log2).sum();
+            assert!((f64::from(bits)..=126.0).contains(&wide), "{bits}: {wide}");
+        }
+    }
+}
+
 #[test]
 fn a_row_at_a_time() {
     let network = lola();
