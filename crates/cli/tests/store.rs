@@ -38,7 +38,7 @@ fn lists_collects_and_verifies() {
     let mut files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).filter(is_bundle);
     std::fs::write(files.next().unwrap(), [0; 1032]).unwrap();
     let output = oribi.run(&["store", "verify", "--store", &folder]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(String::from_utf8_lossy(&output.stderr).contains("1 bundles are damaged"));
     std::fs::remove_file(files.next().unwrap()).unwrap();
     assert_eq!(oribi.json(&["store", "list", "--store", &folder, "--json"])[0]["bundles"], 2);

@@ -26,7 +26,7 @@ enum Action {
     ///
     /// The other side drops its halves when the two meet again.
     Gc(Collect),
-    /// Read everything to its end; exit status 1 where something is damaged. Nothing is changed.
+    /// Read everything to its end; exit status 1 where something is damaged. No bundle is changed.
     Verify(Place),
 }
 
@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn open(folder: &Path) -> Result<Store, Failure> {
     // No bundle is made here, so that no limit on them applies.
-    let options = Options { limit: u64::MAX, exclusive: false, patience: PATIENCE };
+    let options = Options { patience: PATIENCE, ..Options::client(u64::MAX) };
     Ok(Store::existing(folder, options).map_err(oribi::Error::from)?)
 }
 
@@ -124,9 +124,13 @@ fn verify(place: &Place) -> Result<(), Failure> {
     if place.json {
         let damaged: Vec<_> =
             checked.damaged.iter().map(|(number, why)| json!({"number": number, "why": why})).collect();
-        out(&json!({"sound": checked.sound, "damaged": damaged}).to_string())?;
+        let line = json!({"sound": checked.sound, "damaged": damaged, "mended": checked.mended});
+        out(&line.to_string())?;
     } else {
         out(&format!("{} bundles are sound", checked.sound))?;
+        if checked.mended {
+            out("the database's list of free pages was wrong and was made anew")?;
+        }
         checked.damaged.iter().try_for_each(|(number, why)| out(&format!("bundle {number}: {why}")))?;
     }
     match checked.damaged.len() {

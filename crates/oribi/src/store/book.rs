@@ -64,6 +64,9 @@ impl StorageBackend for Backend {
 /// The database's error in the store's terms: its own words are about pages.
 fn refused(e: impl Into<redb::Error>) -> Fault {
     match e.into() {
+        redb::Error::Io(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+            Fault::damaged(FILE, "it is cut short")
+        }
         redb::Error::Io(e) if e.kind() != io::ErrorKind::InvalidData => Fault::disk("using the database", e),
         e => Fault::damaged(FILE, e),
     }
@@ -172,12 +175,9 @@ impl Book {
         Ok(result)
     }
 
-    /// Checks the checksums of all pages.
-    pub(crate) fn check(&mut self) -> Result<(), Fault> {
-        match self.0.check_integrity().map_err(refused)? {
-            true => Ok(()),
-            false => Err(Fault::damaged(FILE, "its checksums are wrong")),
-        }
+    /// Checks the checksums of all pages; `false` where the list of free pages was wrong and was made anew.
+    pub(crate) fn check(&mut self) -> Result<bool, Fault> {
+        self.0.check_integrity().map_err(refused)
     }
 
     /// Gives pages that are not used back to the file system.

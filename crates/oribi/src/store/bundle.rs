@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 
 use super::disk::{Blob, Disk};
 use super::error::{Fault, StoreError};
-use super::record::{Kind, Record, shorten};
+use super::record::{Kind, Peer, Record, shorten};
 use super::sealed::{Opener, Sealer, file_bytes};
-use super::{Files, MAX_BUNDLES, Side, Store, keys, now, random, random_number};
+use super::{Files, MAX_BUNDLES, Options, Side, Store, keys, now, random, random_number};
 
 /// What the names of finished bundles end with.
 pub(super) const SEALED: &str = ".bundle";
@@ -176,7 +176,7 @@ impl Store {
     ) -> Result<Draft<'_>, StoreError> {
         let size = file_bytes(expected);
         self.with(|files, notes| {
-            files.has_room(self, kind, notes.drafting.saturating_add(size))?;
+            files.has_room(self, kind, size, *notes.drafting)?;
             *notes.drafting += size;
             Ok(())
         })?;
@@ -301,7 +301,7 @@ impl Draft<'_> {
     /// Key, name, record: in this order, so that a record always has both.
     fn enter(&self, files: &mut Files, bytes: u64) -> Result<(), Fault> {
         let (store, disk) = (self.store, self.store.disk.as_ref());
-        files.has_room(store, &self.kind, file_bytes(bytes))?;
+        files.has_room(store, &self.kind, file_bytes(bytes), 0)?;
         if files.book.bundle(self.kind.peer, self.number)?.is_some() {
             return Err(Fault::Refused(format!("there is a bundle {} already", self.number)));
         }
@@ -330,19 +330,25 @@ impl Draft<'_> {
 }
 
 impl Files {
-    /// Whether so many more bytes, and one more bundle, fit.
-    fn has_room(&self, store: &Store, kind: &Kind, more: u64) -> Result<(), Fault> {
+    /// Whether so many more bytes, and one more bundle, fit beside `drafting` bytes that are being written.
+    fn has_room(&self, store: &Store, kind: &Kind, more: u64, drafting: u64) -> Result<(), Fault> {
         let all = self.book.bundles(None)?;
-        let held: u64 = all.iter().map(|(_, _, record)| file_bytes(record.bytes)).sum();
+        let bytes = |peer: Option<Peer>| -> u64 {
+            let counted = all.iter().filter(|(other, _, _)| peer.is_none_or(|peer| *other == peer));
+            counted.map(|(_, _, record)| file_bytes(record.bytes)).sum()
+        };
         let of_peer = all.iter().filter(|(peer, _, _)| *peer == kind.peer).count();
         if of_peer >= MAX_BUNDLES || all.len() >= keys::MAX_SLOTS {
             return Err(Fault::Full(format!("{of_peer} bundles are held: no more fit")));
         }
-        if held.saturating_add(more) > store.options.limit {
-            return Err(Fault::Full(format!(
-                "bundles take {held} bytes, and {more} more would pass the limit of {} (--store-limit)",
-                store.options.limit
-            )));
+        let Options { limit, share, .. } = store.options;
+        let (held, theirs) = (bytes(None).saturating_add(drafting), bytes(Some(kind.peer)));
+        for (held, limit, whose) in [(held, limit, "all"), (theirs, share, "this peer's")] {
+            if held.saturating_add(more) > limit {
+                return Err(Fault::Full(format!(
+                    "{whose} bundles take {held} bytes, and {more} more would pass the limit of {limit} (--store-limit)"
+                )));
+            }
         }
         Ok(())
     }

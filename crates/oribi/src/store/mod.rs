@@ -83,6 +83,8 @@ impl Side {
 pub struct Options {
     /// Bytes of bundles that it may hold.
     pub limit: u64,
+    /// Bytes of those that bundles with one peer may take.
+    pub share: u64,
     /// Whether this process keeps the store to itself for as long as it runs. Otherwise it has it one step at a time.
     pub exclusive: bool,
     /// How long to wait for another process that has the store.
@@ -95,12 +97,12 @@ pub const DEFAULT_LIMIT: u64 = 20_000_000_000;
 impl Options {
     /// A client's: shared with other processes of the client.
     pub fn client(limit: u64) -> Self {
-        Self { limit, exclusive: false, patience: Duration::from_secs(20) }
+        Self { limit, share: limit, exclusive: false, patience: Duration::from_secs(20) }
     }
 
-    /// A server's: kept for as long as the server runs.
+    /// A server's: kept for as long as the server runs, and no client takes more than a quarter.
     pub fn server(limit: u64) -> Self {
-        Self { limit, exclusive: true, patience: Duration::from_secs(2) }
+        Self { limit, share: limit / 4, exclusive: true, patience: Duration::from_secs(2) }
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Swept {
 pub struct Checked {
     /// Bundles that can be read to their end.
     pub sound: usize,
+    /// Whether the database's list of free pages was wrong, and was made anew; no record is concerned.
+    pub mended: bool,
     /// Those that cannot: number, and why.
     pub damaged: Vec<(u64, String)>,
 }
@@ -92,14 +94,13 @@ impl Store {
         })
     }
 
-    /// Reads everything: the database's checksums, and each bundle to its end. Nothing is changed.
+    /// Reads everything: the database's checksums, and each bundle to its end. No bundle is changed.
     ///
     /// # Errors
     /// The store cannot be read; what is wrong with single bundles is in the result.
     pub fn verify(&self) -> Result<Checked, StoreError> {
         self.with(|files, _| {
-            files.book.check()?;
-            let mut checked = Checked::default();
+            let mut checked = Checked { mended: !files.book.check()?, ..Checked::default() };
             for (peer, number, record) in files.book.bundles(None)? {
                 match files.read_through(self, &record.kind(peer), number, &record) {
                     Ok(()) => checked.sound += 1,

@@ -286,6 +286,31 @@ mod tests {
     }
 
     #[test]
+    fn what_decodes_has_these_bytes_alone() {
+        fn try_one<T: Message>(bytes: &[u8]) -> bool {
+            T::from_bytes(bytes).is_ok_and(|message| message.to_bytes() == bytes || panic!("{bytes:?}"))
+        }
+        let mut random = blake3::Hasher::new().finalize_xof();
+        let good = [
+            statement().to_bytes(),
+            Answer::Agreed { next: 7, kept: vec![1, 2, 6] }.to_bytes(),
+            Wish::Use { number: 1, mark: 2 }.to_bytes(),
+        ];
+        let mut decoded = 0;
+        for case in 0..30_000 {
+            let mut bytes = good[case % 3].clone();
+            let mut change = [0; 4];
+            random.fill(&mut change);
+            let place = usize::from(u16::from_le_bytes([change[0], change[1]])) % bytes.len();
+            bytes[place] = change[2];
+            bytes.truncate(if change[3] < 32 { place } else { bytes.len() });
+            let all = [try_one::<Statement>, try_one::<Answer>, try_one::<Wish>, try_one::<Reply>];
+            decoded += all.iter().filter(|one| one(&bytes)).count();
+        }
+        assert!((1000..30_000).contains(&decoded), "{decoded}");
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         let wrong = [
             Statement { held: vec![7, 3], ..statement() },

@@ -7,7 +7,7 @@ use super::{Action, Dice, SERVER, Sim, Used, connect, offer, open};
 use crate::store::disk::Disk;
 use crate::store::keys::SlotKey;
 use crate::store::sealed::{Opener, Sealer, file_bytes};
-use crate::store::{Fault, Kind, Options, Side, Store};
+use crate::store::{Fault, Kind, Options, Peer, Side, Store};
 
 fn kind() -> Kind {
     let offer = offer(1);
@@ -91,7 +91,7 @@ fn chunks_cannot_be_dropped_or_swapped() {
 #[test]
 fn limits_hold() {
     let disk = Sim::default();
-    let options = Options { limit: 3000, ..Options::client(0) };
+    let options = Options::client(3000);
     let store = Store::on(Arc::new(disk.clone()), Side::Client, options).unwrap();
     fill(&store, 0, &[1; 1000]);
     let first = store.draft(&kind(), 1, 1000, "").unwrap();
@@ -103,6 +103,16 @@ fn limits_hold() {
     assert!(second.write_all(&[0; 1001]).is_err(), "longer than announced");
     drop(second);
     fill(&store, 2, &[1; 1000]);
+}
+
+#[test]
+fn one_peer_has_a_share() {
+    let options = Options { share: 1500, ..Options::server(1 << 20) };
+    let store = Store::on(Arc::new(Sim::default()), Side::Server, options).unwrap();
+    fill(&store, 0, &[1; 1000]);
+    assert!(store.draft(&kind(), 1, 1000, "").is_err());
+    let other = Kind { peer: Peer([8; 32]), ..kind() };
+    store.draft(&other, 0, 1000, "").unwrap().commit().unwrap();
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use protocol::Length;
+use protocol::message::Message;
+
 use super::{Action, SERVER, Sim, Used, connect, open, sessions};
-use crate::store::wire::Reason;
+use crate::store::wire::{REPLY, REPLY_BYTES, Reason, Reply, WISH, Wish};
 use crate::store::{ClientSide, Outcome, Side, Store};
 
 fn client(disk: &Sim) -> Arc<Store> {
@@ -112,4 +115,33 @@ fn a_new_server_and_a_new_client() {
     apart(&outcome, Reason::Unknown, 3);
     let (ours_, _) = run((&Sim::default(), &theirs), &[Action::Use], &used);
     assert_eq!((ours_.apart, ours_.held), (None, 0), "a client without a past is another client");
+}
+
+#[test]
+fn nobody_spends_anothers_bundles() {
+    let (ours, theirs, used) = three();
+    let (ours, theirs) = (client(&ours), server(&theirs));
+    // A proof that was made for another connection.
+    let said = ours.propose(SERVER, &[1; 32]).unwrap();
+    let mut outcome = Outcome { peer: SERVER, held: 0, dropped: 0, apart: None };
+    assert!(theirs.judge(&said, &[2; 32], &mut outcome).unwrap().is_none());
+    // A statement that was changed.
+    let mut changed = said.clone();
+    changed.held.pop();
+    assert!(theirs.judge(&changed, &[1; 32], &mut outcome).unwrap().is_none());
+    // A client under its own name, with another's number.
+    let (mut near, mut far) = sessions();
+    std::thread::scope(|scope| {
+        scope.spawn(|| super::server(&mut far, &theirs, &used));
+        let stranger = client(&Sim::default());
+        ClientSide::agree(&mut near, &stranger, SERVER, &super::offer(1)).unwrap();
+        near.outbox.send(super::GO, &[]).unwrap();
+        near.outbox.send(WISH, &Wish::Use { number: 0, mark: 1 }.to_bytes()).unwrap();
+        near.outbox.flush().unwrap();
+        let reply = near.inbox.recv(REPLY, Length::Exactly(REPLY_BYTES)).unwrap();
+        assert_eq!(Reply::from_bytes(&reply).unwrap(), Reply::Lacking);
+        drop(near);
+    });
+    let (ours, _) = connect((&ours, &theirs), &[Action::Use; 3], &used);
+    assert_eq!(ours.unwrap().1, 3, "the bundles are still there");
 }
