@@ -265,7 +265,8 @@ mod tests {
         let bytes = message.to_bytes();
         assert!(bytes.len() <= most);
         assert_eq!(&T::from_bytes(&bytes).unwrap(), message);
-        assert!((0..bytes.len()).all(|length| T::from_bytes(&bytes[..length]).is_err()));
+        let step = bytes.len() / 200 + 1;
+        assert!((0..bytes.len()).step_by(step).all(|length| T::from_bytes(&bytes[..length]).is_err()));
         assert!(T::from_bytes(&[bytes.as_slice(), &[0]].concat()).is_err());
     }
 
