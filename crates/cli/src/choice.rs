@@ -205,10 +205,10 @@ impl From<FirstLayer> for garbled::FirstLayer {
     }
 }
 
-/// Options of `deepsecure`, the same for server and client.
+/// Options of `deepsecure` (the base transfers are those of `gazelle` too), the same for server and client.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Garbling {
-    /// deepsecure: the base transfers, ristretto or ml-kem (post-quantum, 0.4 MB more). The peer's choice by default, ristretto
+    /// deepsecure, gazelle: the base transfers, ristretto or ml-kem (post-quantum, 0.4 MB more). The peer's choice by default, ristretto
     /// where neither chooses.
     #[arg(long, value_name = "KIND")]
     base_ot: Option<BaseOt>,

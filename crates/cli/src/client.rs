@@ -132,7 +132,7 @@ impl Wanted<'_> {
             }
         };
         let mut engines = Lola::engines(self.threads, self.keys.map(KeyFolder::new));
-        engines.extend([garbling, Arc::new(Gazelle)]);
+        engines.extend([garbling, Arc::new(Gazelle { base_ot: wishes.base_ot })]);
         Ok(engines)
     }
 }

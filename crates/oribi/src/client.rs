@@ -56,7 +56,7 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// 20 s to get to the server's list, ten minutes for the server's computation; all protocols.
     pub fn new(trust: Trust) -> Self {
-        let own: [Arc<dyn Engine>; 2] = [Arc::new(DeepSecure::default()), Arc::new(Gazelle)];
+        let own: [Arc<dyn Engine>; 2] = [Arc::new(DeepSecure::default()), Arc::new(Gazelle::default())];
         Self {
             trust,
             handshake: Duration::from_secs(20),

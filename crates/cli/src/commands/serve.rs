@@ -91,8 +91,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         memory: arguments.memory.0,
         ..LolaConfig::default()
     };
-    let gazelle =
-        GazelleConfig { weights_memory: usize::try_from(arguments.weights_memory.0).unwrap_or(usize::MAX) };
+    let gazelle = GazelleConfig {
+        weights_memory: usize::try_from(arguments.weights_memory.0).unwrap_or(usize::MAX),
+        base_ot: arguments.garbling.wishes().base_ot,
+    };
     let config = config.with_engine(Arc::new(Gazelle::new(gazelle)));
     let config = Lola::engines(lola)?.into_iter().fold(config, ServerConfig::with_engine);
     let pem = arguments.cert.as_deref().zip(arguments.key.as_deref());
@@ -170,8 +172,11 @@ fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<V
     for name in std::iter::once(protocol.name()).chain(batch) {
         let payload = match protocol {
             Protocol::DeepSecure => Ok(serde_json::Value::Null),
-            Protocol::Gazelle => interactive::Plan::choose(&graph, interactive::Method::HeCoefficients)
-                .and_then(|plan| plan.payload()),
+            Protocol::Gazelle => {
+                let link = arguments.link.unwrap_or(Link::LAN);
+                interactive::Plan::choose_for(&graph, interactive::Method::HeCoefficients, link)
+                    .and_then(|plan| plan.payload())
+            }
             Protocol::Lola => plans::make(name, &graph, &plan_options(arguments)),
         };
         match payload {

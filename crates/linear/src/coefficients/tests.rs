@@ -281,3 +281,79 @@ fn tilings_of_the_papers_networks() {
         assert!(cost.sent + cost.returned <= most, "{tiling:?} {cost:?}");
     }
 }
+
+#[test]
+fn slower_links_get_tilings_of_fewer_bytes() {
+    let [slow, fast] = [1e5, 1e12].map(|rate| Link { rate });
+    let conv = |channels, plane, filters, kernel: usize, stride| Shape {
+        batch: 1,
+        channels,
+        plane: [plane; 2],
+        filters,
+        groups: 1,
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        dilation: [1, 1],
+        pads: [kernel / 2; 4],
+        channels_last: false,
+    };
+    let shapes = [
+        Shape::dense(1, 2048, 1001),
+        conv(64, 56, 64, 3, 1),
+        conv(256, 14, 512, 1, 2),
+        conv(3, 224, 64, 7, 2),
+    ];
+    let mut fewer = 0;
+    for shape in shapes {
+        let [few, quick] = [slow, fast].map(|link| Tiling::choose(&shape, 4096, link).unwrap().1);
+        assert!(few.bytes(4096) <= quick.bytes(4096), "{few:?} {quick:?}");
+        assert!(quick.seconds(4096, fast) <= few.seconds(4096, fast), "{few:?} {quick:?}");
+        fewer += usize::from(few.bytes(4096) < quick.bytes(4096));
+    }
+    assert!(fewer > 0);
+}
+
+#[test]
+fn rows_longer_than_the_ring() {
+    // Rows of 3000 in a ring of 512: as many ciphertexts as the row fills, and several outputs in each reply.
+    let (shape, degree, bits) = (Shape::dense(1, 3000, 7), 512, 30);
+    let (x, w) = (numbers(3000, bits, 5), weights(&shape, 8, 6));
+    let (tiling, cost) = Tiling::choose(&shape, degree, Link::LAN).unwrap();
+    let layout = Layout::new(&shape, tiling, degree).unwrap();
+    assert_eq!(in_clear(&layout, degree, &x, &w, bits), reference(&shape, &x, &w, bits));
+    // No more than the better of one output a reply and all outputs in one.
+    let extremes = [[512, 1], [512 / 7, 7]];
+    let least = extremes.map(|[channels, filters]| 3000usize.div_ceil(channels) + 7usize.div_ceil(filters));
+    assert!(cost.sent + cost.returned <= least.into_iter().min().unwrap() as u64, "{tiling:?} {cost:?}");
+    // VGG's first matrix, in a ring of the size that networks get: the ciphertexts sent carry nothing twice.
+    let (tiling, cost) = Tiling::choose(&Shape::dense(1, 25_088, 4096), 4096, Link::LAN).unwrap();
+    assert!(cost.sent + cost.returned <= 700, "{tiling:?} {cost:?}");
+}
+
+#[test]
+fn strides_cost_no_more_than_without_and_drop_nothing() {
+    let strided = Shape {
+        batch: 1,
+        channels: 16,
+        plane: [28, 28],
+        filters: 16,
+        groups: 1,
+        kernel: [3, 3],
+        stride: [2, 2],
+        dilation: [1, 1],
+        pads: [1; 4],
+        channels_last: false,
+    };
+    let whole = Shape { stride: [1, 1], ..strided.clone() };
+    let [(tiling, cost), (_, full)] =
+        [&strided, &whole].map(|shape| Tiling::choose(shape, 4096, Link::LAN).unwrap());
+    assert!(cost.sent + cost.returned <= full.sent + full.returned, "{cost:?} {full:?}");
+    assert!(cost.products <= full.products, "{cost:?} {full:?}");
+    // Coefficients that are returned: the outputs, each once.
+    let layout = Layout::new(&strided, tiling, 4096).unwrap();
+    let tiles =
+        (0..layout.filter_tiles()).flat_map(|tile| (0..layout.blocks()).map(move |block| (tile, block)));
+    let mut places: Vec<usize> = tiles.flat_map(|(tile, block)| layout.results(tile, block).1).collect();
+    places.sort_unstable();
+    assert_eq!(places, (0..16 * 14 * 14).collect::<Vec<_>>());
+}

@@ -112,7 +112,7 @@ fn set_up<'a>(
         None => None,
     };
     session.outbox.flush()?;
-    let receiver = transfers::respond(session, &seed.child("interactive/transfers", 0))?;
+    let receiver = transfers::respond(session, plan.base_ot, &seed.child("interactive/transfers", 0))?;
     session.outbox.flush()?;
     let mut start = [Block::ZERO; 2];
     session.inbox.recv_into(wire::START, as_bytes_mut(&mut start))?;

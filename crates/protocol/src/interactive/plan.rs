@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::price::price;
 use super::program::Program;
 use crate::error::{Error, printable};
+use crate::garbled::BaseOt;
 use crate::handshake::{self, Reveal};
+use crate::shape;
 
 /// How linear layers are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,9 @@ pub struct Plan {
     /// Whether the transfers of the garbled circuits are silent ones: where there are many.
     #[serde(default)]
     pub silent: bool,
+    /// The base transfers.
+    #[serde(default)]
+    pub base_ot: BaseOt,
     /// The layers.
     pub layers: Vec<Layer>,
 }
@@ -95,14 +100,31 @@ impl Plan {
     /// # Errors
     /// If the engine does not take it, with the reason.
     pub fn choose(graph: &FixedGraph, method: Method) -> Result<Self, Error> {
+        Self::choose_for(graph, method, shape::Link::LAN)
+    }
+
+    /// As [`Plan::choose`], its tilings being those of least time on a link.
+    ///
+    /// # Errors
+    /// As [`Plan::choose`].
+    pub fn choose_for(graph: &FixedGraph, method: Method, link: shape::Link) -> Result<Self, Error> {
         let program = Program::new(graph, Reveal::Scores)?;
         let needs = program.needs();
+        let base_ot = BaseOt::default();
         let silent = price(graph, Reveal::Scores)?.silent();
         if needs.is_empty() {
-            return Ok(Self { linear: method, degree: 0, primes: Vec::new(), silent, layers: Vec::new() });
+            return Ok(Self {
+                linear: method,
+                degree: 0,
+                primes: Vec::new(),
+                silent,
+                base_ot,
+                layers: Vec::new(),
+            });
         }
         let Method::HeCoefficients = method;
-        let setting = Setting::choose(&needs, program.ring, Link::LAN).map_err(refused)?;
+        let link = Link { rate: (link.rate as f64 / 8.0).max(1.0) };
+        let setting = Setting::choose(&needs, program.ring, link).map_err(refused)?;
         let parts = program.linear.iter().zip(setting.layouts.iter().zip(&setting.replies));
         let layer = |(node, (layout, reply)): (&NodeId, (&Layout, &ReplyShape))| {
             let Tiling { channels, filters, block } = layout.tiling();
@@ -114,6 +136,7 @@ impl Plan {
             degree: literal.degree,
             primes: literal.data.clone(),
             silent,
+            base_ot,
             layers: parts.map(layer).collect(),
         })
     }

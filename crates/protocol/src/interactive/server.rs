@@ -137,7 +137,8 @@ fn set_up<'a>(
     let setting = plan.setting(&program)?;
     let offset = Zeroizing::new(seed.block("interactive/offset", 0).with_lsb());
     let start = [seed.block("interactive/start", 0), seed.block("interactive/input", 0)];
-    let setup = transfers::request(session, *offset, &seed.child("interactive/transfers", 0))?;
+    let base = seed.child("interactive/transfers", 0);
+    let setup = transfers::request(session, plan.base_ot, *offset, &base)?;
     session.outbox.send(wire::START, as_bytes(&start))?;
     session.outbox.flush()?;
     let computer = match &setting {
@@ -151,7 +152,7 @@ fn set_up<'a>(
         }
         None => None,
     };
-    let transfers = Sending::new(transfers::finish(session, setup)?, plan.silent);
+    let transfers = Sending::new(transfers::finish(session, plan.base_ot, setup)?, plan.silent);
     let tensors = graph.nodes.len();
     Ok(Half {
         program,

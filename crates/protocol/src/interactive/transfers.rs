@@ -9,7 +9,6 @@ use std::sync::mpsc::Receiver as Queue;
 use kernel::block::Block;
 use kernel::prg::Prg;
 use kernel::seed::Seed;
-use ot::base::Suite;
 use ot::ferret;
 use ot::softspoken::{
     ExtendMessage, Receiver, ReceiverSetup, Sender, SenderSetup, SetupReply, SetupRequest, Width, message_len,
@@ -19,6 +18,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use super::wire;
 use crate::error::Error;
 use crate::frame::Length;
+use crate::garbled::BaseOt;
 use crate::session::{Inbox, Outbox, Session};
 
 /// Transfers in one chunk: 256 KiB of extension message.
@@ -183,8 +183,13 @@ pub struct Received {
 ///
 /// # Errors
 /// When the session fails.
-pub fn request(session: &mut Session, offset: Block, seed: &Seed) -> Result<SenderSetup, Error> {
-    let (setup, request) = SenderSetup::new(offset, seed);
+pub fn request(
+    session: &mut Session,
+    base: BaseOt,
+    offset: Block,
+    seed: &Seed,
+) -> Result<SenderSetup, Error> {
+    let (setup, request) = SenderSetup::with(base.suite(), Width::DEFAULT, offset, seed);
     session.outbox.send(wire::REQUEST, &request.encode())?;
     Ok(setup)
 }
@@ -193,8 +198,8 @@ pub fn request(session: &mut Session, offset: Block, seed: &Seed) -> Result<Send
 ///
 /// # Errors
 /// When the session fails or the reply is malformed.
-pub fn finish(session: &mut Session, setup: SenderSetup) -> Result<Sender, Error> {
-    let length = Length::Exactly(SetupReply::encoded_len(Suite::Ristretto255, Width::DEFAULT));
+pub fn finish(session: &mut Session, base: BaseOt, setup: SenderSetup) -> Result<Sender, Error> {
+    let length = Length::Exactly(SetupReply::encoded_len(base.suite(), Width::DEFAULT));
     let reply = session.inbox.recv(wire::REPLY, length)?;
     Ok(setup.finish(&SetupReply::decode(&reply)?)?)
 }
@@ -203,10 +208,10 @@ pub fn finish(session: &mut Session, setup: SenderSetup) -> Result<Sender, Error
 ///
 /// # Errors
 /// When the session fails or the request is malformed.
-pub fn respond(session: &mut Session, seed: &Seed) -> Result<Receiver, Error> {
-    let length = Length::Exactly(SetupRequest::encoded_len(Suite::Ristretto255));
+pub fn respond(session: &mut Session, base: BaseOt, seed: &Seed) -> Result<Receiver, Error> {
+    let length = Length::Exactly(SetupRequest::encoded_len(base.suite()));
     let request = SetupRequest::decode(&session.inbox.recv(wire::REQUEST, length)?)?;
-    if request.width() != Width::DEFAULT || request.suite() != Suite::Ristretto255 {
+    if request.width() != Width::DEFAULT || request.suite() != base.suite() {
         return Err(Error::malformed(
             "transfer request",
             "another width or base transfer than the protocol's",
