@@ -8,7 +8,7 @@ use model::quantise::{self, Options, WeightBits};
 use protocol::Reveal;
 use protocol::encrypted::plans;
 use protocol::garbled::{self, Wishes};
-use protocol::interactive;
+use protocol::interactive::{self, ahead};
 
 /// `--protocol`: a preset of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +19,13 @@ pub enum Protocol {
     Lola,
     /// Linear layers on encrypted shares, and garbled activations.
     Gazelle,
+    /// Linear layers on encrypted masks before the input is known, and garbled activations.
+    Delphi,
 }
 
 impl Protocol {
     /// All that exist.
-    pub const ALL: [Self; 3] = [Self::DeepSecure, Self::Lola, Self::Gazelle];
+    pub const ALL: [Self; 4] = [Self::DeepSecure, Self::Lola, Self::Gazelle, Self::Delphi];
 
     /// The word on the command line and on the wire.
     pub fn name(self) -> &'static str {
@@ -31,13 +33,14 @@ impl Protocol {
             Self::DeepSecure => "deepsecure",
             Self::Lola => plans::LOLA,
             Self::Gazelle => interactive::GAZELLE,
+            Self::Delphi => ahead::DELPHI,
         }
     }
 
     /// The word on the wire for many inputs in one pass, where the protocol has that.
     pub fn batch_name(self) -> Option<&'static str> {
         match self {
-            Self::DeepSecure | Self::Gazelle => None,
+            Self::DeepSecure | Self::Gazelle | Self::Delphi => None,
             Self::Lola => Some(plans::BATCH),
         }
     }
@@ -62,7 +65,7 @@ impl Protocol {
         let supported = match self {
             Self::DeepSecure => garbled::supports(graph),
             Self::Lola => plans::supports(graph),
-            Self::Gazelle => interactive::supports(graph),
+            Self::Gazelle | Self::Delphi => interactive::supports(graph),
         };
         supported.map_err(|error| format!("{}: {error}", self.name()))
     }
@@ -80,6 +83,7 @@ impl Protocol {
                 plans::check(graph)
             }
             Self::Gazelle => interactive::check(graph, reveal),
+            Self::Delphi => ahead::check(graph, reveal),
         };
         checked.map_err(|error| format!("{}: {error}", self.name()))
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use oribi::client::{DeepSecure, Engine, Gazelle, KeyFolder, Lola, Outsourced};
+use oribi::client::{DeepSecure, Delphi, Engine, Gazelle, KeyFolder, Lola, Outsourced};
 use oribi::input::{Example, InputSpec};
 use oribi::{ClientConfig, Connection, Fingerprint, Prediction, Trust, Trusted};
 use protocol::handshake::ModelInfo;
@@ -132,7 +132,7 @@ impl Wanted<'_> {
             }
         };
         let mut engines = Lola::engines(self.threads, self.keys.map(KeyFolder::new));
-        engines.extend([garbling, Arc::new(Gazelle { base_ot: wishes.base_ot })]);
+        engines.extend([garbling, Arc::new(Gazelle { base_ot: wishes.base_ot }), Arc::new(Delphi)]);
         Ok(engines)
     }
 }

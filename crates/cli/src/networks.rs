@@ -2,6 +2,8 @@
 //!
 //! `builtin:NAME` stands for them wherever a model file is wanted.
 
+pub mod residual;
+
 use std::sync::Arc;
 
 use model::fixed::{Output, Post, Window};
@@ -163,6 +165,10 @@ const RECIPES: &[Recipe] = &[
 /// If the recipe is not a network.
 pub fn generate(path: &str) -> Option<Result<(String, Graph, Side), Error>> {
     let name = path.strip_prefix(PREFIX)?;
+    if let Some(squares) = name.strip_prefix(residual::NAME).and_then(|rest| rest.strip_prefix('-')) {
+        let made = residual::generate(squares.parse().ok()?)?;
+        return Some(made.and_then(|graph| Ok((name.to_owned(), graph, Side::parse(PICTURE)?))));
+    }
     let recipe = RECIPES.iter().find(|recipe| recipe.name == name)?;
     Some(recipe.graph().and_then(|graph| Ok((name.to_owned(), graph, Side::parse(recipe.side)?))))
 }
@@ -255,7 +261,11 @@ impl Draws {
     }
 
     fn bias(&mut self, rows: usize) -> Result<Arc<Tensor>, Error> {
-        Tensor::new(vec![rows], (0..rows).map(|_| self.next() * 0.2).collect()).map(Arc::new)
+        self.bias_around(rows, 0.0)
+    }
+
+    fn bias_around(&mut self, rows: usize, centre: f32) -> Result<Arc<Tensor>, Error> {
+        Tensor::new(vec![rows], (0..rows).map(|_| centre + self.next() * 0.2).collect()).map(Arc::new)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a plan on shares takes: stages, gates, bytes before and after the input is known.
 
 use model::fixed::FixedGraph;
-use protocol::interactive::{Method, Plan, Price, price};
+use protocol::interactive::{Method, Plan, Price, ahead, price};
 use protocol::{Error, Reveal};
 use serde::Serialize;
 
@@ -73,6 +73,75 @@ impl Shared {
                 bytes(self.online_client_bytes),
                 bytes(self.online_server_bytes),
                 self.online_bytes_per_activation
+            ),
+        ]
+    }
+}
+
+/// What a plan with everything heavy before the input takes, and part of the object of `inspect --json`.
+#[derive(Serialize)]
+pub struct Ahead {
+    /// By counting.
+    #[serde(flatten)]
+    price: ahead::Price,
+    /// Bytes for each activation, both ways together, ciphertexts aside.
+    offline_bytes_per_activation: f64,
+    online_bytes_per_activation: f64,
+    /// The plan as the client receives it.
+    plan: Plan,
+}
+
+impl Ahead {
+    /// Makes the plan that `serve` would make, and measures it.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn new(graph: &FixedGraph) -> Result<Self, Error> {
+        let plan = Plan::choose(graph, Method::HeCoefficients)?;
+        let price = ahead::price((graph, &plan), Reveal::Scores)?;
+        let each = |bytes: u64| bytes as f64 / price.activations.max(1) as f64;
+        let sum = |both: [u64; 2]| both[0] + both[1];
+        Ok(Self {
+            offline_bytes_per_activation: each(sum(price.offline_bytes) - sum(price.ciphertext_bytes)),
+            online_bytes_per_activation: each(sum(price.online_bytes)),
+            price,
+            plan,
+        })
+    }
+
+    /// What people read.
+    pub fn lines(&self) -> Vec<String> {
+        let price = &self.price;
+        let both = |[client, server]: [u64; 2]| {
+            format!("{} from the client, {} from the server", bytes(client), bytes(server))
+        };
+        vec![
+            format!("stages      {}, one round trip each", price.stages),
+            format!(
+                "encryption  ring degree {}, {} primes; {} of ciphertexts sent, {} returned, offline",
+                self.plan.degree,
+                self.plan.primes.len(),
+                bytes(price.ciphertext_bytes[0]),
+                bytes(price.ciphertext_bytes[1])
+            ),
+            format!(
+                "gates       {} AND for {} activations, shares of {} bits",
+                price.ands, price.activations, price.ring
+            ),
+            format!(
+                "offline     {}; {:.0} bytes an activation, ciphertexts aside",
+                both(price.offline_bytes),
+                self.offline_bytes_per_activation
+            ),
+            format!(
+                "online      {}; {:.0} bytes an activation",
+                both(price.online_bytes),
+                self.online_bytes_per_activation
+            ),
+            format!(
+                "a bundle    {} at the client, {} bytes at the server, for one prediction",
+                bytes(price.stored_bytes[0]),
+                price.stored_bytes[1]
             ),
         ]
     }

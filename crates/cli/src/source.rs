@@ -169,6 +169,7 @@ impl Number {
             Self::Of(Protocol::DeepSecure) => Options::new(NumberFormat::Word16),
             Self::Of(Protocol::Lola) => Options::new(NumberFormat::Exact),
             Self::Of(Protocol::Gazelle) | Self::Ring => Options::ring(),
+            Self::Of(Protocol::Delphi) => Options::narrow_ring(),
         }
     }
 }

@@ -49,6 +49,21 @@ impl<S: TableSink> Garbler<S> {
         pads.0.extend(out.iter().zip(q).map(|(zero, q)| *zero ^ *q));
         out.freeze()
     }
+
+    /// A wire of the garbler's that comes late: its zero-labels from a secret stream, from which the garbler makes the active labels
+    /// once it knows the bits.
+    pub fn fresh(&mut self, stream: &mut Prg, lanes: usize) -> Labels {
+        let mut out = self.pool.take(lanes);
+        stream.fill_blocks(&mut out);
+        out.freeze()
+    }
+
+    /// A wire whose zero-labels these are: outputs q of transfers of bits that the evaluator knows already.
+    pub fn given(&self, labels: &[Block]) -> Labels {
+        let mut out = self.pool.take(labels.len());
+        out.copy_from_slice(labels);
+        out.freeze()
+    }
 }
 
 impl<S: TableSource> Evaluator<S> {
@@ -59,6 +74,13 @@ impl<S: TableSource> Evaluator<S> {
         for (out, (t, answer)) in out.iter_mut().zip(t.iter().zip(answers)) {
             *out = *t ^ *answer;
         }
+        out.freeze()
+    }
+
+    /// A wire whose active labels these are.
+    pub fn given(&self, labels: &[Block]) -> Labels {
+        let mut out = self.pool.take(labels.len());
+        out.copy_from_slice(labels);
         out.freeze()
     }
 }

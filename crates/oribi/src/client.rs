@@ -4,6 +4,7 @@
 //! model and a protocol; [`Client::predict`] predicts, as often as wanted. Nothing here can hold a model's weights.
 
 mod deepsecure;
+mod delphi;
 mod engine;
 mod gazelle;
 mod keys;
@@ -31,6 +32,7 @@ use crate::tls;
 use crate::trust::{Trust, Trusted};
 
 pub use deepsecure::DeepSecure;
+pub use delphi::Delphi;
 pub use engine::{Agreement, Engine, Integers};
 pub use gazelle::Gazelle;
 pub use keys::KeyFolder;
@@ -56,7 +58,8 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// 20 s to get to the server's list, ten minutes for the server's computation; all protocols.
     pub fn new(trust: Trust) -> Self {
-        let own: [Arc<dyn Engine>; 2] = [Arc::new(DeepSecure::default()), Arc::new(Gazelle::default())];
+        let own: [Arc<dyn Engine>; 3] =
+            [Arc::new(DeepSecure::default()), Arc::new(Gazelle::default()), Arc::new(Delphi)];
         Self {
             trust,
             handshake: Duration::from_secs(20),

@@ -6,6 +6,7 @@
 
 mod connection;
 mod deepsecure;
+mod delphi;
 mod engine;
 mod gate;
 mod gazelle;
@@ -36,6 +37,7 @@ use registry::Registry;
 pub use connection::Event;
 pub(crate) use connection::{guarded, part};
 pub use deepsecure::DeepSecure;
+pub use delphi::{Delphi, DelphiConfig};
 pub use engine::Engine;
 pub use gazelle::{Gazelle, GazelleConfig};
 pub use lola::{Lola, LolaConfig};
@@ -83,7 +85,11 @@ impl Default for ServerConfig {
             limits: Limits { wait: Duration::from_secs(120), ..Limits::default() },
             grace: Duration::from_secs(30),
             link: None,
-            engines: vec![Arc::new(DeepSecure::default()), Arc::new(Gazelle::default())],
+            engines: vec![
+                Arc::new(DeepSecure::default()),
+                Arc::new(Gazelle::default()),
+                Arc::new(Delphi::default()),
+            ],
             observer: Arc::new(|_| {}),
         }
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use kernel::seed::Seed;
-use model::fixed::{FixedGraph, NumberFormat, Params};
+use model::fixed::{FixedGraph, NumberFormat, Op, Params};
 use model::quantise::{Options, quantise};
 use model::ranges::Ranges;
 use model::{Side, onnx, reference};
@@ -135,6 +135,38 @@ fn gazelle(
     })
 }
 
+fn delphi(graph: &FixedGraph, params: &Params, input: &[Vec<i64>]) -> Result<Vec<Vec<i64>>, protocol::Error> {
+    use interactive::ahead::{client, server};
+    let plan = &interactive::Plan::choose(graph, interactive::Method::HeCoefficients)?;
+    let (mut near, mut far) = Session::pair();
+    thread::scope(|scope| {
+        let serving = scope.spawn(move || {
+            let weights = server::Weights::encode(graph, plan, params, 1 << 28)?;
+            let seed = Seed::from_bytes([1; 32]);
+            let weights = (params, &weights);
+            server::prepare_and_predict((graph, plan), weights, Reveal::Scores, &mut far, &seed)
+        });
+        let seed = Seed::from_bytes([2; 32]);
+        let result = client::prepare_and_predict((graph, plan), input, Reveal::Scores, &mut near, &seed, &());
+        drop(near);
+        let served = serving.join().expect("no panic");
+        result.and_then(|result| served.map(|()| result))
+    })
+}
+
+/// Truncation on shares is right to a unit; what follows makes that more.
+fn near(graph: &FixedGraph, result: &[Vec<i64>], expected: &[Vec<i64>]) -> bool {
+    if !graph.nodes.iter().any(|node| matches!(node.op, Op::Product { .. })) {
+        return result == expected;
+    }
+    result.len() == expected.len()
+        && result.iter().zip(expected).all(|(result, expected)| {
+            let top = expected.iter().map(|value| value.abs()).max().unwrap_or(0);
+            let units = result.iter().zip(expected).map(|(a, b)| (a - b).abs()).max().unwrap_or(0);
+            result.len() == expected.len() && units * 100 <= top
+        })
+}
+
 /// Both halves in memory, the plan as it goes through the handshake.
 fn lola(
     name: &str,
@@ -186,6 +218,11 @@ fn check(entry: &Entry) {
             let expected = reference::run(&plan, &params, &input).expect("the reference");
             let result = gazelle(&plan, &params, &input).map_err(|error| error.to_string())?;
             Ok(result == expected)
+        }),
+        "delphi" => prepare(&path, &Options::narrow_ring()).and_then(|(plan, params, input)| {
+            let expected = reference::run(&plan, &params, &input).expect("the reference");
+            let result = delphi(&plan, &params, &input).map_err(|error| error.to_string())?;
+            Ok(near(&plan, &result, &expected))
         }),
         name @ ("lola" | "lola-batch") => prepare(&path, &exact()).and_then(|(plan, params, input)| {
             let expected = reference::run_wide(&plan, &params, &input).expect("the reference");

@@ -25,7 +25,7 @@ pub struct Arguments {
     /// The client's inputs: PNG, JPEG, .npy, .npz, IDX or JSON; FILE#3 is one of several. The built-in digits by default.
     #[arg(value_name = "INPUT")]
     inputs: Vec<String>,
-    /// How to compute: deepsecure, lola or gazelle.
+    /// How to compute: deepsecure, lola, gazelle or delphi.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
     #[command(flatten)]

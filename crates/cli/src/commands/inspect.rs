@@ -10,7 +10,7 @@ use crate::console::out;
 use crate::failure::Failure;
 use crate::plan_report::Encrypted;
 use crate::report::bytes;
-use crate::share_report::Shared;
+use crate::share_report::{Ahead, Shared};
 use crate::source::{Number, Source};
 
 /// Show a model's layers, shapes, number formats, ranges and operations.
@@ -19,7 +19,7 @@ pub struct Arguments {
     /// The network, an ONNX file.
     #[arg(value_name = "MODEL")]
     model: String,
-    /// For which protocol: deepsecure (the default), lola or gazelle.
+    /// For which protocol: deepsecure (the default), lola, gazelle or delphi.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
     /// deepsecure: the form of linear layers that read the input alone, ot (the default) or garbled.
@@ -61,6 +61,9 @@ struct Report {
     /// What a plan on shares takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     shared: Option<Shared>,
+    /// What a plan with everything heavy before the input takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ahead: Option<Ahead>,
     layers: Vec<LayerRow>,
 }
 
@@ -105,6 +108,7 @@ struct Costs {
     price: Option<Price>,
     encrypted: Option<Encrypted>,
     shared: Option<Shared>,
+    ahead: Option<Ahead>,
 }
 
 impl Costs {
@@ -125,6 +129,10 @@ impl Costs {
                 let shared = Shared::new(fixed).map_err(|why| format!("{}: {why}", protocol.name()))?;
                 self.shared = Some(shared);
             }
+            Protocol::Delphi => {
+                let ahead = Ahead::new(fixed).map_err(|why| format!("{}: {why}", protocol.name()))?;
+                self.ahead = Some(ahead);
+            }
         }
         Ok(())
     }
@@ -142,7 +150,7 @@ impl Report {
         if let Some(fixed) = &fixed {
             refused = costs.fill(fixed, protocol, arguments).err();
         }
-        let Costs { price, encrypted, shared } = costs;
+        let Costs { price, encrypted, shared, ahead } = costs;
         let graph = &source.graph;
         let inputs = source.meta.inputs.iter();
         Ok(Self {
@@ -165,6 +173,7 @@ impl Report {
             non_xor_gates: price.map(|price| price.ands + price.known_ands),
             encrypted,
             shared,
+            ahead,
             layers: (0..graph.nodes.len()).map(|id| LayerRow::new(source, fixed.as_ref(), id)).collect(),
         })
     }
@@ -219,6 +228,9 @@ impl Report {
         }
         if let Some(shared) = &self.shared {
             shared.lines().iter().try_for_each(|line| out(line))?;
+        }
+        if let Some(ahead) = &self.ahead {
+            ahead.lines().iter().try_for_each(|line| out(line))?;
         }
         let Some(price) = &self.price else { return Ok(()) };
         out(&format!(

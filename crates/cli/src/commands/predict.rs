@@ -29,7 +29,7 @@ pub struct Arguments {
     /// Which of the server's models; needed where it has several.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// How to compute: deepsecure, lola or gazelle. The server's first offer by default.
+    /// How to compute: deepsecure, lola, gazelle or delphi. The server's first offer by default.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
     /// What to reveal: all scores, or the best label alone.

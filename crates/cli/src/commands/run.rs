@@ -29,7 +29,7 @@ pub struct Arguments {
     /// The integer reference.
     #[arg(long)]
     fixed: bool,
-    /// Which protocol's integers: deepsecure, lola or gazelle. Implies --fixed.
+    /// Which protocol's integers: deepsecure, lola, gazelle or delphi. Implies --fixed.
     #[arg(long, value_name = "PROTOCOL", conflicts_with = "float")]
     protocol: Option<Protocol>,
     #[command(flatten)]

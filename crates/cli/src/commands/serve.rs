@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use oribi::server::{DeepSecure, Event, Gazelle, GazelleConfig, Lola, LolaConfig};
+use oribi::server::{DeepSecure, Delphi, DelphiConfig, Event, Gazelle, GazelleConfig, Lola, LolaConfig};
 use oribi::{Identity, ServedModel, Server, ServerConfig, Variant};
 use protocol::Reveal;
 use protocol::encrypted::plans;
@@ -31,7 +31,7 @@ pub struct Arguments {
     /// Where to listen; port 0 picks a free one. 0.0.0.0:6174 listens for other machines too.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6174")]
     listen: String,
-    /// Offer this protocol alone: deepsecure, lola or gazelle. All that the model supports by default.
+    /// Offer this protocol alone: deepsecure, lola, gazelle or delphi. All that the model supports by default.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
     /// Offer this output alone: scores or label. Both by default.
@@ -61,7 +61,7 @@ pub struct Arguments {
     /// lola: most memory for queries at one time; others wait.
     #[arg(long, value_name = "SIZE", default_value = "8GB")]
     memory: Size,
-    /// gazelle: most memory for encoded weights of each model; others are encoded when they are needed.
+    /// gazelle, delphi: most memory for encoded weights of each model; others are encoded when they are needed.
     #[arg(long, value_name = "SIZE", default_value = "1GB")]
     weights_memory: Size,
     /// Slow the connections down: lan, wan, or RATE,RTT such as 100mbit,40ms.
@@ -91,11 +91,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         memory: arguments.memory.0,
         ..LolaConfig::default()
     };
-    let gazelle = GazelleConfig {
-        weights_memory: usize::try_from(arguments.weights_memory.0).unwrap_or(usize::MAX),
-        base_ot: arguments.garbling.wishes().base_ot,
-    };
-    let config = config.with_engine(Arc::new(Gazelle::new(gazelle)));
+    let weights_memory = usize::try_from(arguments.weights_memory.0).unwrap_or(usize::MAX);
+    let gazelle = GazelleConfig { weights_memory, base_ot: arguments.garbling.wishes().base_ot };
+    let config = config
+        .with_engine(Arc::new(Gazelle::new(gazelle)))
+        .with_engine(Arc::new(Delphi::new(DelphiConfig { weights_memory })));
     let config = Lola::engines(lola)?.into_iter().fold(config, ServerConfig::with_engine);
     let pem = arguments.cert.as_deref().zip(arguments.key.as_deref());
     let server = Server::bind(
@@ -172,7 +172,7 @@ fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<V
     for name in std::iter::once(protocol.name()).chain(batch) {
         let payload = match protocol {
             Protocol::DeepSecure => Ok(serde_json::Value::Null),
-            Protocol::Gazelle => {
+            Protocol::Gazelle | Protocol::Delphi => {
                 let link = arguments.link.unwrap_or(Link::LAN);
                 interactive::Plan::choose_for(&graph, interactive::Method::HeCoefficients, link)
                     .and_then(|plan| plan.payload())

@@ -61,6 +61,8 @@ pub struct Options {
     pub sparsity: Sparsities,
     /// How words compute tanh and sigmoid.
     pub activations: Activations,
+    /// Bits that the ranges' ring has beyond its widest sum where tensors are multiplied: truncation on shares wants one.
+    pub spare: u32,
 }
 
 /// How words compute tanh and sigmoid.
@@ -83,6 +85,7 @@ impl Options {
             scales: None,
             sparsity: Sparsities::default(),
             activations: Activations::Cordic,
+            spare: 0,
         }
     }
 
@@ -94,6 +97,11 @@ impl Options {
     /// A ring as wide as the ranges ask for.
     pub fn ring() -> Self {
         Self::new(NumberFormat::Ring { bits: 0 })
+    }
+
+    /// A ring as narrow as words' accuracy allows, for protocols whose every bit of a share costs labels.
+    pub fn narrow_ring() -> Self {
+        Self { goal: Some(GOAL), spare: 1, ..Self::ring() }
     }
 
     /// Integers without truncation.
@@ -132,6 +140,11 @@ pub(crate) struct Width {
 /// If the number format cannot hold the network; the text says why and what to use instead.
 pub fn quantise(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(FixedGraph, Params), Error> {
     let (mut fixed, params) = choose(graph, ranges, options)?;
+    if let (NumberFormat::Ring { bits }, NumberFormat::Ring { bits: 0 }) = (fixed.number, options.number)
+        && fixed.nodes.iter().any(|node| matches!(node.op, Op::Product { .. }))
+    {
+        fixed.number = NumberFormat::Ring { bits: (bits + options.spare).min(64) };
+    }
     // The width of weights is chosen with the exact functions: the error of straight lines would hide what it costs.
     if options.activations == Activations::Piecewise {
         for node in &mut fixed.nodes {
@@ -187,6 +200,7 @@ fn choose(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(FixedGra
 /// The narrowest weights that reach the goal.
 fn narrowest(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(FixedGraph, Params), Error> {
     let (weights, goal): (&[u32], f64) = match options.number {
+        NumberFormat::Ring { .. } if options.goal.is_some() => (&[8, 10, 12, 14, 16, 20], GOAL),
         NumberFormat::Ring { .. } => (&[12, 14, 16, 20], FINE_GOAL),
         _ => (&[8, 10, 12, 16], GOAL),
     };

@@ -12,7 +12,7 @@ mod limits;
 mod linear;
 pub mod options;
 pub(crate) mod pool;
-mod products;
+pub(crate) mod products;
 mod schedule;
 pub mod server;
 pub mod shared;

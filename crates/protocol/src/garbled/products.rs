@@ -17,7 +17,7 @@
 //! is uniform, since `R` is. What the corrections hide is hidden by strings that the server did not get, hashed with the transfer's number
 //! (`ot::random`). Counts and lengths depend on shapes and widths alone.
 
-mod bits;
+pub(crate) mod bits;
 mod client;
 mod open;
 mod server;

@@ -60,7 +60,7 @@ pub struct Entry {
 /// The tiles in which a tensor enters, and how many low bits are dropped of each.
 fn entries(program: &Program, node: NodeId) -> Vec<(u32, Lanes)> {
     match program.places[node].form {
-        Form::Sum { guard } => tiles(&program.graph.nodes[node])
+        Form::Sum { guard } => tiles(program.elements(node), program.shifts(node))
             .into_iter()
             .map(|(shift, lanes)| (shift + guard, lanes))
             .collect(),
@@ -71,6 +71,10 @@ fn entries(program: &Program, node: NodeId) -> Vec<(u32, Lanes)> {
 /// Bits of a tensor's shares that count when elements enter a circuit of which `drop` low bits are dropped.
 fn entry_width(program: &Program, node: NodeId, drop: u32) -> u32 {
     match program.places[node].form {
+        // What the graph states of the result: no operation of the reference makes this sum alone.
+        Form::Sum { .. } if program.places[node].base.is_some() => {
+            program.ring.min(program.graph.nodes[node].format.bits + drop)
+        }
         Form::Sum { guard } => program.graph.sum_bits(node, drop.saturating_sub(guard)) + guard,
         _ => program.places[node].bits,
     }

@@ -88,7 +88,7 @@ pub fn predict(
             step();
         }
     }
-    half.results(reveal)
+    collect(&half.program, &half.results)
 }
 
 fn set_up<'a>(
@@ -321,26 +321,25 @@ impl Half<'_> {
             _ => &self.shares[node],
         }
     }
+}
 
-    fn results(&self, reveal: Reveal) -> Result<Vec<Vec<i64>>, Error> {
-        let revealed: Vec<(usize, NodeId)> = self.program.revealed().collect();
-        let value = |(_, node): &(usize, NodeId)| {
-            // Outputs of one node are revealed once.
-            let first = revealed.iter().find(|(_, other)| other == node).map(|(index, _)| *index);
-            let found = self.results.iter().find(|(index, _)| Some(*index) == first);
-            found
-                .map(|(_, values)| values.clone())
-                .ok_or_else(|| Error::Refused("an output is missing".into()))
-        };
-        let results: Vec<Vec<i64>> = revealed.iter().map(value).collect::<Result<_, _>>()?;
-        let classes = revealed.first().map_or(0, |(_, node)| self.program.elements(*node));
-        let index = results.first().and_then(|values| values.first());
-        match (reveal, index) {
-            (Reveal::Label, Some(index)) if !usize::try_from(*index).is_ok_and(|index| index < classes) => {
-                Err(Error::malformed("outputs' colours", format!("class {index} of {classes}")))
-            }
-            _ => Ok(results),
+/// The outputs in order, from what circuits revealed: an index and its values each.
+pub(super) fn collect(program: &Program, results: &[(usize, Vec<i64>)]) -> Result<Vec<Vec<i64>>, Error> {
+    let revealed: Vec<(usize, NodeId)> = program.revealed().collect();
+    let value = |(_, node): &(usize, NodeId)| {
+        // Outputs of one node are revealed once.
+        let first = revealed.iter().find(|(_, other)| other == node).map(|(index, _)| *index);
+        let found = results.iter().find(|(index, _)| Some(*index) == first);
+        found.map(|(_, values)| values.clone()).ok_or_else(|| Error::Refused("an output is missing".into()))
+    };
+    let results: Vec<Vec<i64>> = revealed.iter().map(value).collect::<Result<_, _>>()?;
+    let classes = revealed.first().map_or(0, |(_, node)| program.elements(*node));
+    let index = results.first().and_then(|values| values.first());
+    match (program.reveal, index) {
+        (Reveal::Label, Some(index)) if !usize::try_from(*index).is_ok_and(|index| index < classes) => {
+            Err(Error::malformed("outputs' colours", format!("class {index} of {classes}")))
         }
+        _ => Ok(results),
     }
 }
 

@@ -5,7 +5,6 @@ use std::ops::Range;
 use garble::gadgets;
 use garble::gates::Gates;
 use garble::word::{Bit, Word};
-use model::fixed::{Node, Op};
 
 /// Elements worked on at a time, so that the live wires of a gadget stay within a second-level cache.
 pub const TILE: usize = 2048;
@@ -67,18 +66,9 @@ pub fn ranges(count: usize) -> Vec<Lanes> {
     (0..count).step_by(TILE).map(|from| Lanes::Range(from..count.min(from + TILE))).collect()
 }
 
-/// Tiles of elements whose sums have the same shift, with it. Shifts may differ from channel to channel.
-pub fn tiles(node: &Node) -> Vec<(u32, Lanes)> {
-    let count: usize = node.shape.iter().product();
-    let (shifts, inner): (&[u32], usize) = match &node.op {
-        Op::Conv { shift, .. } => (shift, node.shape[2..].iter().product()),
-        Op::Dense { shift, .. } => (shift, 1),
-        Op::AveragePool { shift, .. }
-        | Op::PublicAffine { shift, .. }
-        | Op::Sum { shift, .. }
-        | Op::Affine { shift, .. } => (std::slice::from_ref(shift), count),
-        _ => (&[0], count),
-    };
+/// Tiles of elements whose sums have the same shift, with it. Shifts may differ from channel to channel, of `inner` elements that stand
+/// together.
+pub fn tiles(count: usize, (shifts, inner): (Vec<u32>, usize)) -> Vec<(u32, Lanes)> {
     let first = shifts.first().copied().unwrap_or(0);
     if shifts.iter().all(|shift| *shift == first) {
         return ranges(count).into_iter().map(|lanes| (first, lanes)).collect();

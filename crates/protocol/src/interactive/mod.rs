@@ -31,8 +31,10 @@
 //! | `circuit`, `activations` | the garbled circuit of a stage |
 //! | [`material`] | what the offline phase makes |
 //! | [`client`], [`server`] | both parties |
+//! | [`ahead`] | the same with everything heavy before the input |
 
 mod activations;
+pub mod ahead;
 mod bits;
 mod circuit;
 pub mod client;

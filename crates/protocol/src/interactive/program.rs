@@ -40,6 +40,8 @@ pub struct Place {
     pub stage: usize,
     /// Whether the server's share is zero: nothing but inputs, moved.
     pub clients: bool,
+    /// Of a sum that is added to a layer's sums before these are shifted: which operand is the layer.
+    pub base: Option<usize>,
     /// Whether the result depends on it.
     pub needed: bool,
     /// Bits that hold each of its values as a signed number, as the operations before it imply.
@@ -70,8 +72,21 @@ pub struct Stage {
     pub local: Vec<NodeId>,
     /// Linear layers, which do not depend on each other: indices into [`Program::linear`].
     pub linear: Vec<usize>,
+    /// Sums on shares of sums, in order.
+    pub merged: Vec<NodeId>,
+    /// Products on shares, whose results are shares from the next stage on.
+    pub products: Vec<NodeId>,
     /// The circuit.
     pub steps: Vec<Step>,
+}
+
+/// When the heavy part of a prediction runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Linear layers on ciphertexts once the input is known.
+    Online,
+    /// Everything heavy before.
+    Ahead,
 }
 
 /// A graph cut into stages.
@@ -79,6 +94,8 @@ pub struct Stage {
 pub struct Program<'a> {
     /// The graph.
     pub graph: &'a FixedGraph,
+    /// When linear layers meet ciphertexts.
+    pub when: When,
     /// Bits k of the ring.
     pub ring: u32,
     /// What the client learns.
@@ -107,6 +124,19 @@ impl<'a> Program<'a> {
     /// # Errors
     /// If its number format is no ring that fits, or it is too large.
     pub fn new(graph: &'a FixedGraph, reveal: Reveal) -> Result<Self, Error> {
+        Self::cut(graph, reveal, When::Online)
+    }
+
+    /// Cuts a validated graph whose linear layers are prepared before the input is known: shares of sums are exact then, and both
+    /// parties have one of every tensor.
+    ///
+    /// # Errors
+    /// As [`Program::new`].
+    pub fn ahead(graph: &'a FixedGraph, reveal: Reveal) -> Result<Self, Error> {
+        Self::cut(graph, reveal, When::Ahead)
+    }
+
+    fn cut(graph: &'a FixedGraph, reveal: Reveal, when: When) -> Result<Self, Error> {
         let refuse = |why: String| Err(Error::Refused(why));
         let NumberFormat::Ring { bits: ring } = graph.number else {
             return refuse(
@@ -120,7 +150,7 @@ impl<'a> Program<'a> {
         }
         within(graph.nodes.iter().map(elements).fold(0, usize::saturating_add))?;
         let mut program =
-            Self { graph, ring, reveal, places: Vec::new(), linear: Vec::new(), stages: Vec::new() };
+            Self { graph, when, ring, reveal, places: Vec::new(), linear: Vec::new(), stages: Vec::new() };
         program.place();
         program.prune();
         program.stage();
@@ -163,27 +193,95 @@ impl<'a> Program<'a> {
             linear[id] = !readers[id].is_empty() && readers[id].iter().all(reads);
         }
         for (id, node) in self.graph.nodes.iter().enumerate() {
-            let (form, stage) = self.place_of(node, linear[id]);
+            let base = self.base_of(node);
+            let (form, stage) = self.place_of(node, linear[id], base);
             let clients = match node.op {
+                _ if self.when == When::Ahead => false,
                 Op::Input => true,
                 Op::Constant { .. } => false,
                 Op::Pad { value, .. } if value != 0 => false,
                 _ => form == Form::Share && node.inputs.iter().all(|input| self.places[*input].clients),
             };
             let bits = bits::of(self.graph, id, self.ring, |input| self.places[input].bits);
-            self.places.push(Place { form, stage, clients, needed: false, bits });
+            self.places.push(Place { form, stage, clients, base, needed: false, bits });
         }
     }
 
-    fn place_of(&self, node: &Node, read_by_linear: bool) -> (Form, usize) {
+    /// The operand of a sum, if there is one, that exists as a layer's sums, and to which all others can be added before the low
+    /// bits are dropped: `floor(a / 2^f) + b` is `floor((a + b 2^f) / 2^f)`. A circuit then takes in one number instead of several.
+    fn base_of(&self, node: &Node) -> Option<usize> {
+        let Op::Sum { terms, shift } = &node.op else { return None };
+        if self.when == When::Online {
+            return None;
+        }
+        let is_sum = |at: &usize| matches!(self.places[node.inputs[*at]].form, Form::Sum { .. });
+        let mut sums = (0..node.inputs.len()).filter(is_sum);
+        let (base, None) = (sums.next()?, sums.next()) else { return None };
+        let layer = node.inputs[base];
+        let below = self.shifts(layer).0.into_iter().max().unwrap_or(0);
+        let fits = node.format.bits + below + shift + u32::from(*shift > 0) <= self.ring;
+        let whole = terms[base].left == 0 && !terms[base].negative;
+        let others = node.inputs.iter().filter(|input| **input != layer);
+        let known = others.map(|input| self.shared_from(*input)).max().unwrap_or(0);
+        (fits && whole && known <= self.places[layer].stage).then_some(base)
+    }
+
+    /// The stage in which a product is computed on shares, if it is: from sums as they are, before their low bits are dropped.
+    fn product_stage(&self, node: &Node) -> Option<usize> {
+        let Op::Product { shift } = node.op else { return None };
+        let fits = |shift: u32| shift + 2 <= self.ring;
+        let low = |id: &NodeId| match self.places[*id].form {
+            Form::Sum { .. } => self.shifts(*id).0.into_iter().max().unwrap_or(0),
+            _ => 0,
+        };
+        let from = |id: &NodeId| match self.places[*id].form {
+            Form::Wires => self.places[*id].stage + 1,
+            _ => self.places[*id].stage,
+        };
+        let whole = node.inputs.len() == 2 && node.inputs.iter().map(low).all(fits) && fits(shift);
+        let stage = node.inputs.iter().map(from).max();
+        stage.filter(|_| self.when == When::Ahead && whole)
+    }
+
+    /// The low bits that are yet to be dropped of a tensor that exists as sums: one number, or one for each channel, and the elements
+    /// of a channel that stand together.
+    pub fn shifts(&self, id: NodeId) -> (Vec<u32>, usize) {
+        let node = &self.graph.nodes[id];
+        match &node.op {
+            Op::Conv { shift, .. } => (shift.clone(), node.shape[2..].iter().product::<usize>().max(1)),
+            Op::Dense { shift, .. } => (shift.clone(), 1),
+            Op::Sum { shift, .. } => match self.places.get(id).and_then(|place| place.base) {
+                Some(base) => {
+                    let (below, inner) = self.shifts(node.inputs[base]);
+                    (below.into_iter().map(|below| below + shift).collect(), inner)
+                }
+                None => (vec![*shift], 1),
+            },
+            Op::AveragePool { shift, .. } | Op::PublicAffine { shift, .. } | Op::Affine { shift, .. } => {
+                (vec![*shift], 1)
+            }
+            _ => (vec![0], 1),
+        }
+    }
+
+    fn place_of(&self, node: &Node, read_by_linear: bool, base: Option<usize>) -> (Form, usize) {
         let places = || node.inputs.iter().map(|input| self.places[*input]);
         let all_shared = places().all(|place| place.form == Form::Share);
         let latest = places().map(|place| place.stage).max().unwrap_or(0);
         let shared = node.inputs.iter().map(|input| self.shared_from(*input)).max().unwrap_or(0);
         let sum = |shift: u32| if shift == 0 { Form::Share } else { Form::Sum { guard: 0 } };
+        if let Some(base) = base {
+            return (Form::Sum { guard: 0 }, self.places[node.inputs[base]].stage);
+        }
+        if let Some(stage) = self.product_stage(node) {
+            return (Form::Share, stage + 1);
+        }
         match &node.op {
             Op::Input | Op::Constant { .. } => (Form::Share, 0),
-            Op::Conv { .. } | Op::Dense { .. } => (Form::Sum { guard: 1 }, shared),
+            Op::Conv { .. } | Op::Dense { .. } => {
+                let guard = u32::from(self.when == When::Online);
+                (Form::Sum { guard }, shared)
+            }
             Op::AveragePool { shift, .. } if all_shared => (sum(*shift), latest),
             // A sum: adding shares is free, and giving all of them back costs less than adding in the circuit.
             Op::AveragePool { shift: 0, .. } if read_by_linear => (Form::Share, shared),
@@ -228,6 +326,9 @@ impl<'a> Program<'a> {
                     self.linear.push(id);
                 }
                 (Op::Input, _) | (_, Form::Wires) => {}
+                // A product in the form of shares is computed a stage before these can be used.
+                (Op::Product { .. }, _) => stages[place.stage - 1].products.push(id),
+                _ if place.base.is_some() => stages[place.stage].merged.push(id),
                 _ => stages[place.stage].local.push(id),
             }
         }
@@ -243,6 +344,8 @@ impl<'a> Program<'a> {
         let needs_share = |reader: &Node, reads: Place| match reads.form {
             // A sum can enter a later circuit as it is.
             Form::Wires => place.form == Form::Wires && reads.stage > place.stage,
+            _ if reads.base.is_some_and(|base| reader.inputs[base] == id) => false,
+            _ if matches!(reader.op, Op::Product { .. }) && matches!(place.form, Form::Sum { .. }) => false,
             _ => reader.inputs.contains(&id),
         };
         place.form != Form::Share

@@ -39,7 +39,7 @@ const AHEAD: usize = 8;
 /// A model's weights, encoded for the linear method as far as the memory allowed.
 #[derive(Default)]
 pub struct Weights {
-    factors: HashMap<NodeId, Factors<Multiplicand>>,
+    pub(super) factors: HashMap<NodeId, Factors<Multiplicand>>,
 }
 
 impl Weights {
@@ -67,7 +67,11 @@ impl Weights {
 }
 
 /// Reads the weights of a linear layer.
-fn weight<'a>(program: &Program, params: &'a Params, node: NodeId) -> impl Fn(usize) -> i64 + Sync + use<'a> {
+pub(super) fn weight<'a>(
+    program: &Program,
+    params: &'a Params,
+    node: NodeId,
+) -> impl Fn(usize) -> i64 + Sync + use<'a> {
     let param = match program.graph.nodes[node].op {
         Op::Conv { weight, .. } | Op::Dense { weight, .. } => weight,
         _ => 0,
@@ -77,7 +81,7 @@ fn weight<'a>(program: &Program, params: &'a Params, node: NodeId) -> impl Fn(us
 }
 
 /// An error of the linear layers that no message of the peer's caused.
-fn failed(error: linear::Error) -> Error {
+pub(super) fn failed(error: linear::Error) -> Error {
     Error::Refused(format!("a linear layer failed: {error}"))
 }
 
@@ -351,12 +355,12 @@ impl Half<'_> {
 }
 
 /// The seed of a layer's masks.
-fn masks(seed: &Seed, node: NodeId) -> Seed {
+pub(super) fn masks(seed: &Seed, node: NodeId) -> Seed {
     seed.child("interactive/masks", node as u64)
 }
 
 /// Receives a layer's encrypted operand and adds this party's share.
-fn receive(
+pub(super) fn receive(
     setting: &Setting,
     computer: &Computer,
     index: usize,
@@ -373,7 +377,7 @@ fn receive(
 }
 
 /// Sends what the garbler makes, until it ends.
-fn send(outbox: &mut Outbox, frames: Queue<wire::Frame>) -> Result<(), Error> {
+pub(super) fn send(outbox: &mut Outbox, frames: Queue<wire::Frame>) -> Result<(), Error> {
     for frame in frames {
         frame.send(outbox)?;
     }
@@ -396,7 +400,7 @@ struct Offline<'b, 'a> {
 }
 
 /// Some bits of numbers, as wires take them.
-fn bits(values: &[u64], bit: u32) -> Zeroizing<Vec<bool>> {
+pub(super) fn bits(values: &[u64], bit: u32) -> Zeroizing<Vec<bool>> {
     Zeroizing::new(values.iter().map(|value| value >> bit & 1 == 1).collect())
 }
 

@@ -17,7 +17,7 @@ pub enum Addends<'a> {
 
 impl Addends<'_> {
     /// A public number.
-    fn public(&self, value: i64) -> u64 {
+    pub fn public(&self, value: i64) -> u64 {
         match self {
             Self::Server(_) => value as u64,
             Self::Client => 0,

@@ -18,17 +18,19 @@ use crate::session::{Entry, Session};
 mod hostile;
 mod networks;
 
+pub(super) use networks::branches;
+
 const RING: u32 = 30;
 
 /// A graph under construction, with weights and inputs drawn from a fixed seed.
-struct Builder {
+pub(super) struct Builder {
     graph: FixedGraph,
     params: Params,
     state: u64,
 }
 
 impl Builder {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let graph = FixedGraph {
             number: NumberFormat::Ring { bits: RING },
             nodes: Vec::new(),
@@ -48,13 +50,13 @@ impl Builder {
         (self.state as i64) >> (64 - bits)
     }
 
-    fn input(&mut self, shape: &[usize]) -> NodeId {
+    pub(super) fn input(&mut self, shape: &[usize]) -> NodeId {
         let node = self.node(Op::Input, &[], shape);
         self.graph.inputs.push(node);
         node
     }
 
-    fn node(&mut self, op: Op, inputs: &[NodeId], shape: &[usize]) -> NodeId {
+    pub(super) fn node(&mut self, op: Op, inputs: &[NodeId], shape: &[usize]) -> NodeId {
         let name = format!("node {}", self.graph.nodes.len());
         let frac = if matches!(op, Op::ArgMax { .. }) { 0 } else { 8 };
         let format = Format { bits: 12, frac };
@@ -62,7 +64,7 @@ impl Builder {
         self.graph.nodes.len() - 1
     }
 
-    fn param(&mut self, shape: &[usize], bits: u32) -> ParamId {
+    pub(super) fn param(&mut self, shape: &[usize], bits: u32) -> ParamId {
         let values = (0..shape.iter().product()).map(|_| self.draw(bits)).collect();
         self.graph.params.push(ParamInfo {
             name: "weights".into(),
@@ -74,7 +76,7 @@ impl Builder {
         self.params.tensors.len() - 1
     }
 
-    fn conv(&mut self, x: NodeId, (filters, groups): (usize, usize), window: Window) -> NodeId {
+    pub(super) fn conv(&mut self, x: NodeId, (filters, groups): (usize, usize), window: Window) -> NodeId {
         let shape = self.graph.nodes[x].shape.clone();
         let [height, width] = window.output([shape[2], shape[3]]).expect("a window that fits");
         let kernel = window.kernel;
@@ -85,7 +87,7 @@ impl Builder {
         self.node(op, &[x], &[shape[0], filters, height, width])
     }
 
-    fn dense(&mut self, x: NodeId, outputs: usize) -> NodeId {
+    pub(super) fn dense(&mut self, x: NodeId, outputs: usize) -> NodeId {
         let mut shape = self.graph.nodes[x].shape.clone();
         let inputs = shape.pop().expect("an axis");
         shape.push(outputs);
@@ -94,16 +96,16 @@ impl Builder {
         self.node(Op::Dense { weight, bias, shift: vec![9] }, &[x], &shape)
     }
 
-    fn same(&mut self, op: Op, inputs: &[NodeId]) -> NodeId {
+    pub(super) fn same(&mut self, op: Op, inputs: &[NodeId]) -> NodeId {
         let shape = self.graph.nodes[inputs[0]].shape.clone();
         self.node(op, inputs, &shape)
     }
 
-    fn output(&mut self, node: NodeId) {
+    pub(super) fn output(&mut self, node: NodeId) {
         self.graph.outputs.push(Output { name: "output".into(), node, post: Post::None });
     }
 
-    fn finish(mut self, output: NodeId) -> (FixedGraph, Params, Vec<Vec<i64>>) {
+    pub(super) fn finish(mut self, output: NodeId) -> (FixedGraph, Params, Vec<Vec<i64>>) {
         self.output(output);
         let counts: Vec<usize> =
             self.graph.inputs.iter().map(|id| self.graph.nodes[*id].shape.iter().product()).collect();

@@ -232,24 +232,38 @@ fn receive(
     random: &mut Prg,
     total: usize,
 ) -> Result<Received, Error> {
-    let mut received = Received { t: vec![Block::ZERO; total], bits: vec![0; total.div_ceil(8)] };
-    random.fill_bytes(&mut received.bits);
+    let mut bits = vec![0; total.div_ceil(8)];
+    random.fill_bytes(&mut bits);
+    Ok(Received { t: receive_chosen(receiver, outbox, &bits, total)?, bits })
+}
+
+/// Receives `total` transfers of chosen bits, packed eight to a byte.
+///
+/// # Errors
+/// When the session fails.
+pub fn receive_chosen(
+    receiver: &mut Receiver,
+    outbox: &mut Outbox,
+    bits: &[u8],
+    total: usize,
+) -> Result<Vec<Block>, Error> {
+    let mut t = vec![Block::ZERO; total];
     let mut from = 0;
     for count in chunks(total) {
-        let bits = &received.bits[from / 8..(from + count).div_ceil(8)];
-        let message = receiver.extend_into(bits, &mut received.t[from..from + count])?;
+        let bits = &bits[from / 8..(from + count).div_ceil(8)];
+        let message = receiver.extend_into(bits, &mut t[from..from + count])?;
         outbox.send(wire::EXTENSION, &message.encode())?;
         outbox.flush()?;
         from += count;
     }
-    Ok(received)
+    Ok(t)
 }
 
-/// The sender's half of [`receive`]: q for each transfer.
+/// The sender's half of [`receive`] and [`receive_chosen`]: q for each transfer.
 ///
 /// # Errors
 /// When the session fails or a message is malformed.
-fn send(sender: &mut Sender, inbox: &mut Inbox, total: usize) -> Result<Vec<Block>, Error> {
+pub fn send(sender: &mut Sender, inbox: &mut Inbox, total: usize) -> Result<Vec<Block>, Error> {
     let mut q = vec![Block::ZERO; total];
     let mut from = 0;
     for count in chunks(total) {

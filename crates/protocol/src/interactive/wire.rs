@@ -6,6 +6,7 @@ use garble::evaluator::TableSource;
 use garble::garbler::TableSink;
 use kernel::block::{Block, as_bytes, as_bytes_mut};
 
+use super::ahead::streams;
 use crate::error::Error;
 use crate::frame::Tag;
 use crate::garbled::wire::pack;
@@ -33,6 +34,16 @@ pub const MASKED: Tag = Tag::new(56, "a masked reply");
 pub const CORRECTIONS: Tag = Tag::new(57, "corrections of transfers");
 /// Labels of a stage's shares.
 pub const LABELS: Tag = Tag::new(58, "labels");
+/// Numbers that make halved shares exact.
+pub const HALVES: Tag = Tag::new(60, "carries of shares");
+/// Numbers that the client adds to shares that leave a circuit.
+pub const SHIFTS: Tag = Tag::new(61, "corrections of shares");
+/// Products of numbers that both parties know before the input.
+pub const CROSSED: Tag = Tag::new(63, "products of masks");
+/// Factors of products less the server's masks.
+pub const FACTORS: Tag = Tag::new(112, "masked factors");
+/// Values less the client's masks.
+pub const OPENED: Tag = Tag::new(62, "masked values");
 
 /// The correction of a batch of silent transfers.
 pub const SILENT: Tag = Tag::new(59, "a correction of silent transfers");
@@ -48,6 +59,8 @@ pub enum Frame {
     Colours(Vec<u8>),
     /// A correction of silent transfers.
     Silent(Vec<u8>),
+    /// Numbers, and their bits.
+    Numbers(Vec<u64>, u32),
 }
 
 impl Frame {
@@ -60,6 +73,7 @@ impl Frame {
             Self::Tables(rows) => outbox.send(TABLES, as_bytes(rows)),
             Self::Colours(bytes) => outbox.send(COLOURS, bytes),
             Self::Silent(bytes) => outbox.send(SILENT, bytes),
+            Self::Numbers(numbers, bits) => streams::send(outbox, SHIFTS, numbers, *bits),
         }
     }
 }
@@ -110,6 +124,15 @@ impl Frames {
     pub fn silent(&mut self, correction: Vec<u8>) -> Result<(), Error> {
         self.flush()?;
         self.hand_on(Frame::Silent(correction))
+    }
+
+    /// Sends corrections of `bits` bits behind the tables so far.
+    ///
+    /// # Errors
+    /// As [`Frames::flush`].
+    pub fn numbers(&mut self, numbers: Vec<u64>, bits: u32) -> Result<(), Error> {
+        self.flush()?;
+        self.hand_on(Frame::Numbers(numbers, bits))
     }
 
     /// Ends the queue.

@@ -3,9 +3,11 @@
 //! A table is one file here and one entry in [`TABLES`].
 
 mod deepsecure;
+mod delphi;
 mod gazelle;
 mod lola;
 mod mnist;
+mod plot;
 mod private;
 mod table;
 
@@ -15,17 +17,17 @@ use crate::failure::Failure;
 use table::Table;
 
 /// All tables, in the order of `all`.
-const TABLES: [&dyn Table; 3] = [&deepsecure::DeepSecure, &gazelle::Gazelle, &lola::Lola];
+const TABLES: [&dyn Table; 4] = [&deepsecure::DeepSecure, &gazelle::Gazelle, &delphi::Delphi, &lola::Lola];
 
 /// The names of the tables that later versions are to have.
-const PLANNED: [&str; 3] = ["delphi", "planner", "peers"];
+const PLANNED: [&str; 2] = ["planner", "peers"];
 
 /// Run the papers' tables on this machine, and print their figures beside its own.
 ///
 /// Networks are generated from fixed seeds unless --data gives real ones.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Which table: deepsecure, gazelle, lola, or all.
+    /// Which table: deepsecure, gazelle, delphi, lola, or all.
     #[arg(value_name = "TABLE", default_value = "all")]
     table: String,
     /// A folder with real networks, such as deepsecure_b1.onnx, and with the MNIST files, or with folders `models` and `mnist`; what it
@@ -38,6 +40,9 @@ pub struct Arguments {
     /// Run the rows that take more than a minute too; without it they are counted but not run.
     #[arg(long)]
     full: bool,
+    /// delphi: write the figures into this folder, one SVG each.
+    #[arg(long, value_name = "FOLDER")]
+    plots: Option<PathBuf>,
     /// Print one JSON object a row.
     #[arg(long)]
     json: bool,

@@ -98,7 +98,7 @@ fn convolutions_with_shifts_of_their_own() {
 }
 
 /// Branches of different depth that join, a residual, pools of both kinds, and a sum read by a linear layer as it is.
-fn branches() -> (FixedGraph, Params, Vec<Vec<i64>>) {
+pub(in super::super) fn branches() -> (FixedGraph, Params, Vec<Vec<i64>>) {
     let mut builder = Builder::new(11);
     let same = Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1, 1, 1, 1] };
     let point = Window::new([1, 1]);

@@ -1,0 +1,216 @@
+//! Delphi (USENIX Security '20): its networks before and after the input is known, its activations, and its figures.
+
+use protocol::Reveal;
+use protocol::interactive::ahead::{self, Price};
+use protocol::interactive::{Method, Plan};
+use protocol::shape::Link;
+
+use super::Arguments;
+use super::plot::{Line, svg};
+use super::private::{Run, measure};
+use super::table::{Figures, Row, Table, heading};
+use crate::choice::{Numbers, Protocol};
+use crate::failure::Failure;
+use crate::networks::residual::CONFIGURATIONS;
+use crate::source::{Number, Source};
+
+/// The table `delphi`.
+pub struct Delphi;
+
+/// A network, and what the paper says of it, as far as its text has figures: online seconds and bytes.
+struct Network {
+    row: &'static str,
+    generated: &'static str,
+    file: Option<&'static str>,
+    paper: Option<(f64, u64)>,
+    note: &'static str,
+}
+
+const NETWORKS: [Network; 3] = [
+    Network {
+        row: "MiniONN CIFAR-10",
+        generated: "builtin:gazelle-cifar10",
+        file: Some("minionn_cifar10.onnx"),
+        paper: None,
+        note: "173 056 ReLUs, all garbled",
+    },
+    Network {
+        row: "ResNet-32",
+        generated: "builtin:delphi-resnet32-0",
+        file: Some("resnet32_cifar100.onnx"),
+        // The paper's estimate of Gazelle, which garbles every ReLU.
+        paper: Some((82.0, 600_000_000)),
+        note: "303 104 ReLUs, all garbled; the paper's figures are its estimate of Gazelle",
+    },
+    Network {
+        row: "ResNet-32, 26 quadratic",
+        generated: "builtin:delphi-resnet32-26",
+        file: None,
+        // Of its best planned network.
+        paper: Some((3.8, 60_000_000)),
+        note: "26 of 31 layers of ReLUs are squares; the paper's figures are those of its best planned network",
+    },
+];
+
+const LINKS: [Option<&str>; 3] = [None, Some("lan"), Some("wan")];
+
+impl Table for Delphi {
+    fn name(&self) -> &'static str {
+        ahead::DELPHI
+    }
+
+    fn run(&self, arguments: &Arguments) -> Result<usize, Failure> {
+        heading(
+            arguments,
+            &[
+                "Delphi (Mishra, Lehmkuhl, Srinivasan, Zheng, Popa, USENIX Security 2020): before and after the input is known.",
+                "Here: two processes over TLS on loopback, slowed to a link where the row says so; scores are checked against the",
+                "integer reference. The paper's machines were 20 ms apart. The bodies of its Tables 1 and 2 are not in the text at hand.",
+            ],
+        )?;
+        let rows = NETWORKS.iter().flat_map(|network| LINKS.map(|link| (network, link)));
+        let wanted = rows.filter(|(network, link)| arguments.wants(&network.name(*link)));
+        let mut count =
+            wanted.map(|(network, link)| network.run(arguments, link)).sum::<Result<usize, _>>()?;
+        for (row, activation) in [("ReLU", 0), ("quadratic", 26)] {
+            if arguments.wants(row) {
+                each(arguments, row, activation)?;
+                count += 1;
+            }
+        }
+        if arguments.wants("figure") || arguments.plots.is_some() {
+            count += figures(arguments)?;
+        }
+        Ok(count)
+    }
+}
+
+/// A network's source and what it costs by counting.
+fn priced(path: &str) -> Result<(Source, Price), Failure> {
+    let source = Source::load(path, &Numbers::default())?;
+    let (graph, _) = source.quantise(Number::Of(Protocol::Delphi))?;
+    let plan = Plan::choose(&graph, Method::HeCoefficients).map_err(Failure::running)?;
+    let price = ahead::price((&graph, &plan), Reveal::Scores).map_err(Failure::running)?;
+    Ok((source, price))
+}
+
+impl Network {
+    fn name(&self, link: Option<&str>) -> String {
+        link.map_or_else(|| self.row.to_owned(), |link| format!("{}, {link}", self.row))
+    }
+
+    fn run(&self, arguments: &Arguments, link: Option<&str>) -> Result<usize, Failure> {
+        let real = arguments.data.iter().flat_map(|data| {
+            self.file.into_iter().flat_map(|file| [data.join(file), data.join("models").join(file)])
+        });
+        let (path, origin) = match real.into_iter().find(|path| path.is_file()) {
+            Some(path) => (path.to_string_lossy().into_owned(), "the given network"),
+            None => (self.generated.to_owned(), "weights from a seed"),
+        };
+        let (source, price) = priced(&path)?;
+        let slowed: Vec<&str> = link.iter().flat_map(|link| ["--link", link]).collect();
+        let run = Run { source: &source, protocol: Protocol::Delphi, server: &slowed, client: &slowed };
+        let cost = measure(&run)?;
+        let [setup, offline, online] = cost.phases;
+        let measured = Figures::default()
+            .real("offline_seconds", offline.seconds)
+            .real("online_seconds", online.seconds)
+            .whole("offline_bytes", offline.bytes)
+            .whole("online_bytes", online.bytes)
+            .real("setup_seconds", setup.seconds)
+            .whole("setup_bytes", setup.bytes)
+            .whole("garbled_activations", price.activations)
+            .whole("products_on_shares", price.products)
+            .whole("and_gates", price.ands)
+            .whole("ring_bits", u64::from(price.ring))
+            .whole("stored_client_bytes", price.stored_bytes[0])
+            .whole("stored_server_bytes", price.stored_bytes[1])
+            .whole("client_peak_rss_bytes", cost.client_rss)
+            .whole("server_peak_rss_bytes", cost.server_rss);
+        let paper = self.paper.map_or_else(Figures::default, |(seconds, bytes)| {
+            Figures::default().real("online_seconds", seconds).whole("online_bytes", bytes)
+        });
+        let on = match link.map(str::parse::<Link>) {
+            Some(Ok(link)) => format!("a link of {link}"),
+            _ => "loopback".to_owned(),
+        };
+        let note = format!("{}; {origin}, {on}", self.note);
+        Row { table: "delphi-networks", row: self.name(link), measured, paper, note }
+            .print(arguments.json)?;
+        Ok(1)
+    }
+}
+
+/// Table 3: bytes of an activation, ciphertexts aside, by counting. A quadratic is what remains of a network with some when its ReLUs
+/// are taken off.
+fn each(arguments: &Arguments, row: &str, squares: usize) -> Result<(), Failure> {
+    let (_, relus) = priced("builtin:delphi-resnet32-0")?;
+    let bytes = |price: &Price| {
+        let sum = |both: [u64; 2]| (both[0] + both[1]) as f64;
+        [sum(price.offline_bytes) - sum(price.ciphertext_bytes), sum(price.online_bytes)]
+    };
+    let relu = bytes(&relus).map(|bytes| bytes / relus.activations as f64);
+    let (measured, paper) = if squares == 0 {
+        (relu, [17_500.0, 2_048.0])
+    } else {
+        let (_, mixed) = priced(&format!("builtin:delphi-resnet32-{squares}"))?;
+        let [offline, online] = bytes(&mixed);
+        let left = mixed.activations as f64;
+        let quadratic = [offline - left * relu[0], online - left * relu[1]];
+        (quadratic.map(|bytes| bytes / mixed.products as f64), [152.0, 10.7])
+    };
+    let columns = |[offline, online]: [f64; 2]| {
+        Figures::default().real("offline_bytes_each", offline).real("online_bytes_each", online)
+    };
+    let note = "by counting, in ResNet-32, ciphertexts aside; the paper's table is not in the text at hand, its figures are the field's notes";
+    let row = Row {
+        table: "delphi-3",
+        row: row.to_owned(),
+        measured: columns(measured),
+        paper: columns(paper),
+        note: note.to_owned(),
+    };
+    row.print(arguments.json)
+}
+
+/// The figures: bytes against the number of quadratic layers.
+fn figures(arguments: &Arguments) -> Result<usize, Failure> {
+    let (mut offline, mut online, mut stored) = (Vec::new(), Vec::new(), Vec::new());
+    for (squares, relus) in CONFIGURATIONS {
+        let (_, price) = priced(&format!("builtin:delphi-resnet32-{squares}"))?;
+        let sum = |both: [u64; 2]| both[0] + both[1];
+        let at = |bytes: u64| (squares as f64, bytes as f64 / 1e6);
+        offline.push(at(sum(price.offline_bytes)));
+        online.push(at(sum(price.online_bytes)));
+        stored.push(at(price.stored_bytes[0]));
+        let measured = Figures::default()
+            .whole("quadratic_layers", squares as u64)
+            .whole("garbled_activations", price.activations)
+            .whole("offline_bytes", sum(price.offline_bytes))
+            .whole("online_bytes", sum(price.online_bytes))
+            .whole("stored_client_bytes", price.stored_bytes[0]);
+        // The paper's cost of a ReLU, times those that are left.
+        let paper = Figures::default()
+            .whole("quadratic_layers", squares as u64)
+            .whole("garbled_activations", relus as u64)
+            .whole("offline_bytes", relus as u64 * 17_500)
+            .whole("online_bytes", relus as u64 * 2_048);
+        let row = format!("figure, {squares} quadratic layers");
+        let note = "by counting, in ResNet-32; the paper's cost of a ReLU times their number".to_owned();
+        Row { table: "delphi-figures", row, measured, paper, note }.print(arguments.json)?;
+    }
+    if let Some(folder) = &arguments.plots {
+        let drawn = [
+            ("delphi-online.svg", "Online, ResNet-32", Line { name: "online", points: online }),
+            ("delphi-offline.svg", "Preprocessing, ResNet-32", Line { name: "offline", points: offline }),
+            ("delphi-stored.svg", "A client's bundle, ResNet-32", Line { name: "stored", points: stored }),
+        ];
+        for (name, title, line) in drawn {
+            let path = folder.join(name);
+            std::fs::write(&path, svg(title, ["quadratic layers", "MB"], &[line])).map_err(|error| {
+                Failure::running(format!("{}: cannot be written: {error}", path.display()))
+            })?;
+        }
+    }
+    Ok(CONFIGURATIONS.len())
+}

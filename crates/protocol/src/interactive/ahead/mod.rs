@@ -1,0 +1,143 @@
+//! Everything heavy before the input is known (Delphi, USENIX Security '20).
+//!
+//! The state of a tensor is a pair of shares of which the client's is chosen *before* the input: a mask r, or what follows from masks.
+//! Before the input, the parties run the linear layers on the masks, encrypted: the client is left with `c = M r - s`, the server chose
+//! s. Once the input is there, the client sends `x - r`, and the server computes `u = M (x - r) + s + b` on plain integers: `u + c` is
+//! the layer's result, u a late number of the server's, c an old one of the client's. So a garbled activation takes, after the
+//! input, the labels of u and nothing else: those of c are outputs of correlated transfers, whose payload costs nothing.
+//!
+//! ```text
+//! client                                        server
+//!   public key, transfer set-up      <->          transfer set-up                set-up
+//!   masks, encrypted                 -->
+//!                                    <--          masked replies
+//!   transfers of the replies' lowest bits -->                                    offline, for all layers at once
+//!                                    <--          numbers that make shares exact
+//!   transfers of the shares' bits    -->
+//!                                    <--          garbled tables, corrections
+//!   x - r                            -->                                         online, for each stage
+//!                                    <--          labels of u
+//! ```
+//!
+//! *Exact shares.* Masked replies leave `2 y` or `2 y + 1` ([`bfv::ReplyMask`]). Halving both shares loses the carry of their lowest
+//! bits, which is the product of a bit of each party: one correlated transfer gives shares of it. So sums are shares modulo 2^k
+//! without a bit below, and a circuit takes k labels online.
+//!
+//! *The server's half is a seed.* Whatever the server needs online (the offset, its labels, its shares of sums and of
+//! results) is drawn from a seed. Where its share comes out of something else (replies' masks, the numbers of a projection) it
+//! sends the difference, which is uniform because the drawn share is. Each bundle has transfers, an offset and start points of its own, so
+//! that nothing is counted across bundles.
+//!
+//! *Residual sums* are added to a layer's sums on shares, before these are shifted ([`super::program`]): the circuit takes one number in.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`client`], [`server`] | both parties: `prepare` and `predict` |
+//! | [`bundle`] | what preparation makes: bytes to be stored, used once |
+//! | `state` | shares, and operations on them |
+//! | `products`, `gilboa` | quadratics |
+//! | `streams` | numbers from seeds, and on the wire |
+
+pub mod bundle;
+pub mod client;
+mod gilboa;
+mod price;
+mod products;
+pub mod server;
+mod state;
+pub(super) mod streams;
+
+pub use price::{Price, price};
+
+use kernel::seed::Seed;
+use linear::coefficients::Setting;
+use model::fixed::{FixedGraph, NodeId};
+
+use products::Quadratic;
+
+use super::plan::Plan;
+use super::price::Survey;
+use super::program::Program;
+use crate::error::Error;
+use crate::garbled::BaseOt;
+use crate::handshake::Reveal;
+
+/// The preset's name on the wire and on the command line.
+pub const DELPHI: &str = "delphi";
+
+/// What both parties know of a prediction.
+pub struct Work<'a> {
+    program: Program<'a>,
+    surveys: Vec<Survey>,
+    setting: Option<Setting>,
+    base: BaseOt,
+    digest: [u8; 16],
+}
+
+impl<'a> Work<'a> {
+    /// Of a validated graph and the plan that came with it.
+    ///
+    /// # Errors
+    /// If the engine does not take the graph or the plan.
+    pub fn new((graph, plan): (&'a FixedGraph, &Plan), reveal: Reveal) -> Result<Self, Error> {
+        let program = Program::ahead(graph, reveal)?;
+        let surveys = surveys(&program)?;
+        let setting = plan.setting(&program)?;
+        // BLAKE3 of the text that both parties agreed on.
+        let text = |error: serde_json::Error| Error::Refused(error.to_string());
+        let mut agreed = serde_json::to_string(graph).map_err(text)?;
+        agreed.push_str(&plan.payload()?.to_string());
+        let digest = Seed::from_bytes([0; 32]).block(&agreed, u64::from(reveal == Reveal::Label));
+        Ok(Self { program, surveys, setting, base: plan.base_ot, digest: digest.to_bytes() })
+    }
+
+    /// A name of the graph, the plan and what is revealed.
+    pub fn digest(&self) -> [u8; 16] {
+        self.digest
+    }
+
+    /// The tensors whose masked values the client sends when a stage begins.
+    fn opened(&self, stage: usize) -> Vec<NodeId> {
+        match stage.checked_sub(1) {
+            None => {
+                let inputs = self.program.graph.inputs.iter().copied();
+                inputs.filter(|id| self.program.places[*id].needed).collect()
+            }
+            Some(before) => {
+                let products = self.program.stages[before].products.iter();
+                self.exports(before).into_iter().chain(products.copied()).collect()
+            }
+        }
+    }
+
+    /// The tensors of which shares leave a stage's circuit.
+    fn exports(&self, stage: usize) -> Vec<NodeId> {
+        let steps = self.program.stages[stage].steps.iter();
+        steps.filter(|step| step.export).map(|step| step.node).collect()
+    }
+
+    /// The products on shares, stage by stage.
+    fn quadratics(&self) -> Vec<Quadratic> {
+        (0..self.program.stages.len()).flat_map(|stage| Quadratic::of(&self.program, stage)).collect()
+    }
+
+    /// Elements of all linear layers' results.
+    fn sums(&self) -> usize {
+        self.program.linear.iter().map(|id| self.program.elements(*id)).sum()
+    }
+}
+
+fn surveys(program: &Program<'_>) -> Result<Vec<Survey>, Error> {
+    (0..program.stages.len()).map(|stage| Survey::new(program, stage)).collect()
+}
+
+/// Whether the engine takes a graph.
+///
+/// # Errors
+/// The reason why not.
+pub fn check(graph: &FixedGraph, reveal: Reveal) -> Result<(), Error> {
+    surveys(&Program::ahead(graph, reveal)?).map(drop)
+}
+
+#[cfg(test)]
+mod tests;

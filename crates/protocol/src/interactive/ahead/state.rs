@@ -1,0 +1,90 @@
+//! A party's shares, and what it computes on them alone. Both parties run the same operations: the client on masks, before the
+//! input is known, the server on masked values, afterwards.
+
+use model::fixed::{NodeId, Op};
+use zeroize::Zeroize;
+
+use super::super::program::{Form, Program};
+use super::super::shares::{Addends, compute};
+use super::streams::mask;
+use crate::garbled::pool::half;
+
+/// Shares of tensors, and of sums whose low bits are yet to be dropped. Erased on drop.
+#[derive(Default)]
+pub struct State {
+    /// Of values.
+    pub tensors: Vec<Vec<u64>>,
+    /// Of sums.
+    pub sums: Vec<Vec<u64>>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.tensors.zeroize();
+        self.sums.zeroize();
+    }
+}
+
+impl State {
+    /// Room for a graph's tensors.
+    pub fn new(program: &Program<'_>) -> Self {
+        let count = program.graph.nodes.len();
+        Self { tensors: vec![Vec::new(); count], sums: vec![Vec::new(); count] }
+    }
+
+    /// The operations on shares with which a stage begins.
+    pub fn local(&mut self, program: &Program<'_>, stage: usize, addends: &Addends<'_>) {
+        for id in &program.stages[stage].local {
+            let node = &program.graph.nodes[*id];
+            let operands: Vec<&[u64]> =
+                node.inputs.iter().map(|input| self.tensors[*input].as_slice()).collect();
+            let result = match &node.op {
+                Op::Constant { values } => {
+                    let mask = mask(program.ring);
+                    values.iter().map(|value| addends.public(*value) & mask).collect()
+                }
+                _ => compute(program, *id, &operands, addends),
+            };
+            match program.places[*id].form {
+                Form::Sum { .. } => self.sums[*id] = result,
+                _ => self.tensors[*id] = result,
+            }
+        }
+    }
+
+    /// The sums of a layer and of other tensors with which a stage's linear part ends.
+    pub fn merge(&mut self, program: &Program<'_>, stage: usize, addends: &Addends<'_>) {
+        for id in &program.stages[stage].merged {
+            let node = &program.graph.nodes[*id];
+            let (Op::Sum { terms, shift }, Some(base)) = (&node.op, program.places[*id].base) else {
+                continue;
+            };
+            let layer = node.inputs[base];
+            let mask = mask(program.ring);
+            let (shifts, inner) = program.shifts(layer);
+            let below = |lane: usize| shifts[lane / inner % shifts.len()];
+            let half = addends.public(half(*shift));
+            let mut sums = self.sums[layer].clone();
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                *sum = sum.wrapping_add(half << below(lane));
+            }
+            let terms = node.inputs.iter().zip(terms).enumerate().filter(|(at, _)| *at != base);
+            for (_, (input, term)) in terms {
+                for (lane, (sum, share)) in sums.iter_mut().zip(&self.tensors[*input]).enumerate() {
+                    let part = share.wrapping_shl(term.left + below(lane));
+                    *sum = if term.negative { sum.wrapping_sub(part) } else { sum.wrapping_add(part) };
+                }
+            }
+            sums.iter_mut().for_each(|sum| *sum &= mask);
+            self.sums[*id] = sums;
+        }
+    }
+
+    /// The shares with which a tensor enters a circuit.
+    pub fn of(&self, program: &Program<'_>, node: NodeId) -> &[u64] {
+        match program.places[node].form {
+            Form::Sum { .. } => &self.sums[node],
+            _ => &self.tensors[node],
+        }
+    }
+}

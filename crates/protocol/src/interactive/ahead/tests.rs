@@ -1,0 +1,391 @@
+//! Both halves against the integer reference, over memory.
+
+use super::super::tests::{Builder, branches};
+use super::bundle::{ClientBundle, ServerBundle};
+use super::*;
+use crate::channel::{Deadline, Source, Transport};
+use crate::session::{Direction, Entry, Limits, Session};
+use model::fixed::{Op, ParamData, Params, Term, Window};
+use model::reference;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+type Network = (FixedGraph, Params, Vec<Vec<i64>>);
+
+/// What a run left behind.
+struct Run {
+    result: Vec<Vec<i64>>,
+    frames: Vec<Entry>,
+    rounds: [u64; 3],
+}
+
+fn plan_of(graph: &FixedGraph) -> Plan {
+    Plan::choose(graph, super::super::Method::HeCoefficients).expect("a plan")
+}
+
+/// A prediction, by way of stored bundles.
+fn run((graph, params, input): &Network, reveal: Reveal, seed: u8) -> Run {
+    let plan = plan_of(graph);
+    let work = Work::new((graph, &plan), reveal).expect("stages");
+    let weights = server::Weights::encode(graph, &plan, params, 1 << 20).expect("a valid plan");
+    let (mut near, mut far) = Session::pair();
+    let transcript = near.record();
+    let result = thread::scope(|scope| {
+        let (work, weights) = (&work, &weights);
+        let serving = scope.spawn(move || {
+            let preparer = server::Preparer::new(work, (params, weights), &mut far)?;
+            let bundle = preparer.bundle(&mut far, Seed::from_bytes([!seed; 32]))?;
+            let bytes = bundle.encode();
+            assert_eq!(bytes.len(), ServerBundle::BYTES);
+            server::predict(work, ServerBundle::decode(work, &bytes)?, (params, weights), &mut far)
+        });
+        let predicted = (|| {
+            let preparer = client::Preparer::new(work, &mut near, &Seed::from_bytes([seed; 32]))?;
+            let bundle = preparer.bundle(&mut near, Seed::from_bytes([seed ^ 0x40; 32]), &())?;
+            let bytes = bundle.encode(work);
+            assert_eq!(bytes.len(), ClientBundle::bytes(work));
+            client::predict(work, ClientBundle::decode(work, &bytes)?, input, &mut near, &())
+        })();
+        if predicted.is_err() {
+            near.give_up("the client failed");
+        }
+        let served = serving.join().expect("no panic");
+        let predicted = predicted.expect("the client succeeds");
+        served.expect("the server succeeds");
+        predicted
+    });
+    let rounds = near.meter.snapshot().phases.map(|phase| phase.rounds);
+    Run { result, frames: transcript.entries(), rounds }
+}
+
+/// Runs both ways of revealing and compares with the reference.
+fn check_network(network: &Network) {
+    let (graph, params, input) = network;
+    let expected = reference::run(graph, params, input).expect("the reference runs");
+    assert_eq!(run(network, Reveal::Scores, 1).result, expected);
+    let best = expected[0].iter().max().expect("an output");
+    let position = expected[0].iter().position(|value| value == best).expect("its place");
+    assert_eq!(run(network, Reveal::Label, 2).result, [[position as i64]]);
+}
+
+#[test]
+fn branches_join_at_any_stage() {
+    check_network(&branches());
+}
+
+#[test]
+fn convolutions_of_all_kinds() {
+    let windows = [
+        (Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1, 1, 1, 1] }, 1),
+        (Window { kernel: [2, 2], stride: [1, 2], dilation: [2, 1], pads: [0, 3, 0, 3] }, 2),
+    ];
+    for (window, groups) in windows {
+        let mut builder = Builder::new(groups as u64);
+        let x = builder.input(&[1, 4, 6, 7]);
+        let y = builder.conv(x, (8, groups), window);
+        let y = builder.same(Op::Relu, &[y]);
+        let y = builder.conv(y, (4, 1), Window::new([1, 1]));
+        check_network(&builder.finish(y));
+    }
+}
+
+/// A residual network: shortcuts are added to sums before these are shifted, by channel.
+fn residual() -> Network {
+    let mut builder = Builder::new(23);
+    let same = Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1, 1, 1, 1] };
+    let x = builder.input(&[1, 4, 5, 5]);
+    let mut y = builder.conv(x, (4, 1), same);
+    y = builder.same(Op::Relu, &[y]);
+    for (left, shift) in [(0, 0), (2, 1)] {
+        let z = builder.conv(y, (4, 1), same);
+        let terms = vec![Term { left, negative: shift == 1 }, Term { left: 0, negative: false }];
+        let z = builder.same(Op::Sum { terms, shift }, &[y, z]);
+        y = builder.same(Op::Relu, &[z]);
+    }
+    let y = builder.node(Op::Reshape, &[y], &[1, 100]);
+    let y = builder.dense(y, 6);
+    builder.finish(y)
+}
+
+#[test]
+fn shortcuts_are_added_on_shares() {
+    let network = residual();
+    check_network(&network);
+    let program = Program::ahead(&network.0, Reveal::Scores).expect("stages");
+    assert_eq!(program.stages.iter().map(|stage| stage.merged.len()).sum::<usize>(), 2);
+    // One number enters for each ReLU and output.
+    let entered: usize = surveys(&program).expect("circuits").iter().map(|survey| survey.late).sum();
+    assert_eq!(entered, (3 * 100 + 6) * program.ring as usize);
+}
+
+#[test]
+fn other_operations_and_secret_parameters() {
+    let shape = [1, 2, 3];
+    let mut builder = Builder::new(5);
+    let (a, b) = (builder.input(&shape), builder.input(&shape));
+    let a = builder.same(Op::Relu, &[a]);
+    let slope = builder.param(&[1, 2, 1], 6);
+    let prelu = builder.same(Op::PRelu { slope, shift: 4 }, &[a]);
+    let constant = builder.node(Op::Constant { values: vec![1, -2, 3, 4, -5, 6] }, &[], &shape);
+    let joined = builder.node(Op::Concat { axis: 1 }, &[prelu, constant, b], &[1, 6, 3]);
+    let bias = builder.param(&[1], 14);
+    let local = builder.same(Op::Affine { weight: None, left: 1, bias, shift: 2 }, &[b]);
+    builder.output(local);
+    check_network(&builder.finish(joined));
+}
+
+#[test]
+fn one_flight_each_way_for_each_stage_and_as_many_bytes_as_priced() {
+    let network = residual();
+    let run = run(&network, Reveal::Scores, 6);
+    let priced = price((&network.0, &plan_of(&network.0)), Reveal::Scores).expect("a price");
+    let bytes = |direction: Direction, tags: &[crate::frame::Tag]| -> u64 {
+        let frames = run.frames.iter().filter(|frame| frame.direction == direction);
+        frames.filter(|f| tags.iter().any(|tag| tag.id() == f.tag)).map(|f| u64::from(f.length)).sum()
+    };
+    use super::super::wire::{
+        CIPHERTEXT, COLOURS, EXTENSION, HALVES, LABELS, MASKED, OPENED, SHIFTS, TABLES,
+    };
+    let offline = [
+        bytes(Direction::Sent, &[CIPHERTEXT, EXTENSION]),
+        bytes(Direction::Received, &[MASKED, HALVES, SHIFTS, TABLES, COLOURS]),
+    ];
+    assert_eq!(offline, priced.offline_bytes);
+    let online = [bytes(Direction::Sent, &[OPENED]), bytes(Direction::Received, &[LABELS])];
+    assert_eq!(online, priced.online_bytes);
+    assert!(run.rounds[2] <= 2 * priced.stages as u64, "{:?}", run.rounds);
+    assert!(run.rounds[1] <= 8, "{:?}", run.rounds);
+}
+
+#[test]
+fn the_transcript_says_nothing_of_secrets() {
+    let (graph, params, input) = residual();
+    let others: Vec<Vec<i64>> =
+        input.iter().map(|values| values.iter().map(|value| !value).collect()).collect();
+    let negated = Params {
+        tensors: params
+            .tensors
+            .iter()
+            .map(|tensor| ParamData::I64((0..tensor.len()).map(|i| !tensor.get(i)).collect()))
+            .collect(),
+    };
+    let first = run(&(graph.clone(), params.clone(), input.clone()), Reveal::Scores, 3);
+    let second = run(&(graph.clone(), params, others), Reveal::Scores, 4);
+    let third = run(&(graph, negated, input), Reveal::Scores, 5);
+    for direction in [Direction::Sent, Direction::Received] {
+        // Frames that cross have an order that the clock decides.
+        let [a, b, c] = [&first, &second, &third].map(|run| {
+            run.frames.iter().filter(|frame| frame.direction == direction).copied().collect::<Vec<_>>()
+        });
+        assert!(a.len() > 10 && a == b && a == c);
+    }
+    assert_ne!(first.result, second.result);
+}
+
+#[test]
+fn bundles_decode_from_their_own_bytes_alone() {
+    let (graph, ..) = residual();
+    let plan = plan_of(&graph);
+    let work = Work::new((&graph, &plan), Reveal::Scores).expect("stages");
+    let label = Work::new((&graph, &plan), Reveal::Label).expect("stages");
+    let bundle = ServerBundle { digest: work.digest(), seed: Seed::from_bytes([7; 32]) };
+    let bytes = bundle.encode();
+    assert!(ServerBundle::decode(&work, &bytes).is_ok());
+    assert!(ServerBundle::decode(&label, &bytes).is_err());
+    assert!(ServerBundle::decode(&work, &bytes[1..]).is_err());
+    assert!(ServerBundle::decode(&work, &[&bytes[..], &[0]].concat()).is_err());
+    assert!(ClientBundle::decode(&work, &bytes).is_err());
+    let mut stored = vec![0; ClientBundle::bytes(&work)];
+    stored[..18].copy_from_slice(&bytes[..18]);
+    assert!(ClientBundle::decode(&work, &stored).is_err(), "the other party's");
+    stored[1] = 1;
+    let decoded = ClientBundle::decode(&work, &stored).expect("zeros are a bundle");
+    assert_eq!(decoded.encode(&work)[..], stored[..]);
+    assert!(ClientBundle::decode(&work, &stored[..stored.len() - 1]).is_err());
+    *stored.last_mut().expect("bytes") = 0x80;
+    assert!(ClientBundle::decode(&work, &stored).is_err(), "spare bits");
+}
+
+/// Whether a value is a product of these factors, shifted as on shares: every factor and the product may be one less than the
+/// reference has them.
+fn is_product(value: i64, factors: [i64; 2], (square, factors_shifted, shift): (bool, bool, u32)) -> bool {
+    let half = if shift == 0 { 0 } else { 1 << (shift - 1) };
+    let lower = i64::from(factors_shifted);
+    (0..=lower).any(|a| {
+        (0..=lower).any(|b| {
+            let b = if square { a } else { b };
+            let product = ((factors[0] - a) * (factors[1] - b) + half) >> shift;
+            value == product || (shift > 0 && value == product - 1)
+        })
+    })
+}
+
+#[test]
+fn products_of_inputs_are_right_to_a_unit() {
+    for shift in [0, 6] {
+        for square in [true, false] {
+            let mut builder = Builder::new(40);
+            let (x, y) = (builder.input(&[1, 3000]), builder.input(&[1, 3000]));
+            let z = builder.same(Op::Product { shift }, &[x, if square { x } else { y }]);
+            // A second output keeps both inputs in the program.
+            let sum = builder
+                .same(Op::Sum { terms: vec![Term { left: 0, negative: false }; 2], shift: 0 }, &[x, y]);
+            builder.output(sum);
+            let network = builder.finish(z);
+            let result = run(&network, Reveal::Scores, 9).result;
+            let factors = network.2[0].iter().zip(&network.2[usize::from(!square)]);
+            for (value, (a, b)) in result[1].iter().zip(factors) {
+                assert!(is_product(*value, [*a, *b], (square, false, shift)), "{value} of {a} and {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_sums_are_right_to_a_unit_of_each_shift() {
+    for square in [true, false] {
+        let mut builder = Builder::new(41);
+        let same = Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1, 1, 1, 1] };
+        let x = builder.input(&[1, 3, 16, 16]);
+        let (a, b) = (builder.conv(x, (6, 1), same), builder.conv(x, (6, 1), same));
+        let z = builder.same(Op::Product { shift: 5 }, &[a, if square { a } else { b }]);
+        builder.output(a);
+        builder.output(b);
+        let network = builder.finish(z);
+        let expected = reference::run(&network.0, &network.1, &network.2).expect("the reference runs");
+        let result = run(&network, Reveal::Scores, 10).result;
+        assert_eq!((&result[0], &result[1]), (&expected[0], &expected[1]));
+        let factors = expected[0].iter().zip(&expected[usize::from(!square)]);
+        for (value, (a, b)) in result[2].iter().zip(factors) {
+            assert!(is_product(*value, [*a, *b], (square, true, 5)), "{value} of {a} and {b}");
+        }
+    }
+}
+
+/// Quadratics between layers, and a ReLU: small weights keep the errors of a unit from growing.
+#[test]
+fn networks_of_quadratics_stay_near_the_reference_and_cost_what_is_priced() {
+    let mut builder = Builder::new(42);
+    let x = builder.input(&[1, 20]);
+    let y = builder.dense(x, 17);
+    let y = builder.same(Op::Product { shift: 8 }, &[y, y]);
+    let y = builder.dense(y, 15);
+    let z = builder.same(Op::Relu, &[y]);
+    let z = builder.same(Op::Product { shift: 8 }, &[z, y]);
+    let z = builder.dense(z, 6);
+    let network = builder.finish(z);
+    let expected = reference::run(&network.0, &network.1, &network.2).expect("the reference runs");
+    let run = run(&network, Reveal::Scores, 11);
+    let difference =
+        expected[0].iter().zip(&run.result[0]).map(|(a, b)| (a - b).abs()).max().expect("outputs");
+    let largest = expected[0].iter().map(|value| value.abs()).max().expect("outputs");
+    assert!(difference * 20 <= largest.max(100), "{difference} of {largest}");
+    let priced = price((&network.0, &plan_of(&network.0)), Reveal::Scores).expect("a price");
+    use super::super::wire::{CROSSED, FACTORS, LABELS, OPENED};
+    let bytes = |tags: &[crate::frame::Tag]| -> u64 {
+        let frames = run.frames.iter().filter(|f| tags.iter().any(|tag| tag.id() == f.tag));
+        frames.map(|f| u64::from(f.length)).sum()
+    };
+    assert_eq!(bytes(&[OPENED, FACTORS, LABELS]), priced.online_bytes.iter().sum::<u64>());
+    assert!(bytes(&[CROSSED]) > 0);
+    assert!(run.rounds[2] <= 2 * priced.stages as u64, "{:?}", run.rounds);
+}
+
+/// A reading half that keeps what it read.
+struct Tap {
+    inner: Box<dyn Source>,
+    read: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Deadline for Tap {
+    fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.inner.set_deadline(deadline);
+    }
+}
+
+impl Read for Tap {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.read.lock().expect("no panic").extend_from_slice(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+fn tapped(transport: Transport) -> (Session, Arc<Mutex<Vec<u8>>>) {
+    let read = Arc::new(Mutex::new(Vec::new()));
+    let tap = Tap { inner: transport.source, read: Arc::clone(&read) };
+    (
+        Session::new(
+            Transport { source: Box::new(tap), sink: transport.sink, binding: transport.binding },
+            Limits::default(),
+        ),
+        read,
+    )
+}
+
+/// The payloads of a kind of frame, last bytes left out: they may be filled up with zeros.
+fn payloads(stream: &[u8], tag: crate::frame::Tag) -> Vec<u8> {
+    let (mut rest, mut payloads) = (stream, Vec::new());
+    while let Some((header, after)) = rest.split_first_chunk::<{ crate::frame::HEADER_BYTES }>() {
+        let header = crate::frame::Header::decode(*header);
+        let (payload, after) = after.split_at(header.length as usize);
+        if header.tag == tag.id() {
+            payloads.extend_from_slice(&payload[..payload.len().saturating_sub(1)]);
+        }
+        rest = after;
+    }
+    payloads
+}
+
+/// Equal inputs, squares of equal sums, and a ReLU of them: what crosses is uniform all the same. A uniform stream fails with probability
+/// below 1e-12: 256 bins, ten standard deviations.
+#[test]
+fn masked_values_are_uniform() {
+    let mut builder = Builder::new(50);
+    let x = builder.input(&[1, 4, 24, 24]);
+    let y = builder.conv(x, (4, 1), Window::new([1, 1]));
+    let z = builder.same(Op::Product { shift: 8 }, &[y, y]);
+    let y = builder.same(Op::Relu, &[y]);
+    let terms = vec![Term { left: 0, negative: false }; 2];
+    let y = builder.same(Op::Sum { terms, shift: 0 }, &[y, z]);
+    let y = builder.conv(y, (4, 1), Window::new([1, 1]));
+    let (graph, params, mut input) = builder.finish(y);
+    input[0].fill(1000);
+    let plan = plan_of(&graph);
+    let weights = server::Weights::encode(&graph, &plan, &params, 0).expect("a valid plan");
+    let (near, far) = crate::memory::pair();
+    let ((mut near, received), (mut far, sent)) = (tapped(near), tapped(far));
+    thread::scope(|scope| {
+        let (graph, plan, params, weights) = (&graph, &plan, &params, &weights);
+        let serving = scope.spawn(move || {
+            let seed = Seed::from_bytes([61; 32]);
+            server::prepare_and_predict((graph, plan), (params, weights), Reveal::Scores, &mut far, &seed)
+        });
+        let seed = Seed::from_bytes([62; 32]);
+        client::prepare_and_predict((graph, plan), &input, Reveal::Scores, &mut near, &seed, &())
+            .expect("the client succeeds");
+        serving.join().expect("no panic").expect("the server succeeds");
+    });
+    let (received, sent) = (received.lock().expect("no panic"), sent.lock().expect("no panic"));
+    use super::super::wire::{CROSSED, EXTENSION, FACTORS, HALVES, LABELS, OPENED, SHIFTS};
+    let streams = [
+        (&sent, OPENED),
+        (&sent, EXTENSION),
+        (&received, HALVES),
+        (&received, CROSSED),
+        (&received, SHIFTS),
+        (&received, FACTORS),
+        (&received, LABELS),
+    ];
+    for (stream, tag) in streams {
+        let bytes = payloads(stream, tag);
+        assert!(bytes.len() > 8000, "{tag}: {}", bytes.len());
+        let mut bins = [0u32; 256];
+        bytes.iter().for_each(|byte| bins[usize::from(*byte)] += 1);
+        let due = bytes.len() as f64 / 256.0;
+        let distance: f64 = bins.iter().map(|bin| (f64::from(*bin) - due).powi(2) / due).sum();
+        assert!(distance < 255.0 + 10.0 * 510f64.sqrt(), "{tag}: {distance}");
+    }
+}
