@@ -71,10 +71,6 @@ fn entries(program: &Program, node: NodeId) -> Vec<(u32, Lanes)> {
 /// Bits of a tensor's shares that count when elements enter a circuit of which `drop` low bits are dropped.
 fn entry_width(program: &Program, node: NodeId, drop: u32) -> u32 {
     match program.places[node].form {
-        // What the graph states of the result: no operation of the reference makes this sum alone.
-        Form::Sum { .. } if program.places[node].base.is_some() => {
-            program.ring.min(program.graph.nodes[node].format.bits + drop)
-        }
         Form::Sum { guard } => program.graph.sum_bits(node, drop.saturating_sub(guard)) + guard,
         _ => program.places[node].bits,
     }
