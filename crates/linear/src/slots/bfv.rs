@@ -89,12 +89,22 @@ impl<'a> Bfv<'a> {
         self.galois.ok_or(Error::Key("rotation"))
     }
 
-    /// The message with these slots.
+    /// The message with these slots, modulo the slot modulus.
     ///
     /// # Errors
     /// If there are too many.
     pub fn message(&self, slots: &[i128]) -> Result<Plaintext, Error> {
-        Ok(self.encoder.slots_wide(slots)?)
+        let modulus = self.parameters().slot_modulus().and_then(|modulus| i128::try_from(modulus).ok());
+        let Some(modulus) = modulus else { return Err(bfv::Error::NoSlots.into()) };
+        // Constants of a network whose values are known by several residues are wider than one.
+        if slots.iter().all(|value| value.unsigned_abs() < (modulus / 2).unsigned_abs()) {
+            return Ok(self.encoder.slots_wide(slots)?);
+        }
+        let centred = |value: &i128| {
+            let residue = value.rem_euclid(modulus);
+            if residue > modulus / 2 { residue - modulus } else { residue }
+        };
+        Ok(self.encoder.slots_wide(&slots.iter().map(centred).collect::<Vec<_>>())?)
     }
 
     fn reserve(&self, bytes: u64) -> bool {
