@@ -45,12 +45,12 @@ pub fn svg(title: &str, [across, up]: [&str; 2], lines: &[Line]) -> String {
         add(text(
             (x.0, x.1 + 16.0),
             "middle",
-            &format!("{:.3}", part * right).trim_end_matches('0').trim_end_matches('.').to_owned(),
+            format!("{:.3}", part * right).trim_end_matches('0').trim_end_matches('.'),
         ));
         add(text(
             (y.0 - 6.0, y.1 + 4.0),
             "end",
-            &format!("{:.3}", part * top).trim_end_matches('0').trim_end_matches('.').to_owned(),
+            format!("{:.3}", part * top).trim_end_matches('0').trim_end_matches('.'),
         ));
         add(format!(
             r##"<line x1="{:.1}" y1="{:.1}" x2="{:.1}" y2="{:.1}" stroke="#ddd"/>"##,

@@ -346,7 +346,7 @@ impl Quadratic {
             product &= mask(ring);
             if self.shift > 0 {
                 let (bit, e, own) = (1 - top(product, ring), masked.bits[lane], kept.bits[lane]);
-                let g = bit ^ tau[lane];
+                let g = bit ^ tau.get(lane).copied().unwrap_or(0);
                 bits.push(g);
                 // Its share of the server's mask times its bit is (1 - 2 g) times that of both masks.
                 let mixed = own.wrapping_sub((2 * g).wrapping_mul(own));
