@@ -56,11 +56,7 @@ impl Encrypted {
     }
 
     fn of(name: &'static str, graph: &FixedGraph, encryption: &Encryption) -> Result<Self, Error> {
-        let options = plans::Options {
-            preset: encryption.plan.clone(),
-            threads: encryption.threads,
-            ..plans::Options::default()
-        };
+        let options = plans::Options { preset: encryption.plan.clone(), threads: encryption.threads };
         let plan = Plan { graph: graph.clone(), payload: plans::make(name, graph, &options)? };
         let outline: Outline = plans::outline(name, &plan)?;
         let (summary, steps) = plans::summary(name, &plan)?;
