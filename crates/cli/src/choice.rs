@@ -9,6 +9,7 @@ use protocol::Reveal;
 use protocol::encrypted::plans;
 use protocol::garbled::{self, Wishes};
 use protocol::interactive::{self, ahead};
+use protocol::shape::Link;
 
 /// `--protocol`: a preset of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,6 +243,34 @@ impl Garbling {
             list.extend(["--first-layer".to_owned(), first.name().to_owned()]);
         }
         list
+    }
+}
+
+/// `--linear`: how `gazelle` computes linear layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Linear {
+    /// The faster of both for the network.
+    #[default]
+    Auto,
+    /// Products in slots, with rotations: the paper's kernels.
+    HeSlots,
+    /// Products of polynomials, without rotations.
+    HeCoefficients,
+}
+
+impl Linear {
+    /// The plan of a network.
+    ///
+    /// # Errors
+    /// If the method does not take it.
+    pub fn plan(self, graph: &FixedGraph, link: Link) -> Result<interactive::Plan, protocol::Error> {
+        match self {
+            Self::Auto => interactive::Plan::fastest(graph, link),
+            Self::HeSlots => interactive::Plan::choose_for(graph, interactive::Method::HeSlots, link),
+            Self::HeCoefficients => {
+                interactive::Plan::choose_for(graph, interactive::Method::HeCoefficients, link)
+            }
+        }
     }
 }
 

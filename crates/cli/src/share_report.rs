@@ -1,10 +1,14 @@
 //! What a plan on shares takes: stages, gates, bytes before and after the input is known.
 
+use linear::gazelle::Product;
+use linear::slots::Operations;
 use model::fixed::FixedGraph;
-use protocol::interactive::{Method, Plan, Price, ahead, price};
+use protocol::interactive::{Method, Plan, Price, ahead};
 use protocol::{Error, Reveal};
 use serde::Serialize;
 
+use crate::choice::Linear;
+use crate::commands::inspect::printable;
 use crate::report::bytes;
 
 /// A plan's figures, and part of the object of `inspect --json`. Bytes are without the headers of frames.
@@ -21,8 +25,47 @@ pub struct Shared {
     online_bytes_per_activation: f64,
     /// Ciphertexts of a prediction, sent and returned.
     ciphertext_bytes: [u64; 2],
+    /// The client's keys, sent once a session: the public key, and those of rotations.
+    key_bytes: [u64; 2],
+    /// The kernel of each linear layer in slots.
+    kernels: Vec<Kernel>,
     /// The plan as the client receives it.
     plan: Plan,
+}
+
+/// A linear layer in slots.
+#[derive(Serialize)]
+struct Kernel {
+    layer: String,
+    method: String,
+    /// Ciphertexts sent and returned.
+    ciphertexts: [u64; 2],
+    /// What the server does with them.
+    operations: Operations,
+}
+
+impl Kernel {
+    fn new(graph: &FixedGraph, (node, product): &(usize, Product)) -> Result<Self, Error> {
+        let cost = product.cost().map_err(|error| Error::Refused(error.to_string()))?;
+        Ok(Self {
+            layer: graph.nodes[*node].name.clone(),
+            method: product.method().to_string(),
+            ciphertexts: [cost.sent, cost.returned],
+            operations: cost.operations,
+        })
+    }
+
+    fn line(&self) -> String {
+        let Operations { rotations, hoisted, products, scalars, .. } = self.operations;
+        let [sent, returned] = self.ciphertexts;
+        format!(
+            "kernel      {}: {}; {} rotations ({hoisted} hoisted), {} products, {sent} ciphertexts sent, {returned} returned",
+            printable(&self.layer),
+            self.method,
+            rotations + hoisted,
+            products + scalars,
+        )
+    }
 }
 
 impl Shared {
@@ -30,9 +73,11 @@ impl Shared {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn new(graph: &FixedGraph) -> Result<Self, Error> {
-        let plan = Plan::choose(graph, Method::HeCoefficients)?;
-        let circuits = price(graph, Reveal::Scores)?;
+    pub fn new(graph: &FixedGraph, linear: Linear) -> Result<Self, Error> {
+        let plan = linear.plan(graph, protocol::shape::Link::LAN)?;
+        let circuits = plan.price(graph, Reveal::Scores)?;
+        let kernels =
+            plan.kernels(graph)?.iter().map(|kernel| Kernel::new(graph, kernel)).collect::<Result<_, _>>()?;
         let ciphertext_bytes = plan.ciphertext_bytes(graph)?;
         let (offline, online) = (circuits.offline_bytes(), circuits.online_bytes());
         let each = |both: [u64; 2]| (both[0] + both[1]) as f64 / circuits.activations.max(1) as f64;
@@ -44,6 +89,8 @@ impl Shared {
             offline_bytes_per_activation: each(offline),
             online_bytes_per_activation: each(online),
             ciphertext_bytes,
+            key_bytes: plan.key_bytes(graph)?,
+            kernels,
             circuits,
             plan,
         })
@@ -52,7 +99,7 @@ impl Shared {
     /// What people read.
     pub fn lines(&self) -> Vec<String> {
         let [sent, returned] = self.ciphertext_bytes;
-        vec![
+        let mut lines = vec![
             format!("stages      {}, two round trips each", self.circuits.stages),
             format!(
                 "encryption  ring degree {}, {} primes; {} of ciphertexts sent, {} returned",
@@ -74,7 +121,14 @@ impl Shared {
                 bytes(self.online_server_bytes),
                 self.online_bytes_per_activation
             ),
-        ]
+            format!(
+                "keys        {} and {} of rotations, once a session",
+                bytes(self.key_bytes[0]),
+                bytes(self.key_bytes[1])
+            ),
+        ];
+        lines.extend(self.kernels.iter().map(Kernel::line));
+        lines
     }
 }
 

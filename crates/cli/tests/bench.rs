@@ -41,7 +41,7 @@ fn a_network_of_gazelle_is_run_with_its_phases_apart() {
     let oribi = Oribi::new();
     let rows = oribi.json(&["bench", "gazelle", "--row", "network C", "--json"]);
     let names: Vec<&str> = rows.iter().map(|row| row["row"].as_str().unwrap()).collect();
-    assert_eq!(names, ["network C", "network C, lan", "network C, wan"]);
+    assert_eq!(names, ["network C", "network C, lan", "network C, wan", "network C, he-slots"]);
     for row in &rows {
         let figure = |side: &str, name: &str| row[side][name].as_f64().unwrap();
         for column in ["offline_bytes", "online_bytes"] {

@@ -114,11 +114,12 @@ fn deepsecure(
 }
 
 fn gazelle(
+    method: interactive::Method,
     graph: &FixedGraph,
     params: &Params,
     input: &[Vec<i64>],
 ) -> Result<Vec<Vec<i64>>, protocol::Error> {
-    let plan = &interactive::Plan::choose(graph, interactive::Method::HeCoefficients)?;
+    let plan = &interactive::Plan::choose(graph, method)?;
     let (mut near, mut far) = Session::pair();
     thread::scope(|scope| {
         let serving = scope.spawn(move || {
@@ -214,11 +215,17 @@ fn check(entry: &Entry) {
             let result = deepsecure(&plan, &params, &input).map_err(|error| error.to_string())?;
             Ok(result == expected)
         }),
-        "gazelle" => prepare(&path, &Options::ring()).and_then(|(plan, params, input)| {
-            let expected = reference::run(&plan, &params, &input).expect("the reference");
-            let result = gazelle(&plan, &params, &input).map_err(|error| error.to_string())?;
-            Ok(result == expected)
-        }),
+        name @ ("gazelle" | "gazelle-slots") => {
+            prepare(&path, &Options::ring()).and_then(|(plan, params, input)| {
+                let expected = reference::run(&plan, &params, &input).expect("the reference");
+                let method = match name {
+                    "gazelle" => interactive::Method::HeCoefficients,
+                    _ => interactive::Method::HeSlots,
+                };
+                let result = gazelle(method, &plan, &params, &input).map_err(|error| error.to_string())?;
+                Ok(result == expected)
+            })
+        }
         "delphi" => prepare(&path, &Options::narrow_ring()).and_then(|(plan, params, input)| {
             let expected = reference::run(&plan, &params, &input).expect("the reference");
             let result = delphi(&plan, &params, &input).map_err(|error| error.to_string())?;

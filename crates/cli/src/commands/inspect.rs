@@ -5,7 +5,7 @@ use protocol::Reveal;
 use protocol::garbled::{Price, price};
 use serde::Serialize;
 
-use crate::choice::{Encryption, FirstLayer, Numbers, Protocol};
+use crate::choice::{Encryption, FirstLayer, Linear, Numbers, Protocol};
 use crate::console::out;
 use crate::failure::Failure;
 use crate::plan_report::Encrypted;
@@ -25,6 +25,9 @@ pub struct Arguments {
     /// deepsecure: the form of linear layers that read the input alone, ot (the default) or garbled.
     #[arg(long, value_name = "FORM")]
     first_layer: Option<FirstLayer>,
+    /// gazelle: how linear layers are computed, he-slots (the paper's kernels, with rotations), he-coefficients or auto.
+    #[arg(long, value_name = "METHOD", default_value = "auto")]
+    linear: Linear,
     #[command(flatten)]
     numbers: Numbers,
     #[command(flatten)]
@@ -126,7 +129,8 @@ impl Costs {
             }
             Protocol::Lola => self.encrypted = Some(Encrypted::new(fixed, &arguments.encryption)?),
             Protocol::Gazelle => {
-                let shared = Shared::new(fixed).map_err(|why| format!("{}: {why}", protocol.name()))?;
+                let shared = Shared::new(fixed, arguments.linear)
+                    .map_err(|why| format!("{}: {why}", protocol.name()))?;
                 self.shared = Some(shared);
             }
             Protocol::Delphi => {
@@ -287,7 +291,7 @@ impl LayerRow {
 }
 
 /// A name from a file, without control characters.
-fn printable(name: &str) -> String {
+pub fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 

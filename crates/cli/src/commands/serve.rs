@@ -9,12 +9,11 @@ use oribi::server::{DeepSecure, Delphi, DelphiConfig, Event, Gazelle, GazelleCon
 use oribi::{Identity, ServedModel, Server, ServerConfig, Variant};
 use protocol::Reveal;
 use protocol::encrypted::plans;
-use protocol::interactive;
 use protocol::meter::Phase;
 use protocol::shape::Link;
 
 use crate::child::{Announcement, wait_for_parent};
-use crate::choice::{Encryption, Garbling, Numbers, Output, Protocol, Size};
+use crate::choice::{Encryption, Garbling, Linear, Numbers, Output, Protocol, Size};
 use crate::console::{note, out};
 use crate::failure::{FAILED, Failure};
 use crate::report::{bytes, seconds};
@@ -61,6 +60,9 @@ pub struct Arguments {
     /// lola: most memory for queries at one time; others wait.
     #[arg(long, value_name = "SIZE", default_value = "8GB")]
     memory: Size,
+    /// gazelle: how linear layers are computed, he-slots (the paper's kernels, with rotations), he-coefficients or auto.
+    #[arg(long, value_name = "METHOD", default_value = "auto")]
+    linear: Linear,
     /// gazelle, delphi: most memory for encoded weights of each model; others are encoded when they are needed.
     #[arg(long, value_name = "SIZE", default_value = "1GB")]
     weights_memory: Size,
@@ -168,15 +170,14 @@ fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<V
         params: params.clone(),
     };
     let batch = protocol.batch_name().filter(|_| arguments.encryption.batch);
+    let link = arguments.link.unwrap_or(Link::LAN);
     let (mut variants, mut refusal) = (Vec::new(), None);
     for name in std::iter::once(protocol.name()).chain(batch) {
         let payload = match protocol {
             Protocol::DeepSecure => Ok(serde_json::Value::Null),
-            Protocol::Gazelle | Protocol::Delphi => {
-                let link = arguments.link.unwrap_or(Link::LAN);
-                interactive::Plan::choose_for(&graph, interactive::Method::HeCoefficients, link)
-                    .and_then(|plan| plan.payload())
-            }
+            Protocol::Gazelle => arguments.linear.plan(&graph, link).and_then(|plan| plan.payload()),
+            // Bundles are made ahead from products of coefficients.
+            Protocol::Delphi => Linear::HeCoefficients.plan(&graph, link).and_then(|plan| plan.payload()),
             Protocol::Lola => plans::make(name, &graph, &plan_options(arguments)),
         };
         match payload {

@@ -156,9 +156,33 @@ impl Setting {
         Self::of(needs, products, parameters)
     }
 
+    /// The modulus of shares of numbers of `bits` bits, with their sign, in a ring of a degree.
+    ///
+    /// # Errors
+    /// If there is none, or no such degree.
+    pub fn modulus_of(bits: u32, degree: usize) -> Result<u64, Error> {
+        if !DEGREES.contains(&degree) {
+            return Err(Error::Layout(format!("degree {degree}")));
+        }
+        let modulus = plain(bits, degree)?.slot_modulus().and_then(|p| p.try_into().ok());
+        modulus.ok_or(Error::Empty)
+    }
+
     /// The modulus of shares.
     pub fn modulus(&self) -> u64 {
         self.parameters.slot_modulus().and_then(|p| p.try_into().ok()).unwrap_or(0)
+    }
+
+    /// Seconds of computing on one core, about, set-up of keys included.
+    ///
+    /// # Errors
+    /// If kernel and diagonals do not belong together.
+    pub fn seconds(&self) -> Result<f64, Error> {
+        /// Seconds of a unit of [`Cost::weight`](super::Cost::weight), for one residue.
+        const UNIT: f64 = 0.8e-9;
+        let weights = self.products.iter().map(|product| Ok(product.cost()?.weight()));
+        let weight = weights.sum::<Result<u64, Error>>()?;
+        Ok(weight as f64 * UNIT * (self.parameters.degree() * self.parameters.limbs()) as f64)
     }
 
     /// All rotations that some layer performs, in increasing order.

@@ -1,6 +1,7 @@
 //! The garbled circuit of a stage, written once for all interpreters.
 
 use garble::gadgets;
+use garble::modulus::ShareModulus;
 use garble::projection::Project;
 use garble::word::Word;
 use model::fixed::{NodeId, Op, ParamId};
@@ -69,10 +70,18 @@ fn entries(program: &Program, node: NodeId) -> Vec<(u32, Lanes)> {
 }
 
 /// Bits of a tensor's shares that count when elements enter a circuit of which `drop` low bits are dropped.
-fn entry_width(program: &Program, node: NodeId, drop: u32) -> u32 {
+fn kept_bits(program: &Program, node: NodeId, drop: u32) -> u32 {
     match program.places[node].form {
         Form::Sum { guard } => program.graph.sum_bits(node, drop.saturating_sub(guard)) + guard,
         _ => program.places[node].bits,
+    }
+}
+
+/// What a tensor's shares are modulo before a circuit.
+pub fn share_modulus(program: &Program, node: NodeId) -> ShareModulus {
+    match (program.places[node].form, program.modulus) {
+        (Form::Sum { guard }, ShareModulus::PowerOfTwo(ring)) => ShareModulus::PowerOfTwo(ring + guard),
+        (_, modulus) => modulus,
     }
 }
 
@@ -179,10 +188,20 @@ where
     /// Elements that exist in shares, their low bits dropped.
     fn enter(&mut self, node: NodeId, drop: u32, lanes: &Lanes) -> Result<Word<G::Wires>, G::Error> {
         let clients = self.program.places[node].clients;
-        let width = entry_width(self.program, node, drop);
-        let entry = Entry { node, lanes: lanes.clone(), width, clients };
-        let [servers, clients] = self.party.enter(self.g, &entry)?;
-        gadgets::reconstruct(self.g, &servers, &clients, width as usize, drop as usize)
+        let kept = kept_bits(self.program, node, drop);
+        // Modulo 2^k the low bits of shares are shares of the low bits.
+        let modulus = match self.program.modulus {
+            ShareModulus::PowerOfTwo(_) => ShareModulus::PowerOfTwo(kept),
+            odd => odd,
+        };
+        let entry = Entry { node, lanes: lanes.clone(), width: modulus.bits(), clients };
+        let [mut servers, clients] = self.party.enter(self.g, &entry)?;
+        if entry.clients {
+            servers = Word::public(modulus.entering(0) as i64, entry.width as usize, lanes.len());
+        }
+        let word = gadgets::reconstruct_modulo(self.g, (&servers, &clients), &modulus, drop as usize)?;
+        let left = kept.saturating_sub(drop).max(1) as usize;
+        Ok(gadgets::resize(&word, word.width().min(left)))
     }
 
     /// Computes a tensor tile by tile, and hands each to whom it is for.
@@ -197,7 +216,7 @@ where
         for (drop, lanes) in &tiles {
             let word = compute(self, *drop, lanes)?;
             if step.export {
-                let shares = self.g.project(&word, self.program.ring)?;
+                let shares = self.g.project_modulo(&word, &self.program.modulus)?;
                 self.party.export(step.node, lanes, &shares);
             }
             if keep {

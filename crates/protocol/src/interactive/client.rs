@@ -8,13 +8,13 @@ use garble::labels::{ActiveLabels, Labels};
 use garble::word::Word;
 use kernel::block::{Block, as_bytes_mut};
 use kernel::seed::Seed;
-use linear::coefficients::{Client as Holder, Setting};
 use model::fixed::{FixedGraph, NodeId, ParamId};
 use ot::ferret::CorrectionMessage;
 use zeroize::Zeroize;
 
 use super::circuit::{Entry, Party, run};
 use super::lanes::Lanes;
+use super::linear::{Holder, Setting};
 use super::material::{ClientStage, groups};
 use super::plan::Plan;
 use super::price::Survey;
@@ -98,16 +98,13 @@ fn set_up<'a>(
     session: &mut Session,
     seed: &'a Seed,
 ) -> Result<Half<'a>, Error> {
-    let program = Program::new(graph, reveal)?;
+    let program = plan.program(graph, reveal)?;
     let surveys =
         (0..program.stages.len()).map(|stage| Survey::new(&program, stage)).collect::<Result<_, _>>()?;
-    let setting = plan.setting(&program)?;
+    let setting = plan.linear_setting(&program)?;
     let holder = match &setting {
         Some(setting) => {
-            let made = Holder::new(&setting.parameters, &seed.child("interactive/key", 0));
-            let (holder, key) = made.map_err(failed)?;
-            session.outbox.send(wire::KEY, &key)?;
-            Some(holder)
+            Some(Holder::set_up(setting, &seed.child("interactive/key", 0), &mut session.outbox)?)
         }
         None => None,
     };
@@ -134,11 +131,6 @@ fn set_up<'a>(
     Ok(half)
 }
 
-/// An error of the linear layers that no message of the peer's caused.
-fn failed(error: linear::Error) -> Error {
-    Error::Refused(format!("a linear layer failed: {error}"))
-}
-
 impl Half<'_> {
     fn take_input(&mut self, input: &[Vec<i64>]) -> Result<(), Error> {
         let graph = self.program.graph;
@@ -150,9 +142,8 @@ impl Half<'_> {
         if !fits {
             return Err(Error::Refused("the input does not have the plan's shape and range".into()));
         }
-        let mask = u64::MAX >> (64 - self.program.ring);
         for (id, values) in graph.inputs.iter().zip(input) {
-            self.shares[*id] = values.iter().map(|value| *value as u64 & mask).collect();
+            self.shares[*id] = values.iter().map(|value| self.program.modulus.of(*value)).collect();
         }
         Ok(())
     }
@@ -262,21 +253,14 @@ impl Half<'_> {
             let id = self.program.linear[*index];
             let operand = &self.shares[self.program.graph.nodes[id].inputs[0]];
             let seed = self.seed.child("interactive/encryption", id as u64);
-            let messages = holder.encrypt(&setting.layouts[*index], operand, &seed).map_err(failed)?;
+            let messages = holder.encrypt(setting, *index, operand, &seed)?;
             messages.iter().try_for_each(|message| session.outbox.send(wire::CIPHERTEXT, message))?;
         }
         session.outbox.flush()?;
         for index in layers {
-            let (layout, reply) = (&setting.layouts[*index], setting.replies[*index]);
-            let replies = (0..layout.filter_tiles() * layout.blocks())
-                .map(|at| {
-                    let bytes = Holder::reply_bytes(&setting.parameters, layout, reply, at);
-                    session.inbox.recv(wire::MASKED, Length::Exactly(bytes))
-                })
-                .collect::<Result<Vec<_>, _>>()?;
-            let share = holder.decrypt(layout, reply, &replies);
-            let share = share.map_err(|error| Error::malformed("masked reply", error.to_string()))?;
-            self.sums[self.program.linear[*index]] = share;
+            let receive = |bytes| session.inbox.recv(wire::MASKED, Length::Exactly(bytes));
+            let replies = setting.returned(*index).into_iter().map(receive).collect::<Result<Vec<_>, _>>()?;
+            self.sums[self.program.linear[*index]] = holder.decrypt(setting, *index, &replies)?;
         }
         Ok(())
     }

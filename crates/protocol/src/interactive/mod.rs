@@ -5,7 +5,8 @@
 //! not linear, and gives back shares of what the next stage needs. What only moves or adds values happens on shares,
 //! where it is free.
 //!
-//! Shares are modulo `2^k`, k being the ring of the fixed-point graph; sums carry one more bit below, for the rounding of masked
+//! Shares are modulo `2^k`, k being the ring of the fixed-point graph, or, where linear layers run in slots, modulo a prime above that.
+//! Modulo `2^k` sums carry one more bit below, for the rounding of masked
 //! replies ([`bfv::ReplyMask`]), which the circuit drops with the fraction bits: results are the reference's, exactly.
 //!
 //! The server garbles. Its shares are masks, hashes and sums of these: they are known before the input is. So transfers,
@@ -27,6 +28,7 @@
 //! | --- | --- |
 //! | [`program`] | the stages of a graph, which both parties derive from it |
 //! | [`plan`] | what they must agree on besides: the linear method and its parameters |
+//! | `linear` | linear layers on encrypted shares, by either method |
 //! | `shares` | operations on shares |
 //! | `circuit`, `activations` | the garbled circuit of a stage |
 //! | [`material`] | what the offline phase makes |
@@ -39,6 +41,7 @@ mod bits;
 mod circuit;
 pub mod client;
 mod lanes;
+mod linear;
 pub mod material;
 pub mod plan;
 mod price;
@@ -48,7 +51,7 @@ mod shares;
 mod transfers;
 mod wire;
 
-pub use plan::{Method, Plan};
+pub use plan::{Method, Plan, SlotLayer};
 pub use price::{Price, price};
 
 use model::fixed::FixedGraph;

@@ -1,11 +1,13 @@
 //! What the parties must agree on besides the graph. The server chooses, the client checks.
 
 use bfv::ReplyShape;
-use linear::coefficients::{Client, Layout, Link, Setting, Tiling};
+use linear::coefficients::{Layout, Link, Setting, Tiling};
+use linear::gazelle;
 use model::fixed::{FixedGraph, NodeId};
 use serde::{Deserialize, Serialize};
 
-use super::price::price;
+use super::linear::Setting as Linear;
+use super::price::{Price, price_of};
 use super::program::Program;
 use crate::error::{Error, printable};
 use crate::garbled::BaseOt;
@@ -13,15 +15,18 @@ use crate::handshake::{self, Reveal};
 use crate::shape;
 
 /// How linear layers are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// Products of encrypted polynomials, without rotations.
+    #[default]
     HeCoefficients,
+    /// Products in slots, with rotations: Gazelle's kernels.
+    HeSlots,
 }
 
 /// The linear method and its parameters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The method.
     pub linear: Method,
@@ -35,8 +40,24 @@ pub struct Plan {
     /// The base transfers.
     #[serde(default)]
     pub base_ot: BaseOt,
-    /// The layers.
+    /// The layers of `he-coefficients`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<Layer>,
+    /// The special prime of key switching, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub special: Option<u64>,
+    /// The layers of `he-slots`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<SlotLayer>,
+}
+
+/// How one layer is computed in slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotLayer {
+    /// The node.
+    pub node: NodeId,
+    /// The kernel.
+    pub method: gazelle::Method,
 }
 
 /// Most ciphertexts, sent and returned, of one layer: a few gigabytes.
@@ -82,17 +103,57 @@ impl Plan {
     /// # Errors
     /// If it does not fit the graph.
     pub fn ciphertext_bytes(&self, graph: &FixedGraph) -> Result<[u64; 2], Error> {
-        let program = Program::new(graph, Reveal::Scores)?;
-        let Some(setting) = self.setting(&program)? else { return Ok([0; 2]) };
-        let mut bytes = [0; 2];
-        for (layout, reply) in setting.layouts.iter().zip(&setting.replies) {
-            let sent = Client::sent_bytes(&setting.parameters) * layout.channel_tiles() * layout.blocks();
-            let returned = (0..layout.filter_tiles() * layout.blocks())
-                .map(|index| Client::reply_bytes(&setting.parameters, layout, *reply, index) as u64);
-            bytes[0] += sent as u64;
-            bytes[1] += returned.sum::<u64>();
+        let program = self.program(graph, Reveal::Scores)?;
+        let Some(setting) = self.linear_setting(&program)? else { return Ok([0; 2]) };
+        let sum = |messages: &dyn Fn(usize) -> Vec<usize>| -> u64 {
+            (0..setting.layers()).flat_map(messages).map(|bytes| bytes as u64).sum()
+        };
+        Ok([sum(&|layer| setting.sent(layer)), sum(&|layer| setting.returned(layer))])
+    }
+
+    /// Bytes of the client's keys, which it sends once a session: the public key's, and those of rotations.
+    ///
+    /// # Errors
+    /// If it does not fit the graph.
+    pub fn key_bytes(&self, graph: &FixedGraph) -> Result<[u64; 2], Error> {
+        let program = self.program(graph, Reveal::Scores)?;
+        Ok(self.linear_setting(&program)?.map_or([0; 2], |setting| setting.key_bytes()))
+    }
+
+    /// Gates and bytes of the circuits under this plan.
+    ///
+    /// # Errors
+    /// If it does not fit the graph.
+    pub fn price(&self, graph: &FixedGraph, reveal: Reveal) -> Result<Price, Error> {
+        price_of(&self.program(graph, reveal)?)
+    }
+
+    /// The kernel of each layer in slots, with its node; empty for another method.
+    ///
+    /// # Errors
+    /// If it does not fit the graph.
+    pub fn kernels(&self, graph: &FixedGraph) -> Result<Vec<(NodeId, gazelle::Product)>, Error> {
+        let program = self.program(graph, Reveal::Scores)?;
+        match self.linear_setting(&program)? {
+            Some(Linear::Slots(setting)) => Ok(program.linear.into_iter().zip(setting.products).collect()),
+            _ => Ok(Vec::new()),
         }
-        Ok(bytes)
+    }
+
+    /// Chooses the method too: the faster of those that hold the network.
+    ///
+    /// # Errors
+    /// If the engine does not take it, with the reason.
+    pub fn fastest(graph: &FixedGraph, link: shape::Link) -> Result<Self, Error> {
+        let plan = Self::choose_for(graph, Method::HeCoefficients, link)?;
+        let Ok(other) = Self::choose(graph, Method::HeSlots) else { return Ok(plan) };
+        let program = plan.program(graph, Reveal::Scores)?;
+        let seconds = |setting: Option<Linear>| setting.map_or(Ok(0.0), |setting| setting.seconds());
+        let [own, others] = [seconds(plan.linear_setting(&program)?), {
+            let program = other.program(graph, Reveal::Scores)?;
+            seconds(other.linear_setting(&program)?)
+        }];
+        Ok(if own? <= others? { plan } else { other })
     }
 
     /// Chooses for a graph.
@@ -111,18 +172,13 @@ impl Plan {
         let program = Program::new(graph, Reveal::Scores)?;
         let needs = program.needs();
         let base_ot = BaseOt::default();
-        let silent = price(graph, Reveal::Scores)?.silent();
+        let silent = price_of(&program)?.silent();
         if needs.is_empty() {
-            return Ok(Self {
-                linear: method,
-                degree: 0,
-                primes: Vec::new(),
-                silent,
-                base_ot,
-                layers: Vec::new(),
-            });
+            return Ok(Self { linear: method, silent, base_ot, ..Self::default() });
         }
-        let Method::HeCoefficients = method;
+        if method == Method::HeSlots {
+            return Self::in_slots(&program);
+        }
         let link = Link { rate: (link.rate as f64 / 8.0).max(1.0) };
         let setting = Setting::choose(&needs, program.ring, link).map_err(refused)?;
         let parts = program.linear.iter().zip(setting.layouts.iter().zip(&setting.replies));
@@ -138,7 +194,65 @@ impl Plan {
             silent,
             base_ot,
             layers: parts.map(layer).collect(),
+            ..Self::default()
         })
+    }
+
+    fn in_slots(program: &Program) -> Result<Self, Error> {
+        let setting = gazelle::Setting::choose(&program.needs(), program.ring).map_err(refused)?;
+        let layer = |(node, product): (&NodeId, &gazelle::Product)| SlotLayer {
+            node: *node,
+            method: product.method(),
+        };
+        let literal = setting.parameters.literal();
+        let mut plan = Self {
+            linear: Method::HeSlots,
+            degree: literal.degree,
+            primes: literal.data.clone(),
+            special: literal.special,
+            slots: program.linear.iter().zip(&setting.products).map(layer).collect(),
+            ..Self::default()
+        };
+        plan.silent = plan.price(program.graph, Reveal::Scores)?.silent();
+        Ok(plan)
+    }
+
+    /// The stages of a graph under this plan.
+    ///
+    /// # Errors
+    /// As [`Program::new`], or if the plan has no modulus of shares.
+    pub(super) fn program<'a>(&self, graph: &'a FixedGraph, reveal: Reveal) -> Result<Program<'a>, Error> {
+        let program = Program::new(graph, reveal)?;
+        if self.linear != Method::HeSlots || program.linear.is_empty() {
+            return Ok(program);
+        }
+        let modulus = gazelle::Setting::modulus_of(program.ring, self.degree)
+            .map_err(|error| Error::malformed("plan", error.to_string()))?;
+        Program::modulo(graph, reveal, modulus)
+    }
+
+    /// The setting that this plan states for a program, by either method; `None` for one without linear layers.
+    ///
+    /// # Errors
+    /// As [`Plan::setting`].
+    pub(super) fn linear_setting(&self, program: &Program) -> Result<Option<Linear>, Error> {
+        if self.linear == Method::HeCoefficients || program.linear.is_empty() {
+            return Ok(self.setting(program)?.map(Linear::Coefficients));
+        }
+        let method = |node: &NodeId| {
+            let layer = self.slots.iter().find(|layer| layer.node == *node);
+            layer.map(|layer| layer.method).ok_or_else(|| Error::malformed("plan", "it lacks a layer"))
+        };
+        let methods = program.linear.iter().map(method).collect::<Result<Vec<_>, _>>()?;
+        let ring = (self.degree, self.primes.clone(), self.special);
+        let setting = gazelle::Setting::checked(&program.needs(), program.ring, ring, &methods);
+        let setting = setting.map_err(|error| Error::malformed("plan", error.to_string()))?;
+        let ciphertexts =
+            |product: &gazelle::Product| product.kernel().inputs[0].ciphertexts + product.returned();
+        if setting.products.iter().any(|product| ciphertexts(product) > MOST_CIPHERTEXTS) {
+            return Err(Error::malformed("plan", "a layer takes absurdly many ciphertexts"));
+        }
+        Ok(Some(Linear::Slots(setting)))
     }
 
     /// The setting that this plan states for a program; `None` for one without linear layers.

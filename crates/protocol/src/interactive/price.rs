@@ -138,10 +138,18 @@ impl Price {
 /// # Errors
 /// If the engine does not take it.
 pub fn price(graph: &FixedGraph, reveal: Reveal) -> Result<Price, Error> {
-    let program = Program::new(graph, reveal)?;
+    price_of(&Program::new(graph, reveal)?)
+}
+
+/// Prices the circuits of a program.
+///
+/// # Errors
+/// If one is too large.
+pub(super) fn price_of(program: &Program) -> Result<Price, Error> {
+    let graph = program.graph;
     let mut price = Price { stages: program.stages.len(), ..Price::default() };
     for (number, stage) in program.stages.iter().enumerate() {
-        let survey = Survey::new(&program, number)?;
+        let survey = Survey::new(program, number)?;
         price.late_bits += survey.late as u64;
         price.table_bytes += survey.counts.table_bytes();
         price.ands += survey.counts.ands;

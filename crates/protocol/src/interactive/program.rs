@@ -1,5 +1,6 @@
 //! The stages of a graph: which operation runs where, on shares, on ciphertexts or in a garbled circuit.
 
+use garble::modulus::ShareModulus;
 use linear::coefficients::{Need, Shape};
 use model::fixed::{FixedGraph, Node, NodeId, NumberFormat, Op};
 
@@ -96,8 +97,10 @@ pub struct Program<'a> {
     pub graph: &'a FixedGraph,
     /// When linear layers meet ciphertexts.
     pub when: When,
-    /// Bits k of the ring.
+    /// Bits k of the ring: integers with their sign.
     pub ring: u32,
+    /// What shares are modulo, but for sums with a guard.
+    pub modulus: ShareModulus,
     /// What the client learns.
     pub reveal: Reveal,
     /// A place for each node.
@@ -149,11 +152,35 @@ impl<'a> Program<'a> {
             ));
         }
         within(graph.nodes.iter().map(elements).fold(0, usize::saturating_add))?;
-        let mut program =
-            Self { graph, when, ring, reveal, places: Vec::new(), linear: Vec::new(), stages: Vec::new() };
+        let mut program = Self {
+            graph,
+            when,
+            ring,
+            modulus: ShareModulus::PowerOfTwo(ring),
+            reveal,
+            places: Vec::new(),
+            linear: Vec::new(),
+            stages: Vec::new(),
+        };
         program.place();
         program.prune();
         program.stage();
+        Ok(program)
+    }
+
+    /// The same with shares modulo an odd number above `2^k`. Sums need no guard then: replies of slots do not round.
+    ///
+    /// # Errors
+    /// As [`Program::new`], or if the number is none, or too small.
+    pub fn modulo(graph: &'a FixedGraph, reveal: Reveal, modulus: u64) -> Result<Self, Error> {
+        let mut program = Self::new(graph, reveal)?;
+        let odd = ShareModulus::odd(modulus).filter(|odd| odd.bits() > program.ring);
+        program.modulus = odd.ok_or_else(|| Error::Refused(format!("shares modulo {modulus}")))?;
+        for place in &mut program.places {
+            if let Form::Sum { guard } = &mut place.form {
+                *guard = 0;
+            }
+        }
         Ok(program)
     }
 

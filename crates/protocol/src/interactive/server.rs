@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver as Queue, sync_channel};
 use std::thread;
 
-use bfv::{Ciphertext, Multiplicand};
+use bfv::Ciphertext;
 use garble::garbler::Garbler;
 use garble::labels::{ActiveLabels, Labels};
 use garble::late::LatePads;
@@ -12,12 +12,12 @@ use garble::word::Word;
 use kernel::block::{Block, as_bytes};
 use kernel::prg::Prg;
 use kernel::seed::Seed;
-use linear::coefficients::{Bfv, Client as Holder, Factors, Server as Computer, Setting};
 use model::fixed::{FixedGraph, NodeId, Op, ParamId, Params};
 use zeroize::Zeroizing;
 
-use super::circuit::{Entry, Party, run};
+use super::circuit::{Entry, Party, run, share_modulus};
 use super::lanes::Lanes;
+use super::linear::{Computer, Factors, Setting};
 use super::material::{ServerStage, groups};
 use super::plan::Plan;
 use super::price::Survey;
@@ -39,7 +39,7 @@ const AHEAD: usize = 8;
 /// A model's weights, encoded for the linear method as far as the memory allowed.
 #[derive(Default)]
 pub struct Weights {
-    pub(super) factors: HashMap<NodeId, Factors<Multiplicand>>,
+    pub(super) factors: HashMap<NodeId, Factors>,
 }
 
 impl Weights {
@@ -49,17 +49,15 @@ impl Weights {
     /// # Errors
     /// If the plan does not fit the graph.
     pub fn encode(graph: &FixedGraph, plan: &Plan, params: &Params, budget: usize) -> Result<Self, Error> {
-        let program = Program::new(graph, Reveal::Scores)?;
+        let program = plan.program(graph, Reveal::Scores)?;
         let mut factors = HashMap::new();
-        let Some(setting) = plan.setting(&program)? else { return Ok(Self { factors }) };
-        let scheme = Bfv::new(&setting.parameters);
+        let Some(setting) = plan.linear_setting(&program)? else { return Ok(Self { factors }) };
         let mut left = budget;
-        for (node, layout) in program.linear.iter().zip(&setting.layouts) {
-            let bytes = Factors::<Multiplicand>::bytes(&scheme, layout);
-            if bytes <= left {
+        for (layer, node) in program.linear.iter().enumerate() {
+            let encoded = Factors::encode((&setting, layer), weight(&program, params, *node), left)?;
+            if let Some((encoded, bytes)) = encoded {
                 left -= bytes;
-                let encoded = Factors::encode(&scheme, layout, weight(&program, params, *node));
-                factors.insert(*node, encoded.map_err(failed)?);
+                factors.insert(*node, encoded);
             }
         }
         Ok(Self { factors })
@@ -78,11 +76,6 @@ pub(super) fn weight<'a>(
     };
     let data = &params.tensors[param];
     move |index| data.get(index)
-}
-
-/// An error of the linear layers that no message of the peer's caused.
-pub(super) fn failed(error: linear::Error) -> Error {
-    Error::Refused(format!("a linear layer failed: {error}"))
 }
 
 /// What a prediction works with.
@@ -135,10 +128,10 @@ fn set_up<'a>(
     session: &mut Session,
     seed: &'a Seed,
 ) -> Result<Half<'a>, Error> {
-    let program = Program::new(graph, reveal)?;
+    let program = plan.program(graph, reveal)?;
     let surveys =
         (0..program.stages.len()).map(|stage| Survey::new(&program, stage)).collect::<Result<_, _>>()?;
-    let setting = plan.setting(&program)?;
+    let setting = plan.linear_setting(&program)?;
     let offset = Zeroizing::new(seed.block("interactive/offset", 0).with_lsb());
     let start = [seed.block("interactive/start", 0), seed.block("interactive/input", 0)];
     let base = seed.child("interactive/transfers", 0);
@@ -146,14 +139,7 @@ fn set_up<'a>(
     session.outbox.send(wire::START, as_bytes(&start))?;
     session.outbox.flush()?;
     let computer = match &setting {
-        Some(setting) => {
-            let length = Length::Exactly(bfv::PublicKey::wire_bytes(&setting.parameters));
-            let key = session.inbox.recv(wire::KEY, length)?;
-            Some(
-                Computer::new(&setting.parameters, &key)
-                    .map_err(|e| Error::malformed("public key", e.to_string()))?,
-            )
-        }
+        Some(setting) => Some(Computer::set_up(setting, &mut session.inbox)?),
         None => None,
     };
     let transfers = Sending::new(transfers::finish(session, plan.base_ot, setup)?, plan.silent);
@@ -263,9 +249,9 @@ impl Half<'_> {
             .map(|(input, zeros)| if zeros.is_empty() { self.shares[*input].as_slice() } else { zeros })
             .collect();
         let params = self.params;
-        let parameter = |param: usize, index: usize| params.tensors[param].get(index) as u64;
+        let parameter = |param: usize, index: usize| params.tensors[param].get(index);
         let result = match &node.op {
-            Op::Constant { values } => values.iter().map(|value| *value as u64).collect(),
+            Op::Constant { values } => values.iter().map(|value| self.program.modulus.of(*value)).collect(),
             _ => compute(&self.program, id, &operands, &Addends::Server(&parameter)),
         };
         match self.program.places[id].form {
@@ -280,19 +266,19 @@ impl Half<'_> {
             (self.program.linear[index], || Error::Refused("a layer has no parameters".into()));
         let setting = self.setting.as_ref().ok_or_else(missing)?;
         let computer = self.computer.as_ref().ok_or_else(missing)?;
-        let (layout, reply) = (&setting.layouts[index], setting.replies[index]);
-        let mut sums = computer.shares(layout, reply, &masks(self.seed, id)).map_err(failed)?;
+        let mut sums = computer.shares(setting, index, &masks(self.seed, id))?;
         let node = &self.program.graph.nodes[id];
         let (bias, inner) = match &node.op {
             Op::Conv { bias, .. } => (*bias, node.shape[2..].iter().product()),
             Op::Dense { bias, .. } => (*bias, 1),
             _ => return Err(missing()),
         };
-        let (bias, mask) = (&self.params.tensors[bias], u64::MAX >> (63 - self.program.ring));
+        let (bias, modulus) = (&self.params.tensors[bias], share_modulus(&self.program, id));
+        let Form::Sum { guard } = self.program.places[id].form else { return Err(missing()) };
         for (lane, sum) in sums.iter_mut().enumerate() {
-            // Sums are doubled: the bit below takes the rounding of replies.
-            let addend = (bias.get(lane / inner % bias.len()) as u64).wrapping_shl(1);
-            *sum = sum.wrapping_add(addend) & mask;
+            // Sums with a guard are doubled: the bit below takes the rounding of replies.
+            let addend = modulus.shift(modulus.of(bias.get(lane / inner % bias.len())), guard);
+            *sum = modulus.add(*sum, addend);
         }
         self.sums[id] = sums;
         let operand = node.inputs[0];
@@ -317,7 +303,7 @@ impl Half<'_> {
             let layers = self.program.stages[stage].linear.iter().copied().zip(operands);
             let received = layers
                 .map(|(index, share)| {
-                    Ok((index, receive(setting, computer, index, &share, &mut session.inbox)?))
+                    Ok((index, computer.receive(setting, index, &share, &mut session.inbox)?))
                 })
                 .collect::<Result<Vec<_>, Error>>()?;
             for (index, ciphertexts) in received {
@@ -346,34 +332,14 @@ impl Half<'_> {
         operands: &[Ciphertext],
     ) -> Result<Vec<Vec<u8>>, Error> {
         let id = self.program.linear[index];
-        let on_the_fly = Factors::on_the_fly();
-        let factors = self.weights.factors.get(&id).unwrap_or(&on_the_fly);
-        let weights = (factors, weight(&self.program, self.params, id));
-        let (layout, reply) = (&setting.layouts[index], setting.replies[index]);
-        computer.run(layout, reply, weights, operands, &masks(self.seed, id)).map_err(failed)
+        let weights = (self.weights.factors.get(&id), weight(&self.program, self.params, id));
+        computer.run((setting, index), weights, operands, &masks(self.seed, id))
     }
 }
 
 /// The seed of a layer's masks.
 pub(super) fn masks(seed: &Seed, node: NodeId) -> Seed {
     seed.child("interactive/masks", node as u64)
-}
-
-/// Receives a layer's encrypted operand and adds this party's share.
-pub(super) fn receive(
-    setting: &Setting,
-    computer: &Computer,
-    index: usize,
-    share: &[u64],
-    inbox: &mut Inbox,
-) -> Result<Vec<Ciphertext>, Error> {
-    let layout = &setting.layouts[index];
-    let length = Length::Exactly(Holder::sent_bytes(&setting.parameters));
-    let messages = (0..layout.channel_tiles() * layout.blocks())
-        .map(|_| inbox.recv(wire::CIPHERTEXT, length))
-        .collect::<Result<Vec<_>, _>>()?;
-    let received = computer.receive(layout, share, &messages);
-    received.map_err(|error| Error::malformed("encrypted share", error.to_string()))
 }
 
 /// Sends what the garbler makes, until it ends.
@@ -419,7 +385,9 @@ impl Party<Garbler<Frames>> for Offline<'_, '_> {
             Form::Sum { .. } => &self.sums[entry.node],
             _ => &self.shares[entry.node],
         };
-        let values = Zeroizing::new(entry.lanes.pick(all));
+        let mut values = Zeroizing::new(entry.lanes.pick(all));
+        let modulus = &self.program.modulus;
+        values.iter_mut().for_each(|value| *value = modulus.entering(*value));
         let own = (0..entry.width).map(|bit| g.input(self.active, &bits(&values, bit))).collect();
         Ok([Word::from_wires(own, count), client])
     }

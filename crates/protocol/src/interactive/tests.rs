@@ -14,9 +14,11 @@ use super::{Method, Plan, client, price, server};
 use crate::Reveal;
 use crate::error::Error;
 use crate::session::{Entry, Session};
+use serde::Deserialize;
 
 mod hostile;
 mod networks;
+mod slots;
 
 pub(super) use networks::branches;
 
@@ -123,7 +125,17 @@ struct Run {
 }
 
 fn run(graph: &FixedGraph, params: &Params, input: &[Vec<i64>], reveal: Reveal, seed: u8) -> Run {
-    let plan = Plan::choose(graph, Method::HeCoefficients).expect("a plan");
+    run_by(Method::HeCoefficients, (graph, params), input, reveal, seed)
+}
+
+fn run_by(
+    method: Method,
+    (graph, params): (&FixedGraph, &Params),
+    input: &[Vec<i64>],
+    reveal: Reveal,
+    seed: u8,
+) -> Run {
+    let plan = Plan::choose(graph, method).expect("a plan");
     run_plan((graph, &plan), params, input, reveal, seed)
 }
 

@@ -47,6 +47,8 @@ pub const OPENED: Tag = Tag::new(62, "masked values");
 
 /// The correction of a batch of silent transfers.
 pub const SILENT: Tag = Tag::new(59, "a correction of silent transfers");
+/// The key of a rotation.
+pub const ROTATION: Tag = Tag::new(70, "the key of a rotation");
 
 /// Most rows of a frame of tables or labels: 512 KiB.
 pub const FRAME_ROWS: usize = 32 << 10;

@@ -1,6 +1,6 @@
-//! Gazelle (USENIX Security '18): its networks on MNIST and CIFAR-10, before and after the input is known.
+//! Gazelle (USENIX Security '18): its kernels, and its networks on MNIST and CIFAR-10, before and after the input is known.
 
-use protocol::interactive::{Method, Plan, price};
+use protocol::interactive::{Method, Plan};
 use protocol::shape::Link;
 use protocol::{Reveal, interactive};
 
@@ -87,9 +87,14 @@ impl Table for Gazelle {
                 "activation; for networks A and B (0.5 MB) they do not agree with its introduction, which says 0.05 MB.",
             ],
         )?;
+        let kernels = super::kernels::run(arguments)?;
         let rows = NETWORKS.iter().flat_map(|network| LINKS.map(|link| (network, link)));
         let wanted = rows.filter(|(network, link)| arguments.wants(&network.name(*link)));
-        wanted.map(|(network, link)| network.run(arguments, link)).sum()
+        let networks: usize =
+            wanted.map(|(network, link)| network.run(arguments, link)).sum::<Result<_, _>>()?;
+        let slots = NETWORKS.iter().filter(|network| arguments.wants(&network.in_slots()));
+        let slots: usize = slots.map(|network| network.run_in_slots(arguments)).sum::<Result<_, _>>()?;
+        Ok(kernels + networks + slots)
     }
 }
 
@@ -98,7 +103,20 @@ impl Network {
         link.map_or_else(|| self.row.to_owned(), |link| format!("{}, {link}", self.row))
     }
 
+    fn in_slots(&self) -> String {
+        format!("{}, he-slots", self.row)
+    }
+
+    /// The paper's own method.
+    fn run_in_slots(&self, arguments: &Arguments) -> Result<usize, Failure> {
+        self.measure(arguments, None, Method::HeSlots)
+    }
+
     fn run(&self, arguments: &Arguments, link: Option<&str>) -> Result<usize, Failure> {
+        self.measure(arguments, link, Method::HeCoefficients)
+    }
+
+    fn measure(&self, arguments: &Arguments, link: Option<&str>, method: Method) -> Result<usize, Failure> {
         let real = arguments.data.iter();
         let real = real.flat_map(|data| [data.join(self.file), data.join("models").join(self.file)]);
         let (path, origin) = match real.into_iter().find(|path| path.is_file()) {
@@ -107,10 +125,12 @@ impl Network {
         };
         let source = Source::load(&path, &Numbers::default())?;
         let (graph, _) = source.quantise(Number::Of(Protocol::Gazelle))?;
-        let circuits = price(&graph, Reveal::Scores).map_err(Failure::running)?;
-        let plan = Plan::choose(&graph, Method::HeCoefficients).map_err(Failure::running)?;
+        let plan = Plan::choose(&graph, method).map_err(Failure::running)?;
+        let circuits = plan.price(&graph, Reveal::Scores).map_err(Failure::running)?;
+        let linear = if method == Method::HeSlots { "he-slots" } else { "he-coefficients" };
         let slowed: Vec<&str> = link.iter().flat_map(|link| ["--link", link]).collect();
-        let run = Run { source: &source, protocol: Protocol::Gazelle, server: &slowed, client: &slowed };
+        let serving = [&["--linear", linear], slowed.as_slice()].concat();
+        let run = Run { source: &source, protocol: Protocol::Gazelle, server: &serving, client: &slowed };
         let cost = measure(&run)?;
         let [setup, offline, online] = cost.phases;
         let measured = Figures::default()
@@ -132,8 +152,8 @@ impl Network {
             _ => "loopback".to_owned(),
         };
         let note = format!("{}, {origin}, {on}", self.layers);
-        let row =
-            Row { table: "gazelle-networks", row: self.name(link), measured, paper: self.paper(), note };
+        let row = if method == Method::HeSlots { self.in_slots() } else { self.name(link) };
+        let row = Row { table: "gazelle-networks", row, measured, paper: self.paper(), note };
         row.print(arguments.json)?;
         Ok(1)
     }

@@ -5,6 +5,7 @@
 mod deepsecure;
 mod delphi;
 mod gazelle;
+mod kernels;
 mod lola;
 mod mnist;
 mod plot;

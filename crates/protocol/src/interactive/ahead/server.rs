@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use bfv::Ciphertext;
 use garble::garbler::Garbler;
 use garble::labels::{ActiveLabels, Labels};
 use garble::word::Word;
 use kernel::block::{Block, as_bytes};
 use kernel::prg::Prg;
 use kernel::seed::Seed;
-use linear::coefficients::{Factors, Server as Computer};
+use linear::coefficients::{Client as Holder, Factors, Server as Computer, Setting};
 use linear::plain::Layer;
 use model::fixed::{FixedGraph, NodeId, Op, ParamId, Params};
 use ot::random::Pads;
@@ -19,9 +20,10 @@ use zeroize::Zeroizing;
 
 use super::super::circuit::{Entry, Party, run};
 use super::super::lanes::Lanes;
+use super::super::linear::{Factors as Kept, failed};
 use super::super::plan::Plan;
 use super::super::program::Program;
-use super::super::server::{Weights as Encoded, bits, failed, masks, receive, send, weight};
+use super::super::server::{Weights as Encoded, bits, masks, send, weight};
 use super::super::shares::Addends;
 use super::super::wire::{self, Frames};
 use super::super::{names, transfers};
@@ -130,7 +132,10 @@ impl<'a> Preparer<'a> {
             // The client's masks are all there is to the operand.
             let zeros = vec![0; program.elements(node.inputs[0])];
             let operands = receive(setting, computer, index, &zeros, &mut session.inbox)?;
-            let factors = self.weights.encoded.factors.get(id).unwrap_or(&on_the_fly);
+            let factors = match self.weights.encoded.factors.get(id) {
+                Some(Kept::Coefficients(factors)) => factors,
+                _ => &on_the_fly,
+            };
             let weights = (factors, weight(program, self.params, *id));
             let (layout, reply) = (&setting.layouts[index], setting.replies[index]);
             let replies =
@@ -343,7 +348,7 @@ impl Half<'_> {
             self.state.tensors[node] = values;
         }
         let params = self.params;
-        let parameter = |param: usize, index: usize| params.tensors[param].get(index) as u64;
+        let parameter = |param: usize, index: usize| params.tensors[param].get(index);
         let addends = Addends::Server(&parameter);
         self.state.local(program, stage, &addends);
         for index in &program.stages[stage].linear {
@@ -466,4 +471,21 @@ impl Party<Garbler<Frames>> for Offline<'_, '_> {
     fn reveal(&mut self, g: &mut Garbler<Frames>, _output: usize, word: &Word<Labels>) {
         self.revealed.push(OutputWord::of(word, |wire| g.colours(wire)));
     }
+}
+
+/// Receives a layer's encrypted operand and adds this party's share.
+fn receive(
+    setting: &Setting,
+    computer: &Computer,
+    index: usize,
+    share: &[u64],
+    inbox: &mut Inbox,
+) -> Result<Vec<Ciphertext>, Error> {
+    let layout = &setting.layouts[index];
+    let length = Length::Exactly(Holder::sent_bytes(&setting.parameters));
+    let messages = (0..layout.channel_tiles() * layout.blocks())
+        .map(|_| inbox.recv(wire::CIPHERTEXT, length))
+        .collect::<Result<Vec<_>, _>>()?;
+    let received = computer.receive(layout, share, &messages);
+    received.map_err(|error| Error::malformed("encrypted share", error.to_string()))
 }

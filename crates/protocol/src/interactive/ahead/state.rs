@@ -41,7 +41,7 @@ impl State {
             let result = match &node.op {
                 Op::Constant { values } => {
                     let mask = mask(program.ring);
-                    values.iter().map(|value| addends.public(*value) & mask).collect()
+                    values.iter().map(|value| addends.public(*value) as u64 & mask).collect()
                 }
                 _ => compute(program, *id, &operands, addends),
             };
@@ -63,7 +63,7 @@ impl State {
             let mask = mask(program.ring);
             let (shifts, inner) = program.shifts(layer);
             let below = |lane: usize| shifts[lane / inner % shifts.len()];
-            let half = addends.public(half(*shift));
+            let half = addends.public(half(*shift)) as u64;
             let mut sums = self.sums[layer].clone();
             for (lane, sum) in sums.iter_mut().enumerate() {
                 *sum = sum.wrapping_add(half << below(lane));
