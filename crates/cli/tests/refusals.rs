@@ -18,7 +18,7 @@ fn wrong_arguments() {
     assert!(oribi.refusal(2, &["run", "--colour", "x"]).contains("--colour"));
     assert!(oribi.refusal(2, &["predict", "x.png"]).contains("--server"));
     for (command, rest) in [("demo", vec![]), ("serve", vec!["m.onnx"]), ("inspect", vec!["m.onnx"])] {
-        for absent in ["cheetah", "delphi", "best"] {
+        for absent in ["cheetah", "best"] {
             let arguments = [vec![command], rest.clone(), vec!["--protocol", absent]].concat();
             let text = oribi.refusal(2, &arguments);
             assert!(text.contains(absent) && text.contains("deepsecure"), "{text}");
