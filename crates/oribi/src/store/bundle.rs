@@ -346,7 +346,7 @@ impl Files {
         for (held, limit, whose) in [(held, limit, "all"), (theirs, share, "this peer's")] {
             if held.saturating_add(more) > limit {
                 return Err(Fault::Full(format!(
-                    "{whose} bundles take {held} bytes, and {more} more would pass the limit of {limit} (--store-limit)"
+                    "{whose} bundles take {held} bytes, and {more} more would pass the limit of {limit}"
                 )));
             }
         }
