@@ -253,10 +253,11 @@ impl<'a> Program<'a> {
         (fits && whole && known <= self.places[layer].stage).then_some(base)
     }
 
-    /// The stage in which a product is computed on shares, if it is: from sums as they are, before their low bits are dropped.
+    /// The stage in which a product is computed on shares, if it is: from sums as they are, before their low bits are dropped. Dropping
+    /// bits of shares is right for numbers within a quarter of the ring alone; others stay in circuits.
     fn product_stage(&self, node: &Node) -> Option<usize> {
         let Op::Product { shift } = node.op else { return None };
-        let fits = |shift: u32| shift + 2 <= self.ring;
+        let fits = |bits: u32, shift: u32| shift == 0 || bits.saturating_add(shift) < self.ring;
         let low = |id: &NodeId| match self.places[*id].form {
             Form::Sum { .. } => self.shifts(*id).0.into_iter().max().unwrap_or(0),
             _ => 0,
@@ -265,7 +266,8 @@ impl<'a> Program<'a> {
             Form::Wires => self.places[*id].stage + 1,
             _ => self.places[*id].stage,
         };
-        let whole = node.inputs.len() == 2 && node.inputs.iter().map(low).all(fits) && fits(shift);
+        let factor = |id: &NodeId| fits(self.graph.nodes[*id].format.bits, low(id));
+        let whole = node.inputs.len() == 2 && node.inputs.iter().all(factor) && fits(node.format.bits, shift);
         let stage = node.inputs.iter().map(from).max();
         stage.filter(|_| self.when == When::Ahead && whole)
     }

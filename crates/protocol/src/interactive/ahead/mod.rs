@@ -55,7 +55,7 @@ use model::fixed::{FixedGraph, NodeId};
 
 use products::Quadratic;
 
-use super::plan::Plan;
+use super::plan::{Method, Plan};
 use super::price::Survey;
 use super::program::Program;
 use crate::error::Error;
@@ -64,6 +64,9 @@ use crate::handshake::Reveal;
 
 /// The preset's name on the wire and on the command line.
 pub const DELPHI: &str = "delphi";
+
+/// Most transfers of all products together: 4 GiB at the client.
+const MOST_TRANSFERS: u64 = 1 << 28;
 
 /// What both parties know of a prediction.
 pub struct Work<'a> {
@@ -80,6 +83,9 @@ impl<'a> Work<'a> {
     /// # Errors
     /// If the engine does not take the graph or the plan.
     pub fn new((graph, plan): (&'a FixedGraph, &Plan), reveal: Reveal) -> Result<Self, Error> {
+        if plan.linear != Method::HeCoefficients {
+            return Err(Error::Refused(format!("{DELPHI} prepares linear layers by he-coefficients alone")));
+        }
         let program = Program::ahead(graph, reveal)?;
         let surveys = surveys(&program)?;
         let setting = plan.setting(&program)?;
@@ -128,6 +134,12 @@ impl<'a> Work<'a> {
 }
 
 fn surveys(program: &Program<'_>) -> Result<Vec<Survey>, Error> {
+    let products = program.stages.iter().flat_map(|stage| &stage.products);
+    let elements = products.map(|node| program.elements(*node) as u64).fold(0, u64::saturating_add);
+    // Each of two factors takes at most a transfer a bit of the ring, twice, and three single ones.
+    if elements.saturating_mul(4 * u64::from(program.ring) + 3) > MOST_TRANSFERS {
+        return Err(Error::Refused("the network has too many products for this protocol".into()));
+    }
     (0..program.stages.len()).map(|stage| Survey::new(program, stage)).collect()
 }
 
