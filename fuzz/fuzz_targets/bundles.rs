@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use libfuzzer_sys::fuzz_target;
 use model::fixed::{FixedGraph, Format, Node, NumberFormat, Op, Output, Post};
 use protocol::Reveal;
+use protocol::handshake::ModelId;
 use protocol::interactive::ahead::Work;
 use protocol::interactive::ahead::bundle::{ClientBundle, ServerBundle};
 use protocol::interactive::{Method, Plan};
@@ -35,7 +36,7 @@ fn graph() -> &'static FixedGraph {
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(plan) = Plan::choose(graph(), Method::HeCoefficients) else { return };
-    let Ok(work) = Work::new((graph(), &plan), Reveal::Scores) else { return };
+    let Ok(work) = Work::new((graph(), &plan), Reveal::Scores, ModelId([0; 16])) else { return };
     // The digest in its place, so that what follows is reached.
     let mut bytes = bytes.to_vec();
     if let Some(digest) = bytes.get_mut(2..18) {
@@ -45,6 +46,6 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(bundle.encode(&work)[..], bytes[..]);
     }
     if let Ok(bundle) = ServerBundle::decode(&work, &bytes) {
-        assert_eq!(bundle.encode()[..], bytes[..]);
+        assert_eq!(bundle.encode(&work)[..], bytes[..]);
     }
 });

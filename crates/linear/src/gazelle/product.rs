@@ -75,6 +75,9 @@ impl core::fmt::Display for Method {
     }
 }
 
+/// Most pairs of an input and an output that are looked at, axis by axis, before a layer is known to fit.
+const MOST_WORK: u64 = 1 << 30;
+
 /// A layer's kernel and what it multiplies: all of it public.
 #[derive(Clone, Debug)]
 pub struct Product {
@@ -113,6 +116,10 @@ impl Product {
     ) -> Result<Self, Error> {
         kernel.validate(cycle)?;
         pattern.validate()?;
+        // Before the work: a method may be a peer's choice.
+        if pattern.work() > MOST_WORK {
+            return Err(Error::layout("a layer with too many pairs of inputs and outputs"));
+        }
         let diagonals = Diagonals::new(cycle, &kernel, &[pattern])?;
         let mut read: Vec<usize> = diagonals.entries().iter().map(|entry| entry.input as usize).collect();
         read.sort_unstable();

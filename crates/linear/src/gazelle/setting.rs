@@ -14,6 +14,9 @@ pub const DEGREES: [usize; 3] = [8192, 16384, 32768];
 /// Bits of statistical distance between the replies of any two sets of weights.
 const STATISTICAL: u32 = 40;
 
+/// Most rotations of all layers together: for each there is a key of some megabytes.
+const MOST_ROTATIONS: usize = 1 << 12;
+
 /// Widest modulus of shares.
 const MOST_BITS: u32 = 60;
 
@@ -127,7 +130,13 @@ impl Setting {
             replies.push(reply.ok_or_else(|| Error::layout("the noise leaves no room for a short reply"))?);
             floods.push(flood);
         }
-        Ok(Self { parameters, products, replies, floods })
+        let setting = Self { parameters, products, replies, floods };
+        match setting.steps().len() {
+            rotations if rotations > MOST_ROTATIONS => {
+                Err(Error::Layout(format!("{rotations} rotations: at most {MOST_ROTATIONS} have keys")))
+            }
+            _ => Ok(setting),
+        }
     }
 
     /// A setting that somebody else chose, for shares of numbers of `bits` bits: the ring and a method for each layer. Replies

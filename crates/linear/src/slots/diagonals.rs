@@ -129,7 +129,7 @@ fn pairs(cycle: Cycle, kernel: &Kernel, term: usize, pattern: &Pattern) -> Resul
             let mut found = vec![(0, 0, start)];
             for (axis, relation) in axes.iter().enumerate() {
                 let places = (input.axis_places(axis, cycle), output.axis_places(axis, cycle));
-                found = sum(cycle, &found, &axis_pairs(cycle, relation, &places.0, &places.1));
+                found = sum(cycle, &found, &axis_pairs(cycle, relation, &places.0, &places.1))?;
             }
             found
         }
@@ -144,7 +144,7 @@ fn pairs(cycle: Cycle, kernel: &Kernel, term: usize, pattern: &Pattern) -> Resul
     let copies = kernel.direct_copies(cycle);
     let copies: Vec<Pair> =
         copies.iter().map(|c| (0, c.ciphertext as u32, cycle.neg(c.slot) as u32)).collect();
-    Ok(sum(cycle, &sum(cycle, &base, &partials), &copies))
+    sum(cycle, &sum(cycle, &base, &partials)?, &copies)
 }
 
 /// Whether a layout's axes are those of a pattern, but for axes of one index at the end.
@@ -191,10 +191,14 @@ fn element_pairs(cycle: Cycle, pattern: &Pattern, inputs: &[Place], outputs: &[P
 }
 
 /// All sums of two sets of pairs.
-fn sum(cycle: Cycle, a: &[Pair], b: &[Pair]) -> Vec<Pair> {
+fn sum(cycle: Cycle, a: &[Pair], b: &[Pair]) -> Result<Vec<Pair>, Error> {
     if let [(0, 0, 0)] = b {
-        return a.to_vec();
+        return Ok(a.to_vec());
+    }
+    // Few of them are the same.
+    if a.len().saturating_mul(b.len()) > 16 * MAX_DIAGONALS {
+        return Err(Error::layout("too many diagonals"));
     }
     let add = |a: &Pair, b: &Pair| (a.0 + b.0, a.1 + b.1, cycle.add(a.2 as usize, b.2 as usize) as u32);
-    distinct(a.iter().flat_map(|a| b.iter().map(move |b| add(a, b))).collect())
+    Ok(distinct(a.iter().flat_map(|a| b.iter().map(move |b| add(a, b))).collect()))
 }

@@ -55,6 +55,16 @@ impl Relation {
         }
     }
 
+    /// Pairs of indices, or more.
+    fn work(&self) -> u64 {
+        let [inputs, outputs] = [self.inputs(), self.outputs()].map(|size| size as u64);
+        match *self {
+            Self::Full { .. } => inputs.saturating_mul(outputs),
+            Self::Same { .. } => outputs,
+            Self::Window { taps, .. } => outputs.saturating_mul(taps as u64),
+        }
+    }
+
     /// Calls `visit` with each input index that an output index depends on.
     fn visit(&self, output: usize, mut visit: impl FnMut(usize)) {
         match *self {
@@ -154,6 +164,14 @@ impl Pattern {
                 nested(axes, &columns, 0, visit);
             }
             Self::Rows { rows, .. } => rows[output].iter().for_each(|column| visit(*column as usize)),
+        }
+    }
+
+    /// At most so many pairs of indices are visited to find its diagonals axis by axis.
+    pub(crate) fn work(&self) -> u64 {
+        match self {
+            Self::Axes(axes) => axes.iter().fold(0, |sum: u64, axis| sum.saturating_add(axis.work())),
+            Self::Rows { .. } => self.count(),
         }
     }
 

@@ -61,10 +61,11 @@ pub struct Entry {
 /// The tiles in which a tensor enters, and how many low bits are dropped of each.
 fn entries(program: &Program, node: NodeId) -> Vec<(u32, Lanes)> {
     match program.places[node].form {
-        Form::Sum { guard } => tiles(program.elements(node), program.shifts(node))
-            .into_iter()
-            .map(|(shift, lanes)| (shift + guard, lanes))
-            .collect(),
+        Form::Sum { guard } => {
+            let (shifts, inner) = program.shifts(node);
+            let tiles = tiles(program.elements(node), (shifts.to_vec(), inner));
+            tiles.into_iter().map(|(shift, lanes)| (shift + guard, lanes)).collect()
+        }
         _ => ranges(program.elements(node)).into_iter().map(|lanes| (0, lanes)).collect(),
     }
 }

@@ -63,6 +63,9 @@ pub struct SlotLayer {
 /// Most ciphertexts, sent and returned, of one layer: a few gigabytes.
 const MOST_CIPHERTEXTS: usize = 1 << 17;
 
+/// Most bytes of a client's keys.
+const MOST_KEY_BYTES: u64 = 4 << 30;
+
 /// How one layer is cut and answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
@@ -252,7 +255,11 @@ impl Plan {
         if setting.products.iter().any(|product| ciphertexts(product) > MOST_CIPHERTEXTS) {
             return Err(Error::malformed("plan", "a layer takes absurdly many ciphertexts"));
         }
-        Ok(Some(Linear::Slots(setting)))
+        let setting = Linear::Slots(setting);
+        if setting.key_bytes().iter().sum::<u64>() > MOST_KEY_BYTES {
+            return Err(Error::malformed("plan", "its rotations take absurdly many keys"));
+        }
+        Ok(Some(setting))
     }
 
     /// The setting that this plan states for a program; `None` for one without linear layers.

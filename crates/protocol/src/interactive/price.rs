@@ -82,7 +82,7 @@ impl Survey {
         run(&mut g, program, stage, &mut party)?;
         let counts = g.counts();
         let rows = counts.table_bytes() / size_of::<kernel::block::Block>() as u64;
-        if rows > MOST {
+        if rows > MOST || party.colours as u64 > MOST {
             return Err(Error::Refused("a layer of the network is too large for this protocol".into()));
         }
         Ok(Self {

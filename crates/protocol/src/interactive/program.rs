@@ -1,5 +1,7 @@
 //! The stages of a graph: which operation runs where, on shares, on ciphertexts or in a garbled circuit.
 
+use std::sync::Arc;
+
 use garble::modulus::ShareModulus;
 use linear::coefficients::{Need, Shape};
 use model::fixed::{FixedGraph, Node, NodeId, NumberFormat, Op};
@@ -47,6 +49,15 @@ pub struct Place {
     pub needed: bool,
     /// Bits that hold each of its values as a signed number, as the operations before it imply.
     pub bits: u32,
+}
+
+/// The low bits that are yet to be dropped of a tensor that exists as sums.
+#[derive(Clone, Debug)]
+struct Low {
+    /// One number, or one for each channel.
+    shifts: Arc<[u32]>,
+    /// Elements of a channel that stand together.
+    inner: usize,
 }
 
 /// A step of a stage's circuit: an operation, or the entry of a tensor that exists in shares.
@@ -105,6 +116,8 @@ pub struct Program<'a> {
     pub reveal: Reveal,
     /// A place for each node.
     pub places: Vec<Place>,
+    /// What [`Program::shifts`] says of each node.
+    lows: Vec<Low>,
     /// The linear layers.
     pub linear: Vec<NodeId>,
     /// The stages.
@@ -159,6 +172,7 @@ impl<'a> Program<'a> {
             modulus: ShareModulus::PowerOfTwo(ring),
             reveal,
             places: Vec::new(),
+            lows: Vec::new(),
             linear: Vec::new(),
             stages: Vec::new(),
         };
@@ -230,6 +244,7 @@ impl<'a> Program<'a> {
                 _ => form == Form::Share && node.inputs.iter().all(|input| self.places[*input].clients),
             };
             let bits = bits::of(self.graph, id, self.ring, |input| self.places[input].bits);
+            self.lows.push(self.low_of(node, base));
             self.places.push(Place { form, stage, clients, base, needed: false, bits });
         }
     }
@@ -245,7 +260,7 @@ impl<'a> Program<'a> {
         let mut sums = (0..node.inputs.len()).filter(is_sum);
         let (base, None) = (sums.next()?, sums.next()) else { return None };
         let layer = node.inputs[base];
-        let below = self.shifts(layer).0.into_iter().max().unwrap_or(0);
+        let below = self.lowest(layer);
         let fits = node.format.bits + below + shift + u32::from(*shift > 0) <= self.ring;
         let whole = terms[base].left == 0 && !terms[base].negative;
         let others = node.inputs.iter().filter(|input| **input != layer);
@@ -259,7 +274,7 @@ impl<'a> Program<'a> {
         let Op::Product { shift } = node.op else { return None };
         let fits = |bits: u32, shift: u32| shift == 0 || bits.saturating_add(shift) < self.ring;
         let low = |id: &NodeId| match self.places[*id].form {
-            Form::Sum { .. } => self.shifts(*id).0.into_iter().max().unwrap_or(0),
+            Form::Sum { .. } => self.lowest(*id),
             _ => 0,
         };
         let from = |id: &NodeId| match self.places[*id].form {
@@ -274,22 +289,34 @@ impl<'a> Program<'a> {
 
     /// The low bits that are yet to be dropped of a tensor that exists as sums: one number, or one for each channel, and the elements
     /// of a channel that stand together.
-    pub fn shifts(&self, id: NodeId) -> (Vec<u32>, usize) {
-        let node = &self.graph.nodes[id];
-        match &node.op {
-            Op::Conv { shift, .. } => (shift.clone(), node.shape[2..].iter().product::<usize>().max(1)),
-            Op::Dense { shift, .. } => (shift.clone(), 1),
-            Op::Sum { shift, .. } => match self.places.get(id).and_then(|place| place.base) {
-                Some(base) => {
-                    let (below, inner) = self.shifts(node.inputs[base]);
-                    (below.into_iter().map(|below| below + shift).collect(), inner)
-                }
-                None => (vec![*shift], 1),
-            },
-            Op::AveragePool { shift, .. } | Op::PublicAffine { shift, .. } | Op::Affine { shift, .. } => {
-                (vec![*shift], 1)
+    pub fn shifts(&self, id: NodeId) -> (&[u32], usize) {
+        (&self.lows[id].shifts, self.lows[id].inner)
+    }
+
+    /// The most of them.
+    fn lowest(&self, id: NodeId) -> u32 {
+        self.lows[id].shifts.iter().copied().max().unwrap_or(0)
+    }
+
+    /// What [`Program::shifts`] says of a node, from what it says of those before.
+    fn low_of(&self, node: &Node, base: Option<usize>) -> Low {
+        let low = |shifts: &[u32], inner| Low { shifts: shifts.into(), inner };
+        match (&node.op, base.map(|base| &self.lows[node.inputs[base]])) {
+            // Sums of sums may be many: those that drop no more share the list.
+            (Op::Sum { shift: 0, .. }, Some(below)) => below.clone(),
+            (Op::Sum { shift, .. }, Some(below)) => {
+                Low { shifts: below.shifts.iter().map(|below| below + shift).collect(), inner: below.inner }
             }
-            _ => (vec![0], 1),
+            (Op::Conv { shift, .. }, _) => low(shift, node.shape[2..].iter().product::<usize>().max(1)),
+            (Op::Dense { shift, .. }, _) => low(shift, 1),
+            (
+                Op::Sum { shift, .. }
+                | Op::AveragePool { shift, .. }
+                | Op::PublicAffine { shift, .. }
+                | Op::Affine { shift, .. },
+                _,
+            ) => low(&[*shift], 1),
+            _ => low(&[0], 1),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What preparation makes: a bundle for each party and prediction. Used once: `predict` takes it by value.
 //!
 //! A bundle has one encoding, whose length follows from the plan. Decoding takes nothing else; a bundle of another
-//! plan is told apart by its digest.
+//! plan, or for other weights, is told apart by its digest, and the halves of a pair know each other by [`Pair`].
 
 use kernel::block::{Block, as_bytes, as_bytes_mut};
 use kernel::seed::Seed;
@@ -20,6 +20,9 @@ const VERSION: u8 = 1;
 /// Which party a bundle is for, in its second byte.
 const CLIENT: u8 = 1;
 const SERVER: u8 = 2;
+
+/// What both halves of a bundle are called, and no other bundle is. Public.
+pub type Pair = [u8; 16];
 
 /// Bytes before a bundle's material: version, party, digest, seed.
 const HEADER: usize = 2 + 16 + 32;
@@ -58,16 +61,23 @@ pub struct Material {
 }
 
 impl ServerBundle {
+    /// The name that it shares with the client's half.
+    pub fn pair(&self) -> Pair {
+        start(&self.seed)[0].to_bytes()
+    }
+
     /// The bytes to be stored.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+    pub fn encode(&self, _work: &Work<'_>) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(vec![VERSION, SERVER]);
         bytes.extend_from_slice(&self.digest);
         bytes.extend_from_slice(self.seed.as_bytes());
         bytes
     }
 
-    /// Bytes of any such bundle.
-    pub const BYTES: usize = HEADER;
+    /// Bytes of a bundle of a plan.
+    pub fn bytes(_work: &Work<'_>) -> usize {
+        HEADER
+    }
 
     /// The bundle that was stored.
     ///
@@ -81,7 +91,17 @@ impl ServerBundle {
     }
 }
 
+/// The start points of the hash, and of the labels of known inputs, of a garbler's bundle. The first is drawn once, and so is a name.
+pub(super) fn start(seed: &Seed) -> [Block; 2] {
+    [seed.block("ahead/start", 0), seed.block("ahead/input", 0)]
+}
+
 impl ClientBundle {
+    /// The name that it shares with the server's half.
+    pub fn pair(&self) -> Pair {
+        self.start[0].to_bytes()
+    }
+
     /// Bytes of a bundle of a plan.
     pub fn bytes(work: &Work<'_>) -> usize {
         (0..work.surveys.len())
@@ -183,7 +203,7 @@ impl<'a> Reader<'a> {
             return Err(malformed("of another version, or of the other party".into()));
         }
         if self.take(16)? != work.digest {
-            return Err(malformed("of another model or plan".into()));
+            return Err(malformed("of another model, other weights or another plan".into()));
         }
         let mut seed = Zeroizing::new([0; 32]);
         seed.copy_from_slice(self.take(32)?);

@@ -22,12 +22,12 @@ use super::super::program::Program;
 use super::super::shares::Addends;
 use super::super::wire::{self, Stored};
 use super::super::{names, transfers};
-use super::Work;
 use super::bundle::{ClientBundle, Material};
 use super::gilboa::{self, Job};
 use super::products::{Kept, Masked, Quadratic};
 use super::state::State;
 use super::streams::{self, BitString, mask, numbers, push_bits, start_of};
+use super::{NAMELESS, Work};
 use crate::error::Error;
 use crate::frame::Length;
 use crate::garbled::client::OutputWord;
@@ -358,7 +358,7 @@ pub fn prepare_and_predict(
     seed: &Seed,
     progress: &dyn Progress,
 ) -> Result<Vec<Vec<i64>>, Error> {
-    let work = Work::new((graph, plan), reveal)?;
+    let work = Work::new((graph, plan), reveal, NAMELESS)?;
     // Before anything is sent.
     values(&work, input)?;
     let bundle =

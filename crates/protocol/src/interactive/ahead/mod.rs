@@ -53,6 +53,7 @@ use kernel::seed::Seed;
 use linear::coefficients::Setting;
 use model::fixed::{FixedGraph, NodeId};
 
+use bundle::ClientBundle;
 use products::Quadratic;
 
 use super::plan::{Method, Plan};
@@ -60,13 +61,19 @@ use super::price::Survey;
 use super::program::Program;
 use crate::error::Error;
 use crate::garbled::BaseOt;
-use crate::handshake::Reveal;
+use crate::handshake::{ModelId, Reveal};
 
 /// The preset's name on the wire and on the command line.
 pub const DELPHI: &str = "delphi";
 
 /// Most transfers of all products together: 4 GiB at the client.
 const MOST_TRANSFERS: u64 = 1 << 28;
+
+/// Most bytes of a bundle: of about two and a half million garbled ReLUs. A party holds one while it is made and while it is used.
+pub const MOST_BUNDLE_BYTES: usize = 4 << 30;
+
+/// The weights of bundles that are used in the session that makes them.
+const NAMELESS: ModelId = ModelId([0; 16]);
 
 /// What both parties know of a prediction.
 pub struct Work<'a> {
@@ -78,11 +85,15 @@ pub struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// Of a validated graph and the plan that came with it.
+    /// Of a validated graph and the plan that came with it. `weights` names the weights that are served: bundles for others are refused.
     ///
     /// # Errors
-    /// If the engine does not take the graph or the plan.
-    pub fn new((graph, plan): (&'a FixedGraph, &Plan), reveal: Reveal) -> Result<Self, Error> {
+    /// If the engine does not take the graph or the plan, or a bundle would exceed [`MOST_BUNDLE_BYTES`].
+    pub fn new(
+        (graph, plan): (&'a FixedGraph, &Plan),
+        reveal: Reveal,
+        weights: ModelId,
+    ) -> Result<Self, Error> {
         if plan.linear != Method::HeCoefficients {
             return Err(Error::Refused(format!("{DELPHI} prepares linear layers by he-coefficients alone")));
         }
@@ -93,11 +104,21 @@ impl<'a> Work<'a> {
         let text = |error: serde_json::Error| Error::Refused(error.to_string());
         let mut agreed = serde_json::to_string(graph).map_err(text)?;
         agreed.push_str(&plan.payload()?.to_string());
+        agreed.push_str(&weights.to_string());
         let digest = Seed::from_bytes([0; 32]).block(&agreed, u64::from(reveal == Reveal::Label));
-        Ok(Self { program, surveys, setting, base: plan.base_ot, digest: digest.to_bytes() })
+        let work = Self { program, surveys, setting, base: plan.base_ot, digest: digest.to_bytes() };
+        let bytes = ClientBundle::bytes(&work);
+        if bytes > MOST_BUNDLE_BYTES {
+            return Err(Error::Refused(format!(
+                "what is prepared for a prediction would take {} MB, and at most {} fit: {DELPHI} is for smaller networks",
+                bytes >> 20,
+                MOST_BUNDLE_BYTES >> 20
+            )));
+        }
+        Ok(work)
     }
 
-    /// A name of the graph, the plan and what is revealed.
+    /// A name of the graph, the plan, the weights and what is revealed.
     pub fn digest(&self) -> [u8; 16] {
         self.digest
     }

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::super::plan::Plan;
 use super::super::program::is_elementwise;
-use super::Work;
 use super::bundle::{ClientBundle, ServerBundle};
 use super::gilboa::{sent_bytes, transfers_of};
 use super::products::Quadratic;
 use super::streams::packed_bytes;
+use super::{NAMELESS, Work};
 use crate::error::Error;
 use crate::handshake::Reveal;
 
@@ -44,7 +44,7 @@ pub struct Price {
 /// # Errors
 /// If the engine does not take them.
 pub fn price((graph, plan): (&FixedGraph, &Plan), reveal: Reveal) -> Result<Price, Error> {
-    let work = Work::new((graph, plan), reveal)?;
+    let work = Work::new((graph, plan), reveal, NAMELESS)?;
     let program = &work.program;
     let sums = work.sums();
     let ciphertexts = plan.ciphertext_bytes(graph)?;
@@ -54,7 +54,7 @@ pub fn price((graph, plan): (&FixedGraph, &Plan), reveal: Reveal) -> Result<Pric
         ring: program.ring,
         ciphertext_bytes: ciphertexts,
         offline_bytes: [ciphertexts[0] + message_len(sums) as u64, ciphertexts[1] + halves],
-        stored_bytes: [ClientBundle::bytes(&work) as u64, ServerBundle::BYTES as u64],
+        stored_bytes: [ClientBundle::bytes(&work) as u64, ServerBundle::bytes(&work) as u64],
         ..Price::default()
     };
     for (number, (stage, survey)) in program.stages.iter().zip(&work.surveys).enumerate() {

@@ -67,9 +67,9 @@ impl Quadratic {
             let factor = |tensor: &NodeId| {
                 let (shifts, inner) = match program.places[*tensor].form {
                     Form::Sum { .. } => program.shifts(*tensor),
-                    _ => (vec![0], 1),
+                    _ => (&[0][..], 1),
                 };
-                Factor { tensor: *tensor, shifts, inner }
+                Factor { tensor: *tensor, shifts: shifts.to_vec(), inner }
             };
             let factors = tensors.map(factor).collect();
             Self { node: *node, factors, shift, ring: program.ring, count: program.elements(*node) }

@@ -27,12 +27,12 @@ use super::super::server::{Weights as Encoded, bits, masks, send, weight};
 use super::super::shares::Addends;
 use super::super::wire::{self, Frames};
 use super::super::{names, transfers};
-use super::Work;
-use super::bundle::ServerBundle;
+use super::bundle::{ServerBundle, start};
 use super::gilboa;
 use super::products::{Pending, Quadratic};
 use super::state::State;
 use super::streams::{self, mask, numbers, start_of};
+use super::{NAMELESS, Work};
 use crate::error::Error;
 use crate::frame::Length;
 use crate::garbled::client::OutputWord;
@@ -108,7 +108,7 @@ impl<'a> Preparer<'a> {
     pub fn bundle(&self, session: &mut Session, seed: Seed) -> Result<ServerBundle, Error> {
         session.meter.enter(Phase::Offline, "");
         let offset = offset(&seed);
-        let start = [seed.block("ahead/start", 0), seed.block("ahead/input", 0)];
+        let start = start(&seed);
         let setup = transfers::request(session, self.work.base, *offset, &seed.child("ahead/transfers", 0))?;
         session.outbox.send(wire::START, as_bytes(&start))?;
         session.outbox.flush()?;
@@ -309,7 +309,7 @@ pub fn prepare_and_predict(
     session: &mut Session,
     seed: &Seed,
 ) -> Result<(), Error> {
-    let work = Work::new((graph, plan), reveal)?;
+    let work = Work::new((graph, plan), reveal, NAMELESS)?;
     let preparer = Preparer::new(&work, (params, weights), session)?;
     let bundle = preparer.bundle(session, seed.child("ahead/bundle", 0))?;
     predict(&work, bundle, (params, weights), session)

@@ -28,7 +28,7 @@ fn plan_of(graph: &FixedGraph) -> Plan {
 /// A prediction, by way of stored bundles.
 fn run((graph, params, input): &Network, reveal: Reveal, seed: u8) -> Run {
     let plan = plan_of(graph);
-    let work = Work::new((graph, &plan), reveal).expect("stages");
+    let work = Work::new((graph, &plan), reveal, NAMELESS).expect("stages");
     let weights = server::Weights::encode(graph, &plan, params, 1 << 20).expect("a valid plan");
     let (mut near, mut far) = Session::pair();
     let transcript = near.record();
@@ -37,8 +37,8 @@ fn run((graph, params, input): &Network, reveal: Reveal, seed: u8) -> Run {
         let serving = scope.spawn(move || {
             let preparer = server::Preparer::new(work, (params, weights), &mut far)?;
             let bundle = preparer.bundle(&mut far, Seed::from_bytes([!seed; 32]))?;
-            let bytes = bundle.encode();
-            assert_eq!(bytes.len(), ServerBundle::BYTES);
+            let bytes = bundle.encode(work);
+            assert_eq!(bytes.len(), ServerBundle::bytes(work));
             server::predict(work, ServerBundle::decode(work, &bytes)?, (params, weights), &mut far)
         });
         let predicted = (|| {
@@ -120,6 +120,33 @@ fn shortcuts_are_added_on_shares() {
     assert_eq!(entered, (3 * 100 + 6) * program.ring as usize);
 }
 
+/// As many additions as a graph may have: nothing recurses along them.
+#[test]
+fn long_chains_of_additions() {
+    let mut builder = Builder::new(24);
+    let x = builder.input(&[1, 2]);
+    let mut y = builder.dense(x, 2);
+    for _ in 0..9_990 {
+        let terms = vec![Term { left: 0, negative: false }; 2];
+        y = builder.same(Op::Sum { terms, shift: 0 }, &[y, x]);
+    }
+    let (graph, ..) = builder.finish(y);
+    let program = Program::ahead(&graph, Reveal::Scores).expect("stages");
+    assert_eq!(program.stages[0].merged.len(), 9_990);
+    assert_eq!(program.shifts(9_991), (&[9][..], 1));
+}
+
+#[test]
+fn bundles_of_networks_that_are_too_large_are_refused() {
+    let mut builder = Builder::new(25);
+    let x = builder.input(&[1, 3 << 20]);
+    let y = builder.same(Op::Relu, &[x]);
+    let (graph, ..) = builder.finish(y);
+    let refused = Work::new((&graph, &plan_of(&graph)), Reveal::Scores, NAMELESS);
+    let refused = refused.err().map(|error| error.to_string());
+    assert!(refused.as_ref().is_some_and(|text| text.contains("would take")), "{refused:?}");
+}
+
 #[test]
 fn other_operations_and_secret_parameters() {
     let shape = [1, 2, 3];
@@ -188,12 +215,14 @@ fn the_transcript_says_nothing_of_secrets() {
 fn bundles_decode_from_their_own_bytes_alone() {
     let (graph, ..) = residual();
     let plan = plan_of(&graph);
-    let work = Work::new((&graph, &plan), Reveal::Scores).expect("stages");
-    let label = Work::new((&graph, &plan), Reveal::Label).expect("stages");
+    let work = Work::new((&graph, &plan), Reveal::Scores, NAMELESS).expect("stages");
+    let label = Work::new((&graph, &plan), Reveal::Label, NAMELESS).expect("stages");
     let bundle = ServerBundle { digest: work.digest(), seed: Seed::from_bytes([7; 32]) };
-    let bytes = bundle.encode();
+    let bytes = bundle.encode(&work);
     assert!(ServerBundle::decode(&work, &bytes).is_ok());
     assert!(ServerBundle::decode(&label, &bytes).is_err());
+    let others = Work::new((&graph, &plan), Reveal::Scores, ModelId([1; 16])).expect("stages");
+    assert!(ServerBundle::decode(&others, &bytes).is_err(), "for other weights");
     assert!(ServerBundle::decode(&work, &bytes[1..]).is_err());
     assert!(ServerBundle::decode(&work, &[&bytes[..], &[0]].concat()).is_err());
     assert!(ClientBundle::decode(&work, &bytes).is_err());
