@@ -1,10 +1,10 @@
 //! Messages stored as small signed coefficients, and products that transform them on the fly.
 //!
-//! A [`Multiplicand`] takes a limb's bits for each coefficient and limb; a message of a small plaintext modulus takes two or four
-//! for each coefficient. A network's weights are kept in this form, and their transforms (one for each limb) are part
-//! of the product.
+//! A [`Multiplicand`] takes a limb's bits for each coefficient and limb; a message of a small plaintext modulus takes as many as
+//! its widest coefficient has. A network's weights are kept in this form, and their transforms (one for each limb) are
+//! part of the product.
 
-use kernel::modular::{Modulus, Packed, Words};
+use kernel::modular::{Modulus, Packed, VECTOR_BITS, Words};
 
 use crate::ciphertext::{Ciphertext, Multiplicand};
 use crate::encoder::Plaintext;
@@ -14,61 +14,49 @@ use crate::keys::check_limbs;
 use crate::parameters::Parameters;
 use crate::ring::PackedRows;
 
-/// A message as centred coefficients of 16 or 32 bits.
+/// A message as centred coefficients, each in as many bits as the widest takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compact {
     id: u64,
-    coefficients: Coefficients,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Coefficients {
-    Short(Vec<i16>),
-    Long(Vec<i32>),
+    coefficients: Packed,
 }
 
 impl Compact {
     /// Bytes it holds in memory.
     pub fn bytes(&self) -> usize {
-        match &self.coefficients {
-            Coefficients::Short(list) => size_of_val(&list[..]),
-            Coefficients::Long(list) => size_of_val(&list[..]),
-        }
+        self.coefficients.bytes().len()
     }
 
-    /// The coefficients as residues of a power of two.
-    fn residues_into(&self, out: &mut [u64]) -> u32 {
-        match &self.coefficients {
-            Coefficients::Short(list) => {
-                out.iter_mut().zip(list).for_each(|(out, x)| *out = u64::from(*x as u16));
-                16
-            }
-            Coefficients::Long(list) => {
-                out.iter_mut().zip(list).for_each(|(out, x)| *out = u64::from(*x as u32));
-                32
-            }
-        }
+    /// The coefficients as residues of the modulus that is returned.
+    fn residues_into(&self, out: &mut [u64]) -> Result<Modulus, Error> {
+        let from = signed(self.coefficients.bits())?;
+        self.coefficients.unpack_into(&from, out, 0);
+        Ok(from)
     }
+}
+
+/// The odd modulus `2^bits - 1`: as many numbers above zero as below.
+fn signed(bits: u32) -> Result<Modulus, Error> {
+    Modulus::new((1 << bits) - 1).ok_or(Error::Bits(bits))
 }
 
 impl Plaintext {
     /// The compact form.
     ///
     /// # Errors
-    /// If the message is of other parameters, or a centred coefficient has more than 32 bits.
+    /// If the message is of other parameters, or a centred coefficient has more than 50 bits, sign included.
     pub fn compact(&self, parameters: &Parameters) -> Result<Compact, Error> {
         parameters.check(self.id, "plaintext")?;
-        let centred = || self.coefficients.iter().map(|x| parameters.plain_ring().centred(*x));
-        let short: Result<Vec<i16>, _> = centred().map(i16::try_from).collect();
-        let coefficients = match short {
-            Ok(list) => Coefficients::Short(list),
-            Err(_) => Coefficients::Long(
-                centred()
-                    .map(|x| i32::try_from(x).map_err(|_| Error::Value(i128::from(x))))
-                    .collect::<Result<_, _>>()?,
-            ),
-        };
-        Ok(Compact { id: self.id, coefficients })
+        let centred: Vec<i64> =
+            self.coefficients.iter().map(|x| parameters.plain_ring().centred(*x)).collect();
+        let largest = centred.iter().copied().max_by_key(|x| x.unsigned_abs()).unwrap_or(0);
+        let bits = (u64::BITS - largest.unsigned_abs().leading_zeros() + 1).max(2);
+        if bits > VECTOR_BITS {
+            return Err(Error::Value(i128::from(largest)));
+        }
+        let from = signed(bits)?;
+        let residues: Vec<u64> = centred.iter().map(|x| from.from_signed(*x)).collect();
+        Ok(Compact { id: self.id, coefficients: Packed::new(&from, &residues) })
     }
 
     /// The sum of the squares of the centred coefficients: what [`crate::NoiseModel::mul_plain`] takes.
@@ -96,7 +84,7 @@ impl Evaluator {
         check_limbs(parameters, limbs)?;
         let ring = parameters.ring();
         let (mut small, mut row) = (Words::scratch(ring.degree()), Words::scratch(ring.degree()));
-        let from = power_of_two(message.residues_into(&mut small))?;
+        let from = message.residues_into(&mut small)?;
         let rows = ring.moduli(limbs).enumerate().map(|(index, q)| {
             q.rebase_into(&mut row, &small, &from);
             ring.ntt(index).forward(&mut row);
@@ -125,7 +113,7 @@ impl Evaluator {
             let moduli = batch
                 .iter()
                 .zip(small.iter_mut())
-                .map(|((_, factor), out)| power_of_two(factor.residues_into(out)))
+                .map(|((_, factor), out)| factor.residues_into(out))
                 .collect::<Result<Vec<_>, _>>()?;
             for index in 0..limbs {
                 let ntt = ring.ntt(index);
@@ -146,8 +134,4 @@ impl Evaluator {
         }
         Ok(Ciphertext { id: first.id, parts: sums, seed: None })
     }
-}
-
-fn power_of_two(bits: u32) -> Result<Modulus, Error> {
-    Modulus::new(1 << bits).ok_or(Error::Bits(bits))
 }

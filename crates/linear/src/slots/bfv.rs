@@ -14,7 +14,7 @@ use crate::slots::operations::Slots;
 /// Executes on ciphertexts of one parameter set.
 ///
 /// Factors are kept ready for products while they fit a budget of memory; beyond it they are kept modulo the plaintext
-/// modulus, in 2 or 4 bytes a coefficient, and transformed when they are used.
+/// modulus, a coefficient in as many bits as it needs, and transformed when they are used.
 #[derive(Debug)]
 pub struct Bfv<'a> {
     encoder: Encoder,
