@@ -22,7 +22,7 @@ pub type Side = Box<dyn FnMut()>;
 pub struct Row {
     /// What, and with which limbs.
     pub name: String,
-    /// The aim for the ratio, where it states one.
+    /// The least ratio that is aimed at.
     pub aim: Option<f64>,
     /// Ours.
     pub ours: Side,
