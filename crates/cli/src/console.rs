@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use protocol::shape::Link;
@@ -26,6 +28,24 @@ pub fn out(line: &str) -> Result<(), Failure> {
 pub fn note(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
+
+/// Does some work, and says what it is on standard error if it is not done soon: nobody should look at a silent program.
+pub fn patiently<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let (done, waiting) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if waiting.recv_timeout(SOON) == Err(RecvTimeoutError::Timeout) {
+                note(&format!("oribi: {what} ..."));
+            }
+        });
+        let made = work();
+        drop(done);
+        made
+    })
+}
+
+/// How long a program may be silent.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Where a command prints what people read: standard output, or standard error when that belongs to `--json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,5 +155,15 @@ impl protocol::Progress for Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_gives_its_result() {
+        assert_eq!(patiently("something quick", || 7), 7);
     }
 }

@@ -6,7 +6,7 @@ use protocol::garbled::{Price, price};
 use serde::Serialize;
 
 use crate::choice::{Encryption, FirstLayer, Linear, Numbers, Protocol};
-use crate::console::out;
+use crate::console::{out, patiently};
 use crate::failure::Failure;
 use crate::plan_report::Encrypted;
 use crate::report::bytes;
@@ -148,11 +148,17 @@ impl Report {
         // Integers of a network that is refused anyway are not worth the wait.
         let fixed = match refused {
             Some(_) => None,
-            None => Some(source.quantise(Number::Of(protocol))?.0),
+            None => {
+                let quantise = || source.quantise(Number::Of(protocol));
+                Some(patiently("looking for the scales of integers", quantise)?.0)
+            }
         };
         let mut costs = Costs::default();
         if let Some(fixed) = &fixed {
-            refused = costs.fill(fixed, protocol, arguments).err();
+            refused = patiently("looking for the best plan; large networks take a minute", || {
+                costs.fill(fixed, protocol, arguments)
+            })
+            .err();
         }
         let Costs { price, encrypted, shared, ahead } = costs;
         let graph = &source.graph;

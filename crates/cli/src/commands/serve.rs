@@ -14,7 +14,7 @@ use protocol::shape::Link;
 
 use crate::child::{Announcement, wait_for_parent};
 use crate::choice::{Encryption, Garbling, Linear, Numbers, Output, Protocol, Size};
-use crate::console::{note, out};
+use crate::console::{note, out, patiently};
 use crate::failure::{FAILED, Failure};
 use crate::report::{bytes, seconds};
 use crate::source::{Number, Source};
@@ -100,11 +100,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .with_engine(Arc::new(Delphi::new(DelphiConfig { weights_memory })));
     let config = Lola::engines(lola)?.into_iter().fold(config, ServerConfig::with_engine);
     let pem = arguments.cert.as_deref().zip(arguments.key.as_deref());
-    let server = Server::bind(
-        &arguments.listen,
-        &identity(pem, arguments.tether, arguments.state.as_deref())?,
-        models,
-        config,
+    let identity = identity(pem, arguments.tether, arguments.state.as_deref())?;
+    let server = patiently(
+        "weights are made ready; plans under encryption are checked against the integers, which takes a prediction's time",
+        || Server::bind(&arguments.listen, &identity, models, config),
     )?;
     stop_on_interrupt(&server)?;
     if arguments.tether {
@@ -158,7 +157,10 @@ fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<V
         protocol.reveals(*reveal).map_err(bad)?;
     }
     source.supports(protocol).map_err(bad)?;
-    let (graph, params) = source.quantise(Number::Of(protocol))?;
+    let (graph, params) = patiently(
+        &format!("{}: looking for the scales of integers for {}", source.meta.name, protocol.name()),
+        || source.quantise(Number::Of(protocol)),
+    )?;
     for reveal in &possible {
         protocol.check(&graph, *reveal, arguments.garbling.first_layer).map_err(bad)?;
     }
@@ -178,7 +180,13 @@ fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<V
             Protocol::Gazelle => arguments.linear.plan(&graph, link).and_then(|plan| plan.payload()),
             // Bundles are made ahead from products of coefficients.
             Protocol::Delphi => Linear::HeCoefficients.plan(&graph, link).and_then(|plan| plan.payload()),
-            Protocol::Lola => plans::make(name, &graph, &plan_options(arguments)),
+            Protocol::Lola => patiently(
+                &format!(
+                    "{}: looking for the best plan of {name}; large networks take a minute",
+                    source.meta.name
+                ),
+                || plans::make(name, &graph, &plan_options(arguments)),
+            ),
         };
         match payload {
             Ok(payload) => variants.push(variant(name, payload)),
