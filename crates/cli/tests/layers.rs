@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -35,20 +35,57 @@ fn wrong_edges(order: &[String], packages: &[Value]) -> Vec<(String, String)> {
     wrong
 }
 
-#[test]
-fn a_crate_uses_only_what_stands_above_it() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let order = members(&std::fs::read_to_string(root.join("Cargo.toml")).unwrap());
+/// What the program is built with: dependencies and features of crates that let toy parameters in.
+fn toys(packages: &[Value]) -> Vec<String> {
+    let names = |value: &Value| value.to_string().contains("insecure-toys");
+    let mut found = Vec::new();
+    for package in packages {
+        let name = package["name"].as_str().expect("a package has a name");
+        let dependencies = package["dependencies"].as_array().expect("a package has dependencies");
+        if dependencies.iter().any(|used| used["kind"] != "dev" && names(&used["features"])) {
+            found.push(format!("{name} depends on them"));
+        }
+        let features = package["features"].as_object().expect("a package has features");
+        if features.values().any(names) {
+            found.push(format!("a feature of {name} turns them on"));
+        }
+    }
+    found
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
-        .current_dir(&root)
+        .current_dir(root())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
+    metadata["packages"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_crate_uses_only_what_stands_above_it() {
+    let order = members(&std::fs::read_to_string(root().join("Cargo.toml")).unwrap());
+    let packages = packages();
     assert_eq!(packages.len(), order.len(), "each member has one package of the same name");
-    assert_eq!(wrong_edges(&order, packages), []);
+    assert_eq!(wrong_edges(&order, &packages), []);
+}
+
+#[test]
+fn toy_parameters_are_out_of_reach_of_the_program() {
+    assert_eq!(toys(&packages()), Vec::<String>::new());
+    let package = |kind: &str, feature: &str| {
+        let used = serde_json::json!([{"name": "bfv", "kind": kind, "features": ["insecure-toys"]}]);
+        serde_json::json!({"name": "a", "dependencies": used, "features": {"more": [feature]}})
+    };
+    assert!(toys(&[package("dev", "serde")]).is_empty());
+    assert_eq!(toys(&[package("normal", "serde")]), ["a depends on them"]);
+    assert_eq!(toys(&[package("dev", "bfv/insecure-toys")]), ["a feature of a turns them on"]);
 }
 
 #[test]
