@@ -160,6 +160,68 @@ fn keys_on_disk_are_sent_once_and_kept_secret() {
 }
 
 #[test]
+fn keys_that_were_evicted_are_sent_again() {
+    // Room for one set of keys: those used least recently go.
+    let (graph, _) = network();
+    let plan = protocol::handshake::Plan {
+        payload: serde_json::to_value(batch::Plan::derive(&graph).unwrap()).unwrap(),
+        graph,
+    };
+    let outline = plans::outline(plans::BATCH, &plan).unwrap();
+    let one = protocol::encrypted::keys::memory_bytes(&outline).unwrap();
+    let server = serve_with(LolaConfig { threads: 1, key_memory: one * 3 / 2, ..LolaConfig::default() });
+    let home = tempfile::tempdir().unwrap();
+    let folders = ["first", "second"].map(|name| home.path().join(name));
+    let mut sent = Vec::new();
+    for (number, client) in [0, 0, 1, 0, 1, 1].into_iter().enumerate() {
+        let mut connected = connect(&server, Some(&folders[client])).unwrap();
+        let (input, expected) = example(number);
+        let prediction = connected.predict(&input, &()).unwrap();
+        assert_eq!(prediction.integers, expected);
+        connected.close().unwrap();
+        server.settle();
+        sent.push(prediction.cost.phase(Phase::Setup).sent > 100_000);
+    }
+    assert_eq!(sent, [true, false, true, true, true, false]);
+    // Keys that a connection uses do not go: another client is told to come back.
+    let mut held = connect(&server, Some(&folders[1])).unwrap();
+    held.predict(&example(1).0, &()).unwrap();
+    let error = connect(&server, Some(&folders[0])).unwrap().predict(&example(1).0, &()).unwrap_err();
+    assert!(error.to_string().contains("try again"), "{error}");
+    assert_eq!(held.predict(&example(2).0, &()).unwrap().integers, example(2).1);
+    held.close().unwrap();
+    server.settle();
+    server.stop();
+}
+
+/// What a client was told of a pass.
+#[derive(Default)]
+struct Told(std::sync::Mutex<Vec<(u64, u64)>>);
+
+impl protocol::Progress for Told {
+    fn report(&self, done: u64, total: u64) {
+        self.0.lock().unwrap().push((done, total));
+    }
+}
+
+#[test]
+fn long_passes_tell_of_their_progress() {
+    let server = serve();
+    let mut client = connect(&server, None).unwrap();
+    let told = Told::default();
+    let (input, expected) = example(4);
+    assert_eq!(client.predict(&input, &told).unwrap().integers, expected);
+    let told = told.0.into_inner().unwrap();
+    assert!(told.len() > 10, "{told:?}");
+    // Fractions that only grow, up to the whole.
+    assert!(told.windows(2).all(|pair| pair[0].0 * pair[1].1 <= pair[1].0 * pair[0].1), "{told:?}");
+    assert!(told.last().is_some_and(|(done, total)| done == total));
+    client.close().unwrap();
+    server.settle();
+    server.stop();
+}
+
+#[test]
 fn servers_without_room_refuse_and_go_on() {
     let server = serve_with(LolaConfig { threads: 1, key_memory: 1000, ..LolaConfig::default() });
     let error = connect(&server, None).unwrap().predict(&example(1).0, &()).unwrap_err().to_string();

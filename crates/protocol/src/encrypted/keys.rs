@@ -57,15 +57,21 @@ pub fn wire_bytes(outline: &Outline) -> Result<u64, Error> {
     parts(outline).into_iter().map(|part| Ok(part.wire_bytes(outline)? as u64)).sum()
 }
 
-/// Bytes of all keys in a server's memory, at most: uniform halves expanded, a word for each residue.
+/// Bytes of all keys in a server's memory, at most: uniform halves expanded, rows padded, and the public key as words.
 ///
 /// # Errors
 /// Where the outline has no parameters.
 pub fn memory_bytes(outline: &Outline) -> Result<u64, Error> {
     let literal = outline.base()?.literal();
-    let primes: Vec<u64> = literal.data.iter().chain(&literal.special).copied().collect();
-    let bits: u64 = primes.iter().map(|prime| u64::from(64 - prime.leading_zeros())).sum();
-    Ok(wire_bytes(outline)? * 2 * 64 * primes.len() as u64 / bits.max(1))
+    let narrowest = literal.data.iter().map(|prime| u64::from(64 - prime.leading_zeros())).min();
+    let part = |part: Part| {
+        let wire = part.wire_bytes(outline)? as u64;
+        Ok(match part {
+            Part::Public => wire * 2 * 64 / narrowest.unwrap_or(1).max(1),
+            Part::Relinearisation | Part::Automorphism(_) => wire * 2 + wire / 32,
+        })
+    };
+    parts(outline).into_iter().map(part).sum()
 }
 
 /// A client's secret key, with the seed from which its evaluation keys can be made.
