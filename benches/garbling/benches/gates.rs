@@ -7,7 +7,7 @@ use garble::evaluator::{Evaluator, TableSource};
 use garble::gadgets;
 use garble::garbler::{Garbler, TableSink};
 use garble::gates::Gates;
-use garble::labels::{ActiveLabels, TweaksExhausted};
+use garble::labels::{ActiveLabels, Stopped};
 use garble::word::Word;
 use kernel::aes::Aes128;
 use kernel::block::Block;
@@ -67,18 +67,18 @@ struct Memory {
 }
 
 impl TableSink for Memory {
-    type Error = TweaksExhausted;
+    type Error = Stopped;
 
-    fn room(&mut self, count: usize) -> Result<&mut [Block], TweaksExhausted> {
+    fn room(&mut self, count: usize) -> Result<&mut [Block], Stopped> {
         self.place += count;
         Ok(&mut self.tables[self.place - count..self.place])
     }
 }
 
 impl TableSource for &mut Memory {
-    type Error = TweaksExhausted;
+    type Error = Stopped;
 
-    fn rows(&mut self, count: usize) -> Result<&[Block], TweaksExhausted> {
+    fn rows(&mut self, count: usize) -> Result<&[Block], Stopped> {
         self.place += count;
         Ok(&self.tables[self.place - count..self.place])
     }

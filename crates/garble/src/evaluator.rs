@@ -9,12 +9,12 @@ use kernel::half_gates::{And, AndXor, FullAdder, Gate, HalfGates, Known, KnownXo
 use crate::gates::Gates;
 #[cfg(doc)]
 use crate::labels::MOST_ROWS;
-use crate::labels::{ActiveLabels, Buffer, GATES_PER_CALL, Labels, Pool, Tweaks, TweaksExhausted};
+use crate::labels::{ActiveLabels, Buffer, GATES_PER_CALL, Labels, Pool, Spill, Stopped, Tweaks};
 
 /// Where garbled tables come from.
 pub trait TableSource {
     /// What reading may fail with.
-    type Error: From<TweaksExhausted>;
+    type Error: From<Stopped>;
 
     /// The next `count` rows, up to [`MOST_ROWS`]; as many as asked for.
     ///
@@ -44,11 +44,23 @@ impl<S: TableSource> Evaluator<S> {
         Self { hash, tweaks: Tweaks::default(), pool: Arc::default(), source }
     }
 
+    /// Holds large tensors outside memory beyond a budget; before any wire is made.
+    pub fn spilling(mut self, spill: Spill) -> Self {
+        self.pool = Arc::new(Pool::with(spill));
+        self
+    }
+
+    /// Whether all labels so far are right. Gates check by themselves; what is read after the last one must be.
+    ///
+    /// # Errors
+    /// When labels that left memory are lost.
+    pub fn check(&self) -> Result<(), Stopped> {
+        self.pool.check()
+    }
+
     /// A wire of the garbler's input; see [`crate::garbler::Garbler::input`].
     pub fn input(&mut self, labels: &mut ActiveLabels, lanes: usize) -> Labels {
-        let mut out = self.pool.take(lanes);
-        labels.fill(&mut out);
-        out.freeze()
+        self.pool.build(lanes, |_, out| labels.fill(out))
     }
 
     /// A wire whose bits the evaluator knows, from its outputs `q ^ bit * offset` of correlated OTs and the bits; see
@@ -80,6 +92,7 @@ impl<S: TableSource> Evaluator<S> {
         gate: G,
         inputs: [&Labels; I],
     ) -> Result<[Labels; O], S::Error> {
+        self.pool.check()?;
         let inputs = inputs.map(Labels::blocks);
         let lanes = inputs[0].len();
         let mut tweak = self.tweaks.reserve(lanes, R as u64)?;
@@ -87,7 +100,7 @@ impl<S: TableSource> Evaluator<S> {
         for from in (0..lanes).step_by(GATES_PER_CALL) {
             let piece = from..lanes.min(from + GATES_PER_CALL);
             let rows = self.source.rows(R * piece.len())?;
-            let inputs = inputs.map(|labels| &labels[piece.clone()]);
+            let inputs = inputs.each_ref().map(|labels| &labels[piece.clone()]);
             let outputs = outputs.each_mut().map(|labels| &mut labels[piece.clone()]);
             self.hash.evaluate(gate, tweak, inputs, rows, outputs);
             tweak = tweak.wrapping_add((R * GATES_PER_CALL) as u64);

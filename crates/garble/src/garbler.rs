@@ -10,12 +10,12 @@ use zeroize::Zeroize;
 use crate::gates::Gates;
 #[cfg(doc)]
 use crate::labels::MOST_ROWS;
-use crate::labels::{ActiveLabels, Buffer, GATES_PER_CALL, Labels, Pool, Tweaks, TweaksExhausted};
+use crate::labels::{ActiveLabels, Buffer, GATES_PER_CALL, Labels, Pool, Spill, Stopped, Tweaks};
 
 /// Where garbled tables go, in the order of the circuit's gates.
 pub trait TableSink {
     /// What writing may fail with.
-    type Error: From<TweaksExhausted>;
+    type Error: From<Stopped>;
 
     /// Room for the next `count` rows, up to [`MOST_ROWS`], all of which are written before more is asked for. How rows are
     /// cut means nothing, so a sink is free to join them.
@@ -48,15 +48,30 @@ impl<S: TableSink> Garbler<S> {
         Self { hash, offset: offset.with_lsb(), tweaks: Tweaks::default(), pool: Arc::default(), sink }
     }
 
+    /// Holds large tensors outside memory beyond a budget; before any wire is made.
+    pub fn spilling(mut self, spill: Spill) -> Self {
+        self.pool = Arc::new(Pool::with(spill));
+        self
+    }
+
+    /// Whether all labels so far are right. Gates check by themselves; what is read after the last one must be.
+    ///
+    /// # Errors
+    /// When labels that left memory are lost.
+    pub fn check(&self) -> Result<(), Stopped> {
+        self.pool.check()
+    }
+
     /// A wire of the garbler's own input, one bit an instance. The evaluator gets its active labels with
     /// [`crate::evaluator::Evaluator::input`] from the same stream.
     pub fn input(&mut self, labels: &mut ActiveLabels, bits: &[bool]) -> Labels {
-        let mut out = self.pool.take(bits.len());
-        labels.fill(&mut out);
-        for (label, bit) in out.iter_mut().zip(bits) {
-            *label ^= self.offset.and_bit(*bit);
-        }
-        out.freeze()
+        let offset = self.offset;
+        self.pool.build(bits.len(), |lanes, out| {
+            labels.fill(out);
+            for (label, bit) in out.iter_mut().zip(&bits[lanes]) {
+                *label ^= offset.and_bit(*bit);
+            }
+        })
     }
 
     /// A wire whose bits the evaluator knows, from the garbler's outputs q of correlated OTs with the offset as correlation (the
@@ -90,6 +105,7 @@ impl<S: TableSink> Garbler<S> {
         gate: G,
         inputs: [&Labels; I],
     ) -> Result<[Labels; O], S::Error> {
+        self.pool.check()?;
         let inputs = inputs.map(Labels::blocks);
         let lanes = inputs[0].len();
         let mut tweak = self.tweaks.reserve(lanes, R as u64)?;
@@ -97,7 +113,7 @@ impl<S: TableSink> Garbler<S> {
         for from in (0..lanes).step_by(GATES_PER_CALL) {
             let piece = from..lanes.min(from + GATES_PER_CALL);
             let rows = self.sink.room(R * piece.len())?;
-            let inputs = inputs.map(|labels| &labels[piece.clone()]);
+            let inputs = inputs.each_ref().map(|labels| &labels[piece.clone()]);
             let outputs = outputs.each_mut().map(|labels| &mut labels[piece.clone()]);
             self.hash.garble(gate, (self.offset, tweak), inputs, outputs, rows);
             tweak = tweak.wrapping_add((R * GATES_PER_CALL) as u64);

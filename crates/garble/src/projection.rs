@@ -160,8 +160,9 @@ impl<S: TableSink> Project for Garbler<S> {
         let mut shares = vec![public; word.lanes()];
         let mut numbers = Vec::with_capacity(GATES_PER_CALL);
         for (wire, weight) in wires {
-            let first = self.tweaks.reserve(wire.blocks().len(), 1)?;
-            let pieces = wire.blocks().chunks(GATES_PER_CALL).zip(shares.chunks_mut(GATES_PER_CALL));
+            let first = self.tweaks.reserve(wire.lanes(), 1)?;
+            let blocks = wire.blocks();
+            let pieces = blocks.chunks(GATES_PER_CALL).zip(shares.chunks_mut(GATES_PER_CALL));
             for (number, (labels, shares)) in pieces.enumerate() {
                 let hashes = self.hashes(first.wrapping_add((number * GATES_PER_CALL) as u64), labels);
                 numbers.clear();
@@ -194,8 +195,9 @@ impl<S: TableSource> Project for Evaluator<S> {
         let none = vec![Block::ZERO; GATES_PER_CALL];
         let mut hashes = none.clone();
         for (wire, _) in wires {
-            let first = self.tweaks.reserve(wire.blocks().len(), 1)?;
-            let pieces = wire.blocks().chunks(GATES_PER_CALL).zip(shares.chunks_mut(GATES_PER_CALL));
+            let first = self.tweaks.reserve(wire.lanes(), 1)?;
+            let blocks = wire.blocks();
+            let pieces = blocks.chunks(GATES_PER_CALL).zip(shares.chunks_mut(GATES_PER_CALL));
             for (number, (labels, shares)) in pieces.enumerate() {
                 let tweak = first.wrapping_add((number * GATES_PER_CALL) as u64);
                 let (none, hashes) = (&none[..labels.len()], &mut hashes[..labels.len()]);

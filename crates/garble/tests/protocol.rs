@@ -7,7 +7,7 @@ mod common;
 use common::{Gadget, Random, count, join, known_bits};
 use garble::evaluator::{Evaluator, TableSource};
 use garble::garbler::{Garbler, TableSink};
-use garble::labels::{ActiveLabels, Labels, MOST_ROWS, TweaksExhausted};
+use garble::labels::{ActiveLabels, Labels, MOST_ROWS, Stopped};
 use garble::meaning::Format;
 use garble::word::{Bit, Word};
 use kernel::aes::Aes128;
@@ -22,8 +22,8 @@ enum Failed {
     Short,
 }
 
-impl From<TweaksExhausted> for Failed {
-    fn from(_: TweaksExhausted) -> Self {
+impl From<Stopped> for Failed {
+    fn from(_: Stopped) -> Self {
         Self::Tweaks
     }
 }
@@ -304,7 +304,7 @@ fn moved_and_constant_lanes_keep_their_values() {
         .iter()
         .zip(active.wires(&mut Evaluator::new(START, Reader(&[]))))
         .map(|(zero, active)| {
-            zero.blocks().iter().zip(active.blocks()).map(|(a, b)| a.lsb() ^ b.lsb()).collect()
+            zero.blocks().iter().zip(active.blocks().iter()).map(|(a, b)| a.lsb() ^ b.lsb()).collect()
         })
         .collect();
     assert_eq!(join(&bits, 8), [8, -3, 6, -2, -2, 6, -3, 8]);

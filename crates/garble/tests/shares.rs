@@ -11,7 +11,7 @@ use garble::evaluator::{Evaluator, TableSource};
 use garble::gadgets;
 use garble::garbler::{Garbler, TableSink};
 use garble::gates::Gates;
-use garble::labels::{ActiveLabels, Labels, TweaksExhausted};
+use garble::labels::{ActiveLabels, Labels, Stopped};
 use garble::late::LatePads;
 use garble::modulus::ShareModulus;
 use garble::projection::Project;
@@ -25,8 +25,8 @@ enum Failed {
     Short,
 }
 
-impl From<TweaksExhausted> for Failed {
-    fn from(_: TweaksExhausted) -> Self {
+impl From<Stopped> for Failed {
+    fn from(_: Stopped) -> Self {
         Self::Tweaks
     }
 }

@@ -11,11 +11,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kernel::seed::Seed;
-use protocol::garbled::{self, Options, Part, Wishes};
+use protocol::garbled::shared::Beats;
+use protocol::garbled::{self, FirstLayer, Options, Part, Wishes};
 use protocol::handshake::{self, Choice, Plan, VERSIONS};
 use protocol::message::Message;
 use protocol::session::Limits;
 use protocol::{Error as Wrong, Length, Session, Tag};
+
+use zeroize::Zeroizing;
 
 use crate::client::{ClientConfig, Connection};
 use crate::done::{DONE_BYTES, Done};
@@ -198,22 +201,23 @@ struct Conversation<'a> {
 impl Conversation<'_> {
     fn run(&mut self, client: &mut Session) -> Result<(), Wrong> {
         let config = &self.shared.config;
+        // Who says nothing costs the server no connection.
+        handshake::greet(client, VERSIONS, VERSIONS)?;
         let server = ClientConfig { limits: config.limits, ..ClientConfig::new(config.trust.clone()) };
         let server = Connection::open(&config.server, ClientConfig { handshake: config.handshake, ..server });
-        let (mut server, hello) = match server {
-            Ok(server) => server.into_parts(),
-            Err(error) => {
-                // The client hears why once it has been greeted.
-                handshake::greet(client, VERSIONS, VERSIONS)?;
-                return Err(unreachable(error));
-            }
-        };
-        handshake::send_hello(client, &hello)?;
+        let (mut server, hello) = server.map_err(unreachable)?.into_parts();
+        handshake::offer(client, &hello)?;
         let Some(choice) = handshake::receive_choice(client, &hello)? else {
             return handshake::farewell(&mut server);
         };
-        let agreed = self.agree(client, &mut server, &choice);
-        let plan = agreed.map_err(|error| from_server(&mut server, error))?;
+        let wishes = self.wishes(&choice)?;
+        let plan = join(&mut server, &choice, wishes).map_err(|error| from_server(&mut server, error))?;
+        (config.observer)(&Event::Opened {
+            client: self.client,
+            model: choice.model.to_string(),
+            protocol: choice.protocol.clone(),
+        });
+        handshake::send_plan(client, &plan)?;
         client.inbox.set_latest(Instant::now().checked_add(config.session));
         while self.next(client)? {
             self.predict(client, &mut server, &choice, &plan)?;
@@ -225,29 +229,19 @@ impl Conversation<'_> {
         handshake::farewell(&mut server)
     }
 
-    /// Joins the client's session on the server, and shows the client the plan.
-    fn agree(&self, client: &mut Session, server: &mut Session, choice: &Choice) -> Result<Plan, Wrong> {
+    /// What the client wants, if a proxy can do that and has room for it.
+    fn wishes(&self, choice: &Choice) -> Result<Wishes, Wrong> {
         let wishes = Wishes::read(&choice.payload)?;
         if choice.protocol != "deepsecure" || wishes.part != Part::Garbler {
             return Err(Wrong::Refused(
-                "a proxy garbles deepsecure for clients that share their input".into(),
+                "this is a proxy, which predicts nothing by itself: name it with --proxy, and its server with --server"
+                    .into(),
             ));
         }
         if !self.ticket.promote() {
             return Err(Wrong::Refused("the proxy is busy; try again in a few seconds".into()));
         }
-        let plan = handshake::choose(server, choice)?;
-        let options = Options::read(&plan.payload)?;
-        if options.part != Part::Garbler || options.session != wishes.session {
-            return Err(Wrong::malformed("plan", "it is not that of the client's session"));
-        }
-        (self.shared.config.observer)(&Event::Opened {
-            client: self.client,
-            model: choice.model.to_string(),
-            protocol: choice.protocol.clone(),
-        });
-        handshake::send_plan(client, &plan)?;
-        Ok(plan)
+        Ok(wishes)
     }
 
     /// Waits for the client's next prediction; `false` is a farewell.
@@ -275,8 +269,11 @@ impl Conversation<'_> {
         plan: &Plan,
     ) -> Result<(), Wrong> {
         let share = garbled::shared::receive_share(&plan.graph, &mut client.inbox)?;
-        let decoding =
-            self.garble(server, choice, plan, &share).map_err(|error| from_server(server, error))?;
+        let beats = Beats::new(&mut client.outbox);
+        let decoding = self
+            .garble(server, (choice, plan), &share, &beats)
+            .map_err(|error| from_server(server, error))?;
+        beats.finish()?;
         garbled::shared::send_decoding(&mut client.outbox, &decoding)?;
         client.outbox.send(Tag::DONE, &Done { peak_rss_bytes: peak_rss_bytes() }.to_bytes())?;
         client.outbox.flush()
@@ -285,22 +282,34 @@ impl Conversation<'_> {
     fn garble(
         &self,
         server: &mut Session,
-        choice: &Choice,
-        plan: &Plan,
+        (choice, plan): (&Choice, &Plan),
         share: &[Vec<i64>],
-    ) -> Result<Vec<bool>, Wrong> {
+        beats: &Beats<'_>,
+    ) -> Result<Zeroizing<Vec<bool>>, Wrong> {
         let seed =
             Seed::from_os().map_err(|e| Wrong::Refused(format!("the proxy has no randomness: {e}")))?;
         let options = Options::read(&plan.payload)?;
         server.outbox.send(Tag::START, &[])?;
         server.outbox.flush()?;
         let decoding =
-            garbled::client::garble_shared(&plan.graph, options, share, choice.reveal, server, &seed)?;
+            garbled::client::garble_shared(&plan.graph, options, share, choice.reveal, server, &seed, beats)?;
         server.outbox.unpin();
         server.inbox.recv(Tag::DONE, Length::Exactly(DONE_BYTES))?;
         server.meter.restart();
         Ok(decoding)
     }
+}
+
+/// Joins the client's session on the server; gives a plan that has been checked.
+fn join(server: &mut Session, choice: &Choice, wishes: Wishes) -> Result<Plan, Wrong> {
+    let plan = handshake::choose(server, choice)?;
+    let options = Options::read(&plan.payload)?;
+    wishes.accept(options)?;
+    if options.session != wishes.session {
+        return Err(Wrong::malformed("plan", "it is not that of the client's session"));
+    }
+    garbled::check(&plan.graph, choice.reveal, FirstLayer::Garbled)?;
+    Ok(plan)
 }
 
 fn unreachable(error: Error) -> Wrong {

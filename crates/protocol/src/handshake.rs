@@ -181,6 +181,14 @@ pub fn receive_hello(session: &mut Session) -> Result<Hello, Error> {
 /// As [`receive_hello`]; [`Error::Refused`] where the list is too long to send.
 pub fn send_hello(session: &mut Session, hello: &Hello) -> Result<(), Error> {
     greet(session, VERSIONS, VERSIONS)?;
+    offer(session, hello)
+}
+
+/// Sends a client that has been greeted what is on offer.
+///
+/// # Errors
+/// [`Error::Refused`] where the list is too long to send, and those of the connection.
+pub fn offer(session: &mut Session, hello: &Hello) -> Result<(), Error> {
     send_json(session, Tag::HELLO, hello, MAX_HELLO_BYTES)
 }
 

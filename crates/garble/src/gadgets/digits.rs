@@ -71,6 +71,19 @@ impl<W: Clone> Multiples<W> {
         Self::modulo(g, x, x.width() + 2)
     }
 
+    /// The bits in which a number and three times it differ, for [`Self::with`]: w ANDs for w bits.
+    ///
+    /// # Errors
+    /// When the stream of tables fails.
+    pub fn difference<G: Gates<Wires = W>>(g: &mut G, x: &Word<W>) -> Result<Word<W>, G::Error> {
+        Ok(Self::new(g, x)?.difference)
+    }
+
+    /// The multiples of a number whose [`Self::difference`] was made before, in parts for instance.
+    pub fn with(one: Word<W>, difference: Word<W>) -> Self {
+        Self { one, difference }
+    }
+
     /// The same with three times the number known modulo `2^width` only.
     pub(super) fn modulo<G: Gates<Wires = W>>(
         g: &mut G,
@@ -89,13 +102,6 @@ impl<W: Clone> Multiples<W> {
             one: super::gather(g, &self.one, lanes),
             difference: super::gather(g, &self.difference, lanes),
         }
-    }
-
-    /// The instances of all parts, one after the other. Free.
-    pub fn concat<G: Gates<Wires = W>>(g: &mut G, parts: &[&Self]) -> Self {
-        let ones: Vec<&Word<W>> = parts.iter().map(|part| &part.one).collect();
-        let differences: Vec<&Word<W>> = parts.iter().map(|part| &part.difference).collect();
-        Self { one: super::concat(g, &ones), difference: super::concat(g, &differences) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! DeepSecure for a client that does not garble: the input is shared between the server and a proxy.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use kernel::seed::Seed;
 use protocol::garbled::{Options, Part, Wishes, shared};
@@ -12,6 +13,9 @@ use super::engine::{Agreement, Engine, Integers};
 use super::{ClientConfig, Connection};
 use crate::done::DONE_BYTES;
 use crate::error::Error;
+
+/// Most time between two frames: the proxy says in between that it goes on.
+const WAIT: Duration = Duration::from_secs(120);
 
 /// The protocol `deepsecure`, garbled by a proxy. One value serves one connection.
 pub struct Outsourced {
@@ -35,7 +39,8 @@ impl Outsourced {
     fn call(&self, agreed: &Agreement<'_>, session: protocol::garbled::SessionId) -> Result<Session, Error> {
         let connection = Connection::open_with(&self.address, self.config.clone(), agreed.meter.clone())?;
         let (mut proxy, _) = connection.into_parts();
-        let wishes = Wishes { part: Part::Garbler, session: Some(session), ..Wishes::default() };
+        let base_ot = Some(Options::read(&agreed.plan.payload)?.base_ot);
+        let wishes = Wishes { part: Part::Garbler, session: Some(session), base_ot, first_layer: None };
         let choice = Choice {
             model: agreed.model.id,
             protocol: self.name().to_owned(),
@@ -43,6 +48,12 @@ impl Outsourced {
             payload: wishes.to_payload(),
         };
         let plan = handshake::choose(&mut proxy, &choice).map_err(|error| proxy.explain(error))?;
+        // What the proxy and the server have agreed on between them: the client's wishes hold there too.
+        let options = Options::read(&plan.payload)?;
+        wishes.accept(options)?;
+        if options.session != wishes.session {
+            return Err(protocol::Error::malformed("plan", "the proxy joined another session").into());
+        }
         if plan.graph != agreed.plan.graph {
             return Err(protocol::Error::malformed("plan", "the proxy garbles another network").into());
         }
@@ -77,14 +88,17 @@ impl Engine for Outsourced {
         reveal: Reveal,
         session: &mut Session,
         seed: &Seed,
-        _progress: &dyn Progress,
+        progress: &dyn Progress,
     ) -> Result<Integers, protocol::Error> {
         let mut proxy = self.proxy.lock().unwrap_or_else(PoisonError::into_inner);
         // A session that failed is not used again.
         let Some(mut open) = proxy.take() else {
             return Err(protocol::Error::Refused("the session with the proxy is over".into()));
         };
-        let outputs = with_proxy(plan, input, reveal, session, &mut open, seed);
+        for party in [&mut *session, &mut open] {
+            party.set_limits(Limits { wait: self.config.limits.wait.min(WAIT), ..self.config.limits });
+        }
+        let outputs = with_proxy(plan, input, reveal, (session, &mut open), seed, progress);
         match outputs {
             Ok(outputs) => {
                 *proxy = Some(open);
@@ -102,12 +116,12 @@ fn with_proxy(
     plan: &Plan,
     input: &[Vec<i64>],
     reveal: Reveal,
-    server: &mut Session,
-    proxy: &mut Session,
+    (server, proxy): (&mut Session, &mut Session),
     seed: &Seed,
+    progress: &dyn Progress,
 ) -> Result<Vec<Vec<i64>>, protocol::Error> {
     proxy.outbox.send(Tag::START, &[])?;
-    let outputs = shared::predict(&plan.graph, input, reveal, (server, proxy), seed)?;
+    let outputs = shared::predict(&plan.graph, input, reveal, (server, proxy), seed, progress)?;
     proxy.inbox.recv(Tag::DONE, Length::Exactly(DONE_BYTES))?;
     Ok(outputs)
 }

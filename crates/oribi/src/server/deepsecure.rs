@@ -42,7 +42,9 @@ impl Engine for DeepSecure {
             }
             (Part::Garbler, Some(name)) => {
                 let options = self.meetings.join(name, &plan.graph)?;
-                Options { part: Part::Garbler, session: Some(name), ..options }
+                let options = Options { part: Part::Garbler, session: Some(name), ..options };
+                wishes.accept(options)?;
+                options
             }
             _ => return Err(Error::malformed("choice", "its part and its session do not fit")),
         };

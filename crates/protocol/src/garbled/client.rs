@@ -9,10 +9,11 @@ use kernel::block::Block;
 use kernel::seed::Seed;
 use model::fixed::{FixedGraph, Node, ParamId};
 use ot::softspoken::{ExtendMessage, Sender, SenderSetup, SetupReply, Width, message_len};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::schedule::{Price, circuit};
 use super::shared::{join, widths};
+use super::spill::spill;
 use super::split::Split;
 use super::transfers::{Chunk, Reader, chunks};
 use super::walk::{Observer, walk};
@@ -70,7 +71,8 @@ pub fn garble_shared(
     reveal: Reveal,
     session: &mut Session,
     seed: &Seed,
-) -> Result<Vec<bool>, Error> {
+    progress: &dyn Progress,
+) -> Result<Zeroizing<Vec<bool>>, Error> {
     let split = Split::agreed(plan, options);
     check(plan, reveal, FirstLayer::Garbled)?;
     if !split.shared {
@@ -80,16 +82,24 @@ pub fn garble_shared(
     let Price { transfers, table_bytes, .. } = circuit(plan, &split, reveal);
     session.meter.enter(Phase::Online, "input");
     let secrets = Secrets { input: share, shares: &[], offset, seed };
-    let account = Account { progress: &(), total: table_bytes };
+    let account = Account { progress, total: table_bytes };
     let zeros = garble((plan, &split), reveal, session, (sender, transfers), &secrets, account)?;
     Ok(dense(&zeros, plan, reveal, true))
 }
 
 /// All bits of the outputs, public ones included, at the widths that a proxy's client expects: on the garbler's side public bits stand as
 /// they are, on the evaluator's as zeros.
-pub(super) fn dense(zeros: &[OutputWord], plan: &FixedGraph, reveal: Reveal, garbler: bool) -> Vec<bool> {
+pub(super) fn dense(
+    zeros: &[OutputWord],
+    plan: &FixedGraph,
+    reveal: Reveal,
+    garbler: bool,
+) -> Zeroizing<Vec<bool>> {
     let words = zeros.iter().zip(widths(plan, reveal));
-    words.flat_map(|(word, (bits, lanes))| word.dense(bits, lanes, garbler)).collect()
+    let mut all =
+        Zeroizing::new(Vec::with_capacity(words.clone().map(|(_, (bits, lanes))| bits * lanes).sum()));
+    words.for_each(|(word, (bits, lanes))| word.dense(bits, lanes, garbler, &mut all));
+    all
 }
 
 /// This party's shares of the layers that are computed by transfers.
@@ -170,7 +180,7 @@ fn garble(
     let Secrets { input, shares, offset, seed } = secrets;
     let start = Start { hash: seed.block("garbled/start", 0), input: seed.block("garbled/input", 0) };
     outbox.send(wire::START, &start.encode())?;
-    let mut gates = Garbler::new(**offset, start.hash, TableWriter::new(outbox, account));
+    let mut gates = Garbler::new(**offset, start.hash, TableWriter::new(outbox, account)).spilling(spill()?);
     let mut active = ActiveLabels::new(start.input);
     let words = inputs::words((plan, split), |index, bit, _| {
         let bits = input[index].iter().map(|value| value >> bit & 1 == 1);
@@ -182,6 +192,7 @@ fn garble(
     let words = join(&mut gates, &mut weights, (plan, split), words)?;
     let outputs = walk(&mut gates, (plan, split), words, &mut weights, reveal, &mut observer)?;
     let zeros = outputs.iter().map(|word| OutputWord::of(word, |wire| gates.colours(wire))).collect();
+    gates.check()?;
     gates.sink().flush()?;
     account.progress.report(account.total, account.total);
     Ok(zeros)
@@ -257,9 +268,21 @@ impl Observer for Watch<'_> {
 }
 
 /// What the garbler needs to decode a word: for each bit either its public value or the zero-labels' colours.
+///
+/// Erased on drop.
 pub struct OutputWord {
     bits: Vec<Bit<Vec<bool>>>,
     lanes: usize,
+}
+
+impl Drop for OutputWord {
+    fn drop(&mut self) {
+        for bit in &mut self.bits {
+            if let Bit::Wire(colours) = bit {
+                colours.zeroize();
+            }
+        }
+    }
 }
 
 impl OutputWord {
@@ -282,8 +305,7 @@ impl OutputWord {
     }
 
     /// The colours of the low `bits` bits of `lanes` lanes, the last bit being the sign.
-    fn dense(&self, bits: usize, lanes: usize, garbler: bool) -> Vec<bool> {
-        let mut dense = Vec::with_capacity(bits * lanes);
+    fn dense(&self, bits: usize, lanes: usize, garbler: bool, dense: &mut Vec<bool>) {
         for place in 0..bits {
             match self.bits.get(place).or(self.bits.last()) {
                 Some(Bit::Wire(colours)) => dense.extend_from_slice(colours),
@@ -291,7 +313,6 @@ impl OutputWord {
                 None => dense.extend(std::iter::repeat_n(false, lanes)),
             }
         }
-        dense
     }
 
     /// The signed values, where `mask` gives the other party's colours in the same order.
@@ -316,7 +337,8 @@ impl OutputWord {
 fn decode(zeros: &[OutputWord], session: &mut Session) -> Result<Vec<Vec<i64>>, Error> {
     let count = zeros.iter().flat_map(OutputWord::colours).count();
     let packed = session.inbox.recv(wire::COLOURS, wire::packed_length(count))?;
-    let mut mask = wire::unpack(&packed, count).into_iter();
+    let colours = Zeroizing::new(wire::unpack(&packed, count));
+    let mut mask = colours.iter().copied();
     Ok(zeros.iter().map(|word| word.values(&mut mask)).collect())
 }
 

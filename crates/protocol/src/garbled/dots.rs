@@ -115,6 +115,37 @@ impl Dots {
         }
     }
 
+    /// The inputs that some weight meets, in order, where these may be fewer than the `inputs` there are.
+    pub fn used(&self, inputs: usize) -> Option<Vec<u32>> {
+        let strides = match &self.shape {
+            Shape::Dense { .. } => false,
+            Shape::Conv(conv) => (0..2).any(|axis| conv.window.stride[axis] > conv.window.kernel[axis]),
+        };
+        if self.support.is_none() && !strides {
+            return None;
+        }
+        let mut used = vec![false; inputs];
+        for group in 0..self.groups() {
+            let first = self.first_row(group);
+            let rows = first..if group + 1 < self.groups() { self.first_row(group + 1) } else { self.rows };
+            let counting = (0..self.terms).filter(|term| rows.clone().any(|row| self.counts(row, *term)));
+            for term in counting {
+                for input in (0..self.positions).filter_map(|position| self.input(first, position, term)) {
+                    used[input] = true;
+                }
+            }
+        }
+        Some((0..inputs as u32).filter(|input| used[*input as usize]).collect())
+    }
+
+    /// The row of the result that has an index in the node's tensor.
+    pub fn row_of(&self, output: usize) -> usize {
+        match &self.shape {
+            Shape::Dense { .. } => output % self.rows,
+            Shape::Conv(conv) => output / (conv.out_plane[0] * conv.out_plane[1]) % self.rows,
+        }
+    }
+
     /// Index of a result in the node's tensor.
     pub fn output(&self, row: usize, position: usize) -> usize {
         match &self.shape {

@@ -7,8 +7,9 @@ use garble::gates::Gates;
 use garble::meaning::{Format as Width, width_of};
 use garble::word::Word;
 use model::fixed::{FixedGraph, Format, Node, Op, ParamId, Term};
-use model::movement::{Source, sources};
+use model::movement::{Places, places};
 
+use super::pieces::Pieces;
 use super::pool::half;
 use super::tiles::blocks;
 use super::weights::{Encoding, Weights};
@@ -16,17 +17,21 @@ use super::weights::{Encoding, Weights};
 /// Lanes worked on at a time, so that the live wires of a gadget stay within a second-level cache.
 pub const TILE: usize = 2048;
 
+/// Candidates of an arg-max side by side, over all lanes.
+const CANDIDATES: usize = 1 << 15;
+
 /// Runs an element-by-element computation tile by tile.
 pub fn in_tiles<G: Gates>(
     gates: &mut G,
     lanes: usize,
     mut compute: impl FnMut(&mut G, Range<usize>) -> Result<Word<G::Wires>, G::Error>,
 ) -> Result<Word<G::Wires>, G::Error> {
-    let mut parts = Vec::new();
+    let mut pieces = Pieces::default();
     for tile in blocks(lanes, TILE) {
-        parts.push(compute(gates, tile)?);
+        let part = compute(gates, tile)?;
+        pieces.push(gates, part);
     }
-    Ok(gadgets::concat(gates, &parts.iter().collect::<Vec<_>>()))
+    Ok(pieces.finish(gates))
 }
 
 fn tile<G: Gates>(gates: &G, x: &Word<G::Wires>, lanes: &Range<usize>) -> Word<G::Wires> {
@@ -192,31 +197,16 @@ pub fn moved<G: Gates>(
     node: &Node,
     operands: &[Word<G::Wires>],
 ) -> Word<G::Wires> {
-    let sources = sources(plan, node);
-    let mut constants: Vec<i64> = sources
-        .iter()
-        .filter_map(|source| if let Source::Constant(value) = source { Some(*value) } else { None })
-        .collect();
-    constants.sort_unstable();
-    constants.dedup();
-    let (mut starts, mut lanes) = (Vec::new(), 0);
-    for operand in operands {
-        starts.push(lanes);
-        lanes += operand.lanes();
+    if let (Op::Reshape, [operand]) = (&node.op, operands) {
+        return operand.clone();
     }
+    let Places { places, constants } = places(plan, node);
     let mut parts: Vec<Word<G::Wires>> = operands.to_vec();
     if !constants.is_empty() {
         let wide = constants.iter().map(|value| width_of(*value)).max().unwrap_or(1);
         parts.push(gadgets::public_lanes(gates, &constants, wide));
     }
     let joined = gadgets::concat(gates, &parts.iter().collect::<Vec<_>>());
-    let places: Vec<u32> = sources
-        .iter()
-        .map(|source| match source {
-            Source::Element { operand, index } => (starts[*operand] + index) as u32,
-            Source::Constant(value) => (lanes + constants.binary_search(value).unwrap_or(0)) as u32,
-        })
-        .collect();
     gadgets::gather(gates, &joined, &places)
 }
 
@@ -230,15 +220,21 @@ pub fn arg_max<G: Gates>(
     let shape = &plan.nodes[node.inputs[0]].shape;
     let inner: usize = shape[axis + 1..].iter().product();
     let outer: usize = shape[..axis].iter().product();
-    let candidates: Vec<Word<G::Wires>> = (0..shape[axis])
-        .map(|class| {
-            let lanes: Vec<u32> = (0..outer * inner)
-                .map(|lane| ((lane / inner * shape[axis] + class) * inner + lane % inner) as u32)
-                .collect();
-            gadgets::gather(gates, x, &lanes)
-        })
-        .collect();
-    gadgets::arg_max(gates, &candidates, last)
+    let classes = shape[axis];
+    let mut pieces = Pieces::default();
+    // All candidates of a tile are in memory together.
+    for tile in blocks(outer * inner, (CANDIDATES / classes.max(1)).max(1)) {
+        let candidates: Vec<Word<G::Wires>> = (0..classes)
+            .map(|class| {
+                let place = |lane: usize| (lane / inner * classes + class) * inner + lane % inner;
+                let lanes: Vec<u32> = tile.clone().map(|lane| place(lane) as u32).collect();
+                gadgets::gather(gates, x, &lanes)
+            })
+            .collect();
+        let largest = gadgets::arg_max(gates, &candidates, last)?;
+        pieces.push(gates, largest);
+    }
+    Ok(pieces.finish(gates))
 }
 
 /// Index of the lane with the largest value, the first of several.

@@ -14,8 +14,11 @@ use crate::handshake::Reveal;
 /// Most bytes of garbled tables: hours of computation.
 pub const MAX_TABLE_BYTES: u64 = 1 << 42;
 
-/// Most bytes of labels that are alive at one time.
+/// Most bytes of labels that are alive at one time, most of them in a temporary file ([`super::spill`]).
 pub const MAX_LABEL_BYTES: u64 = 1 << 33;
+
+/// Most bytes of what is in memory whatever its size: inputs, results, shares of products, and where moved elements come from.
+pub const MAX_RESIDENT_BYTES: u64 = 144 << 20;
 
 /// Bytes of a label, and of a row of a table.
 const BLOCK: u64 = 16;
@@ -69,7 +72,37 @@ pub fn check(plan: &FixedGraph, reveal: Reveal, first: FirstLayer) -> Result<(),
     }
     let split = Split::of(plan, first);
     within(table_bytes(plan, &split), "garbled tables and transfers", MAX_TABLE_BYTES)?;
-    within(label_bytes(plan, &split, reveal), "memory for labels", MAX_LABEL_BYTES)
+    within(label_bytes(plan, &split, reveal), "room for labels", MAX_LABEL_BYTES)?;
+    within(resident_bytes(plan, &split, reveal), "memory", MAX_RESIDENT_BYTES)
+}
+
+/// About the most bytes that are in memory beside labels.
+fn resident_bytes(plan: &FixedGraph, split: &Split, reveal: Reveal) -> u64 {
+    const NUMBER: u64 = 8;
+    const PLACE: u64 = 4;
+    // Integers, a copy for the layers that are computed in the clear, and a share each where there are two.
+    let inputs = sum(plan.inputs.iter().map(|input| 3 * NUMBER * elements(&plan.nodes[*input])));
+    let shares = sum(split.products.iter().map(|product| 2 * NUMBER * product.elements() as u64));
+    let outputs = plan.outputs.iter().map(|output| &plan.nodes[output.node]);
+    let outputs = match reveal {
+        // Bits, packed and not, the other party's too, and the numbers.
+        Reveal::Scores => sum(outputs.map(|node| labels(node).saturating_mul(3) + NUMBER * elements(node))),
+        Reveal::Label => outputs.take(1).map(candidates).max().unwrap_or(0).saturating_mul(BLOCK),
+    };
+    // Both threads of the server have them.
+    let moved = |node: &Node| match &node.op {
+        Op::Reshape => 0,
+        op if op.movement().is_some() => {
+            let from = node.inputs.iter().map(|input| elements(&plan.nodes[*input]));
+            sum(from).saturating_add(elements(node)).saturating_mul(2 * PLACE)
+        }
+        Op::AveragePool { .. } => elements(node).saturating_mul(2 * PLACE),
+        // Where results are made in another order than they stand in.
+        Op::Conv { .. } | Op::Dense { .. } => elements(node).saturating_mul(4 * PLACE),
+        _ => 0,
+    };
+    let moved = plan.nodes.iter().map(moved).max().unwrap_or(0);
+    inputs.saturating_add(shares).saturating_add(outputs).saturating_add(moved)
 }
 
 /// About how many bytes of garbled tables and of products by transfers a plan takes. What the client computes alone counts like

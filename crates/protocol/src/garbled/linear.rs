@@ -12,6 +12,8 @@ use garble::word::Word;
 use model::fixed::ParamId;
 
 use super::dots::Dots;
+use super::elementwise::in_tiles;
+use super::pieces::{Pieces, Places};
 use super::sums::sum_lanes;
 use super::tiles::{self, TileSize, blocks};
 use super::weights::{Encoding, Weights};
@@ -51,38 +53,43 @@ impl Layer<'_> {
         let (dots, forms) = self.dots;
         let size = TileSize::of(dots);
         let input_sums = input_sums(gates, dots, forms, input)?;
-        let input = multiples(gates, input)?;
-        let mut results = Vec::new();
-        let mut places = Vec::new();
+        let input = Operand::new(gates, dots, input)?;
+        let mut results = Pieces::default();
+        let mut places = Places::default();
         for rows in blocks(dots.rows, size.rows) {
-            let sums = self.accumulate(gates, weights, (&input, &input_sums), &rows, size)?;
-            for (positions, sum) in blocks(dots.positions, size.positions).zip(sums) {
-                let outputs: Vec<(usize, usize)> = rows
-                    .clone()
-                    .flat_map(|row| positions.clone().map(move |position| (row, position)))
-                    .collect();
-                results.push(self.finish(gates, &outputs, &sum)?);
-                places.extend(outputs.iter().map(|(row, position)| dots.output(*row, *position)));
+            let mut loaded = Loaded { keep: dots.positions > POSITIONS, tiles: Vec::new() };
+            for part in blocks(dots.positions, POSITIONS) {
+                let place = (&rows, &part, size);
+                let sums = self.accumulate(gates, (weights, &mut loaded), (&input, &input_sums), place)?;
+                for (positions, sum) in split(&part, size.positions).zip(sums) {
+                    let outputs: Vec<(usize, usize)> = rows
+                        .clone()
+                        .flat_map(|row| positions.clone().map(move |position| (row, position)))
+                        .collect();
+                    let result = self.finish(gates, &outputs, &sum)?;
+                    results.push(gates, result);
+                    outputs.iter().for_each(|(row, position)| places.push(dots.output(*row, *position)));
+                }
             }
         }
-        let joined = gadgets::concat(gates, &results.iter().collect::<Vec<_>>());
-        Ok(gadgets::gather(gates, &joined, &inverse(&places)))
+        let results = results.finish(gates);
+        Ok(places.arrange(gates, &results))
     }
 
-    /// Twice the full sums of a block of rows, one word for each block of positions.
+    /// Twice the full sums of a block of rows at a part of the positions, one word for each block of these.
     fn accumulate<G: Gates, W: Weights<G>>(
         &self,
         gates: &mut G,
-        weights: &mut W,
-        (input, input_sums): (&Multiples<G::Wires>, &Sums<G::Wires>),
-        rows: &Range<usize>,
-        size: TileSize,
+        (weights, loaded): (&mut W, &mut Loaded<G::Known>),
+        (input, input_sums): (&Operand<G::Wires>, &Sums<G::Wires>),
+        (rows, part, size): (&Range<usize>, &Range<usize>, TileSize),
     ) -> Result<Vec<Word<G::Wires>>, G::Error> {
         let dots = &self.dots.0;
         let indices: Vec<usize> = rows.clone().collect();
-        let bias = weights.load(gates, self.bias.0, &indices, Encoding::Plain { bits: self.bias.1 })?;
+        let bias = (self.bias.0, Encoding::Plain { bits: self.bias.1 });
+        let bias = loaded.tile(gates, weights, 0, bias, &indices)?;
         let mut sums = Vec::new();
-        for positions in blocks(dots.positions, size.positions) {
+        for positions in split(part, size.positions) {
             let lanes: Vec<u32> =
                 (0..rows.len() as u32).flat_map(|row| std::iter::repeat_n(row, positions.len())).collect();
             let bias = gadgets::shift_left(&gadgets::known_word(gates, &bias, &lanes), 1);
@@ -94,12 +101,12 @@ impl Layer<'_> {
             let inputs = gadgets::gather(gates, &input_sums.word, &inputs);
             sums.push(gadgets::sub_wrapping(gates, &bias, &inputs, self.accumulator)?);
         }
-        for terms in tiles::term_blocks(dots, rows, size) {
+        for (number, terms) in (1..).zip(tiles::term_blocks(dots, rows, size)) {
             let tile = tiles::weights(dots, rows, &terms);
             let indices: Vec<usize> = tile.iter().map(|(row, term)| row * dots.terms + term).collect();
-            let digits =
-                weights.load(gates, self.weight.0, &indices, Encoding::Digits { bits: self.weight.1 })?;
-            for (positions, sum) in blocks(dots.positions, size.positions).zip(&mut sums) {
+            let weight = (self.weight.0, Encoding::Digits { bits: self.weight.1 });
+            let digits = loaded.tile(gates, weights, number, weight, &indices)?;
+            for (positions, sum) in split(part, size.positions).zip(&mut sums) {
                 *sum = self.add_tile(gates, input, (&tile, &digits), (rows, &positions), sum)?;
             }
         }
@@ -110,7 +117,7 @@ impl Layer<'_> {
     fn add_tile<G: Gates>(
         &self,
         gates: &mut G,
-        input: &Multiples<G::Wires>,
+        input: &Operand<G::Wires>,
         (weights, digits): (&[(usize, usize)], &[G::Known]),
         (rows, positions): (&Range<usize>, &Range<usize>),
         sum: &Word<G::Wires>,
@@ -134,19 +141,18 @@ impl Layer<'_> {
         gates: &mut G,
         sum: &Word<G::Wires>,
         partial: &Pending<G::Wires>,
-        places: &[usize],
+        places: &[u32],
         count: usize,
     ) -> Result<Word<G::Wires>, G::Error> {
         if places.len() == count {
             return partial.gather(gates, &inverse(places)).add_to(gates, sum, self.accumulator);
         }
         // Some outputs have no term in this tile (their window lies in the padding): they keep their sum.
-        let touched: Vec<u32> = places.iter().map(|place| *place as u32).collect();
-        let touched = gadgets::gather(gates, sum, &touched);
+        let touched = gadgets::gather(gates, sum, places);
         let added = partial.add_to(gates, &touched, self.accumulator)?;
         let mut source: Vec<u32> = (0..count as u32).collect();
         for (lane, place) in places.iter().enumerate() {
-            source[*place] = (count + lane) as u32;
+            source[*place as usize] = (count + lane) as u32;
         }
         let all = gadgets::concat(gates, &[sum, &added]);
         Ok(gadgets::gather(gates, &all, &source))
@@ -161,6 +167,41 @@ impl Layer<'_> {
     ) -> Result<Word<G::Wires>, G::Error> {
         let shifts: Vec<u32> = outputs.iter().map(|(row, _)| self.shift(*row) + 1).collect();
         shift_and_saturate(gates, sum, &shifts, self.bits as usize)
+    }
+}
+
+/// Positions whose accumulators are in memory at a time: a multiple of a tile's.
+const POSITIONS: usize = 1 << 13;
+
+/// Blocks of positions within a part of them.
+fn split(part: &Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+    let start = part.start;
+    blocks(part.len(), size).map(move |block| start + block.start..start + block.end)
+}
+
+/// The weights of a block of rows, tile by tile, kept where they are needed again for other positions.
+struct Loaded<K> {
+    keep: bool,
+    tiles: Vec<Vec<K>>,
+}
+
+impl<K: Clone> Loaded<K> {
+    fn tile<G: Gates<Known = K>, W: Weights<G>>(
+        &mut self,
+        gates: &mut G,
+        weights: &mut W,
+        number: usize,
+        (param, encoding): (ParamId, Encoding),
+        indices: &[usize],
+    ) -> Result<Vec<K>, G::Error> {
+        if let Some(tile) = self.tiles.get(number) {
+            return Ok(tile.clone());
+        }
+        let tile = weights.load(gates, param, indices, encoding)?;
+        if self.keep {
+            self.tiles.push(tile.clone());
+        }
+        Ok(tile)
     }
 }
 
@@ -185,27 +226,56 @@ pub fn shift_and_saturate<G: Gates>(
         let part = gadgets::gather(gates, sum, &lanes);
         let part = gadgets::shift_right(&part, shift as usize);
         parts.push(gadgets::saturate(gates, &part, bits)?);
-        places.extend(lanes.iter().map(|lane| *lane as usize));
+        places.extend(lanes);
     }
     let joined = gadgets::concat(gates, &parts.iter().collect::<Vec<_>>());
     Ok(gadgets::gather(gates, &joined, &inverse(&places)))
 }
 
-/// The inputs and three times them, made tile by tile.
-fn multiples<G: Gates>(gates: &mut G, input: &Word<G::Wires>) -> Result<Multiples<G::Wires>, G::Error> {
-    let mut parts = Vec::new();
-    for tile in blocks(input.lanes(), super::elementwise::TILE) {
-        let lanes: Vec<u32> = tile.map(|lane| lane as u32).collect();
-        parts.push(Multiples::new(gates, &gadgets::gather(gates, input, &lanes))?);
+/// A layer's input and three times it.
+struct Operand<W> {
+    multiples: Multiples<W>,
+    /// Where each input is, if only those are there that some weight meets.
+    places: Option<Vec<u32>>,
+}
+
+impl<W: Clone> Operand<W> {
+    /// Makes three times the inputs, tile by tile, without those that no weight meets.
+    fn new<G: Gates<Wires = W>>(gates: &mut G, dots: &Dots, input: &Word<W>) -> Result<Self, G::Error> {
+        let used = dots.used(input.lanes());
+        let one = match &used {
+            Some(used) => gadgets::gather(gates, input, used),
+            None => input.clone(),
+        };
+        let difference = in_tiles(gates, one.lanes(), |gates, tile| {
+            let lanes: Vec<u32> = tile.map(|lane| lane as u32).collect();
+            let x = gadgets::gather(gates, &one, &lanes);
+            Multiples::difference(gates, &x)
+        })?;
+        let places = used.map(|used| {
+            let mut places = vec![0; input.lanes()];
+            (0..).zip(used).for_each(|(place, lane)| places[lane as usize] = place);
+            places
+        });
+        Ok(Self { multiples: Multiples::with(one, difference), places })
     }
-    Ok(Multiples::concat(gates, &parts.iter().collect::<Vec<_>>()))
+
+    fn gather<G: Gates<Wires = W>>(&self, gates: &G, inputs: &[u32]) -> Multiples<W> {
+        match &self.places {
+            Some(places) => {
+                let lanes: Vec<u32> = inputs.iter().map(|input| places[*input as usize]).collect();
+                self.multiples.gather(gates, &lanes)
+            }
+            None => self.multiples.gather(gates, inputs),
+        }
+    }
 }
 
 /// The permutation that puts lane i at `places[i]`, as a gather.
-pub fn inverse(places: &[usize]) -> Vec<u32> {
+pub fn inverse(places: &[u32]) -> Vec<u32> {
     let mut source = vec![0; places.len()];
     for (lane, place) in places.iter().enumerate() {
-        source[*place] = lane as u32;
+        source[*place as usize] = lane as u32;
     }
     source
 }

@@ -11,11 +11,13 @@ mod inputs;
 mod limits;
 mod linear;
 pub mod options;
+mod pieces;
 pub(crate) mod pool;
 pub(crate) mod products;
 mod schedule;
 pub mod server;
 pub mod shared;
+mod spill;
 mod split;
 mod sums;
 mod tiles;
@@ -26,9 +28,10 @@ pub(crate) mod wire;
 mod zeros;
 
 pub use crate::session::Progress;
-pub use limits::{MAX_LABEL_BYTES, MAX_TABLE_BYTES, check, supports};
+pub use limits::{MAX_LABEL_BYTES, MAX_RESIDENT_BYTES, MAX_TABLE_BYTES, check, supports};
 pub use options::{BaseOt, FirstLayer, Options, Part, SessionId, Wishes};
 pub use schedule::{Price, price};
+pub use spill::set_label_memory;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use garble::word::Word;
 use model::fixed::{FixedGraph, Node, Window};
 
 use super::elementwise::in_tiles;
-use super::linear::inverse;
+use super::pieces::{Pieces, Places};
 use super::sums::sum_inputs;
 
 /// The taps of a window that fall on the input along one axis: `first + i * step` for i below `count`.
@@ -125,23 +125,24 @@ pub fn average<G: Gates>(
     x: &Word<G::Wires>,
 ) -> Result<Word<G::Wires>, G::Error> {
     let views = Views::new((plan, node), window);
-    let mut by_factor: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+    let mut by_factor: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
     for lane in 0..node.shape.iter().product() {
         let factor = factors.get(lane % views.positions()).or(factors.first()).copied().unwrap_or(0);
-        by_factor.entry(factor).or_default().push(lane);
+        by_factor.entry(factor).or_default().push(lane as u32);
     }
-    let mut parts = Vec::new();
-    let mut places = Vec::new();
+    let mut parts = Pieces::default();
+    let mut places = Places::default();
     for (factor, lanes) in by_factor {
-        parts.push(in_tiles(gates, lanes.len(), |gates, tile| {
-            let views: Vec<View> = lanes[tile].iter().map(|lane| views.of(*lane)).collect();
+        let part = in_tiles(gates, lanes.len(), |gates, tile| {
+            let views: Vec<View> = lanes[tile].iter().map(|lane| views.of(*lane as usize)).collect();
             let sum = sum_inputs(gates, x, views.len(), most(&views), |output, tap| views[output].tap(tap))?;
             gadgets::affine(gates, &sum, factor, half(shift), shift, node.format.bits)
-        })?);
-        places.extend(lanes);
+        })?;
+        parts.push(gates, part);
+        lanes.iter().for_each(|lane| places.push(*lane as usize));
     }
-    let joined = gadgets::concat(gates, &parts.iter().collect::<Vec<_>>());
-    Ok(gadgets::gather(gates, &joined, &inverse(&places)))
+    let joined = parts.finish(gates);
+    Ok(places.arrange(gates, &joined))
 }
 
 /// The most taps that a view has.

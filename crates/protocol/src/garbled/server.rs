@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::client::{self, OutputWord};
 use super::schedule::{Secrets, choices};
 use super::shared::join;
+use super::spill::spill;
 use super::split::Split;
 use super::transfers::{CHUNK, Chunk, Reader};
 use super::walk::{Observer, walk};
@@ -84,7 +85,7 @@ pub fn evaluate_shared(
         share.iter().map(|values| Zeroizing::new(values.clone())).collect();
     let secrets = Secrets { params, shares: &shares };
     let outputs = run((plan, split), &secrets, reveal, session, receiver)?;
-    Ok(client::dense(&outputs, plan, reveal, false))
+    Ok(std::mem::take(&mut *client::dense(&outputs, plan, reveal, false)))
 }
 
 /// The circuit: a thread feeds the transfers, this one evaluates.
@@ -188,7 +189,7 @@ fn evaluate(
     queue: Queue<Chunk>,
 ) -> Result<Vec<OutputWord>, Error> {
     let start = Start::receive(inbox)?;
-    let mut gates = Evaluator::new(start.hash, TableReader::new(inbox));
+    let mut gates = Evaluator::new(start.hash, TableReader::new(inbox)).spilling(spill()?);
     let mut active = ActiveLabels::new(start.input);
     let words = inputs::words(plan, |_, _, lanes| gates.input(&mut active, lanes));
     // A closed queue means that the feeding thread has failed; its error is the one that is told.
@@ -198,7 +199,9 @@ fn evaluate(
     let words = join(&mut gates, &mut weights, plan, words)?;
     let outputs = walk(&mut gates, plan, words, &mut weights, reveal, &mut Watch(meter))?;
     gates.source().finish()?;
-    Ok(outputs.iter().map(|word| OutputWord::of(word, |wire| gates.colours(wire))).collect())
+    let colours = outputs.iter().map(|word| OutputWord::of(word, |wire| gates.colours(wire))).collect();
+    gates.check()?;
+    Ok(colours)
 }
 
 struct Transfers<F> {

@@ -14,6 +14,9 @@ use crate::error::Error;
 /// Most bits of an accumulator: sums are kept in 64-bit words.
 const MOST_BITS: u32 = 62;
 
+/// Most results of all products together: shares are in memory, some 16 bytes a result. What is beyond goes into the circuit.
+const MOST_RESULTS: usize = 1 << 22;
+
 /// A linear layer that is computed by transfers.
 pub struct Product {
     /// The layer's node.
@@ -56,6 +59,17 @@ impl Split {
             (0..plan.nodes.len()).filter_map(|id| Product::of(plan, id, &public)).collect();
         let wanted = wanted_nodes(plan, &products);
         products.retain(|product| wanted[product.node]);
+        let mut results = 0usize;
+        let kept = products.iter().take_while(|product| {
+            results = results.saturating_add(product.elements());
+            results <= MOST_RESULTS
+        });
+        let kept = kept.count();
+        if kept < products.len() {
+            products.truncate(kept);
+            let wanted = wanted_nodes(plan, &products);
+            return Self { products, shared: false, wanted };
+        }
         Self { products, shared: false, wanted }
     }
 

@@ -8,7 +8,7 @@ use super::linear::inverse;
 use super::tiles::{blocks, pairwise};
 
 /// Lanes gathered at a time by [`sum_inputs`]: they bound the memory of a sum of many terms.
-const LANES: usize = 1 << 18;
+const LANES: usize = 1 << 15;
 
 /// Something with lanes that can be moved and added.
 pub trait Summand<G: Gates>: Sized {
@@ -63,7 +63,7 @@ pub fn sum_lanes<G: Gates, S: Summand<G>>(
     lanes: S,
     outputs: Vec<u32>,
     count: usize,
-) -> Result<(S, Vec<usize>), G::Error> {
+) -> Result<(S, Vec<u32>), G::Error> {
     let (levels, left) = pairwise(outputs, count);
     let mut partial = lanes;
     for level in &levels {
@@ -77,7 +77,7 @@ pub fn sum_lanes<G: Gates, S: Summand<G>>(
             S::concat(gates, &added, &rest)
         };
     }
-    Ok((partial, left.into_iter().map(|output| output as usize).collect()))
+    Ok((partial, left))
 }
 
 /// For each of `count` outputs the sum of the lanes `input(output, term)` of a word over all terms, those without a lane left
@@ -122,14 +122,14 @@ pub fn sum_inputs<G: Gates>(
 }
 
 /// Puts lane i at `places[i]`, and zero at the places below `count` that no lane has.
-fn spread<G: Gates>(gates: &mut G, x: &Word<G::Wires>, places: &[usize], count: usize) -> Word<G::Wires> {
+fn spread<G: Gates>(gates: &mut G, x: &Word<G::Wires>, places: &[u32], count: usize) -> Word<G::Wires> {
     if places.len() == count {
         return gadgets::gather(gates, x, &inverse(places));
     }
     let all = gadgets::concat(gates, &[x, &gadgets::public(0, 1, 1)]);
     let mut source = vec![places.len() as u32; count];
     for (lane, place) in places.iter().enumerate() {
-        source[*place] = lane as u32;
+        source[*place as usize] = lane as u32;
     }
     gadgets::gather(gates, &all, &source)
 }

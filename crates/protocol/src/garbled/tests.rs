@@ -10,6 +10,7 @@ use model::fixed::{
 use model::reference;
 
 mod hostile;
+mod large;
 mod limits;
 mod odd;
 mod sparse;
@@ -336,7 +337,8 @@ fn outsource(
     let result = thread::scope(|scope| {
         scope.spawn(|| {
             let share = shared::receive_share(graph, &mut at_proxy.inbox).expect("a share");
-            let decoding = client::garble_shared(graph, options, &share, reveal, &mut garbler, &seeds[0]);
+            let decoding =
+                client::garble_shared(graph, options, &share, reveal, &mut garbler, &seeds[0], &());
             shared::send_decoding(&mut at_proxy.outbox, &decoding.expect("the proxy succeeds"))
                 .expect("sent");
             at_proxy.outbox.flush().expect("sent");
@@ -348,7 +350,7 @@ fn outsource(
             shared::send_colours(&mut at_server.outbox, &colours.expect("the server succeeds"))
                 .expect("sent");
         });
-        shared::predict(graph, input, reveal, (&mut to_server, &mut to_proxy), &seeds[2])
+        shared::predict(graph, input, reveal, (&mut to_server, &mut to_proxy), &seeds[2], &())
     });
     (result.expect("the client succeeds"), transcripts.map(|transcript| transcript.entries()))
 }
@@ -392,7 +394,7 @@ fn shares_of_an_input_look_alike() {
         let (graph, input) = (&graph, input);
         thread::scope(|scope| {
             let predicting = scope.spawn(move || {
-                let _ = shared::predict(graph, input, Reveal::Scores, (&mut near, &mut proxy), &seed);
+                let _ = shared::predict(graph, input, Reveal::Scores, (&mut near, &mut proxy), &seed, &());
             });
             let share = shared::receive_share(graph, &mut far.inbox).expect("a share");
             drop((far, _at_proxy));

@@ -2,7 +2,7 @@
 
 use garble::evaluator::TableSource;
 use garble::garbler::TableSink;
-use garble::labels::{MOST_ROWS, TweaksExhausted};
+use garble::labels::{MOST_ROWS, Stopped};
 use kernel::block::{Block, as_bytes_mut};
 
 use crate::error::Error;
@@ -31,9 +31,11 @@ pub const SHARES: Tag = Tag::new(23, "masked sums");
 pub const INPUT: Tag = Tag::new(24, "a share of the input");
 /// What decodes the outputs' colours.
 pub const DECODING: Tag = Tag::new(25, "the outputs' decoding");
+/// So much of the circuit is garbled.
+pub const BEAT: Tag = Tag::new(26, "progress");
 
-impl From<TweaksExhausted> for Error {
-    fn from(error: TweaksExhausted) -> Self {
+impl From<Stopped> for Error {
+    fn from(error: Stopped) -> Self {
         Self::Refused(error.to_string())
     }
 }

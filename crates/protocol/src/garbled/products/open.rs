@@ -21,12 +21,6 @@ pub fn open<G: Gates, W: Weights<G>>(
     (plan, node): (&FixedGraph, &Node),
     (number, product): (usize, &Product),
 ) -> Result<Word<G::Wires>, G::Error> {
-    let mut shifts = vec![0; product.elements()];
-    for row in 0..product.dots.rows {
-        for position in 0..product.dots.positions {
-            shifts[product.dots.output(row, position)] = product.shift(row);
-        }
-    }
     in_tiles(gates, product.elements(), |gates, tile| {
         let mine = weights.garblers_share(gates, number, tile.clone(), product.bits)?;
         let mine = Word::from_wires(mine, tile.len());
@@ -37,6 +31,7 @@ pub fn open<G: Gates, W: Weights<G>>(
         let lanes: Vec<u32> = (0..tile.len() as u32).collect();
         let theirs = gadgets::known_word(gates, &theirs, &lanes);
         let sum = gadgets::add_wrapping(gates, &mine, &theirs, product.bits as usize)?;
-        shift_and_saturate(gates, &sum, &shifts[tile], node.format.bits as usize)
+        let shifts: Vec<u32> = tile.map(|output| product.shift(product.dots.row_of(output))).collect();
+        shift_and_saturate(gates, &sum, &shifts, node.format.bits as usize)
     })
 }

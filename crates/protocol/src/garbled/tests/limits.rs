@@ -79,7 +79,7 @@ fn tensors_that_no_memory_holds_are_refused() {
     let terms = vec![Term { left: 0, negative: false }; 10];
     let y = builder.node(Op::Sum { terms, shift: 0 }, &sizes[1..], &[1 << 26], 16);
     builder.graph.outputs.push(Output { name: "y".into(), node: y, post: Post::None });
-    assert!(refusal(&builder.graph).contains("memory for labels"));
+    assert!(refusal(&builder.graph).contains("room for labels"));
 }
 
 /// The bounds are on estimates: they must be of the size of what is counted.
