@@ -81,6 +81,21 @@ const RECIPES: &[Recipe] = &[
         layers: &[Step::Dense(2000), Step::Tanh, Step::Dense(500), Step::Tanh, Step::Dense(19)],
     },
     Recipe {
+        name: "deepsecure-large",
+        seed: 106,
+        input: &[1, 3, 224, 224],
+        side: PICTURE,
+        layers: &[
+            Step::Conv(64, 3, 1, [1; 4]),
+            Step::Relu,
+            Step::MaxPool,
+            Step::AveragePool,
+            Step::AveragePool,
+            Step::AveragePool,
+            Step::Dense(10),
+        ],
+    },
+    Recipe {
         name: "gazelle-a",
         seed: 301,
         input: &[1, 784],

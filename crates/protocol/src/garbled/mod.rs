@@ -1,8 +1,10 @@
 //! The garbled engine: a whole network as one garbled circuit (DeepSecure, section 3.1).
 //!
-//! The client garbles, the server evaluates with its weights as private inputs, the client decodes. Flights: the
+//! The client garbles, the server evaluates with its weights as private inputs, the client decodes. Four flights: the
 //! client's transfer request; the server's reply and, behind it, the extension messages of all weights; the garbled
-//! tables; the colour bits of the outputs. Semi-honest; see SECURITY.md.
+//! tables; the colour bits of the outputs. First layers by transfers (`products`) stand before the circuit and add two: the client's
+//! corrections and the server's masked sums. A proxy may garble instead of the client (`shared`). Tables stream; labels of tensors that
+//! do not fit in memory go to a file (`spill`). Semi-honest; see SECURITY.md.
 
 pub mod client;
 mod dots;
