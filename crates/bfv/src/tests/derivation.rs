@@ -89,21 +89,22 @@ fn derivation_picks_sensible_sizes() {
 /// Where a special prime leaves no room, the digits take all of the modulus.
 #[test]
 fn digits_where_a_special_prime_does_not_fit() {
-    let request = request(slots_of(20), &[Operation::Rotate; 1]);
-    let tight = derive(&request).unwrap().remove(0);
-    assert!(tight.degree() <= 4096);
-    let deep = Request {
-        plain: slots_of(21),
-        public: false,
-        operations: vec![
+    let shape = |literal: &Literal| (literal.degree, literal.special.is_some(), literal.digit_bits.is_some());
+    let tight = derive(&request(slots_of(20), &[Operation::Rotate])).unwrap().remove(0);
+    assert_eq!(shape(tight.literal()), (2048, false, true));
+    // A computation that takes more and more modulus, by the norm of its last factor.
+    let deep = |bits: i32| {
+        let operations = [
             Operation::MulPlainFull,
             Operation::Square,
             Operation::MulPlainFull,
             Operation::Rotate,
             Operation::Square,
-        ],
-        min_degree: 8192,
+            Operation::MulPlain(4f64.powi(bits)),
+        ];
+        shape(derive(&request(slots_of(21), &operations)).unwrap()[0].literal())
     };
-    let parameters = derive(&deep).unwrap().remove(0);
-    assert!(parameters.degree() <= 16384);
+    let mut shapes: Vec<_> = (0..90).step_by(6).map(deep).collect();
+    shapes.dedup();
+    assert_eq!(shapes, [(8192, true, false), (8192, false, true), (16384, true, false)]);
 }
