@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use oribi::client::{DeepSecure, Delphi, Engine, Gazelle, KeyFolder, Lola, Outsourced};
+use oribi::client::{DeepSecure, Delphi, Engine, Gazelle, KeyFolder, Lola, Outsourced, Supply};
 use oribi::input::{Example, InputSpec};
 use oribi::{ClientConfig, Connection, Fingerprint, Prediction, Trust, Trusted};
-use protocol::handshake::ModelInfo;
-use protocol::meter::Phase;
+use protocol::handshake::{ModelInfo, Plan};
+use protocol::meter::{Phase, Snapshot};
 use protocol::shape::Link;
 use protocol::{Progress, Reveal};
 
@@ -37,6 +37,8 @@ pub struct Wanted<'a> {
     pub batch: bool,
     /// A folder for keys that outlive the connection.
     pub keys: Option<&'a Path>,
+    /// Bundles that were prepared.
+    pub supply: Option<Supply>,
     /// Seconds of each part of the online phase too.
     pub parts: bool,
 }
@@ -132,7 +134,8 @@ impl Wanted<'_> {
             }
         };
         let mut engines = Lola::engines(self.threads, self.keys.map(KeyFolder::new));
-        engines.extend([garbling, Arc::new(Gazelle { base_ot: wishes.base_ot }), Arc::new(Delphi)]);
+        let delphi = self.supply.clone().map_or_else(Delphi::default, Delphi::with_store);
+        engines.extend([garbling, Arc::new(Gazelle { base_ot: wishes.base_ot }), Arc::new(delphi)]);
         Ok(engines)
     }
 }
@@ -187,6 +190,35 @@ impl Client {
     /// Inputs that [`Client::predict`] takes in one pass.
     pub fn batch(&self) -> usize {
         self.inner.batch()
+    }
+
+    /// The public graph, and what else was agreed.
+    pub fn plan(&self) -> &Plan {
+        self.inner.plan()
+    }
+
+    /// Makes one-time material for a later prediction; gives what it cost.
+    ///
+    /// # Errors
+    /// A side keeps none, a store is full, or the session fails.
+    pub fn prepare(&mut self, progress: &dyn Progress) -> Result<Snapshot, Failure> {
+        Ok(self.inner.prepare(progress)?)
+    }
+
+    /// How many predictions' material the server suggests to keep ready; 0 where it does not.
+    ///
+    /// # Errors
+    /// As [`Client::prepare`].
+    pub fn target(&mut self) -> Result<u64, Failure> {
+        Ok(self.inner.target()?)
+    }
+
+    /// For how many predictions material is ready.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn held(&self) -> Result<usize, Failure> {
+        Ok(self.inner.held()?.unwrap_or(0))
     }
 
     /// Private predictions in one pass. What the pass cost is charged to the first.

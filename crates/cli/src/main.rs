@@ -13,6 +13,7 @@ mod report;
 mod screen;
 mod share_report;
 mod source;
+mod stores;
 mod version;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ enum Command {
     Demo(commands::demo::Arguments),
     Serve(commands::serve::Arguments),
     Predict(commands::predict::Arguments),
+    Prepare(commands::prepare::Arguments),
     Proxy(commands::proxy::Arguments),
     Models(commands::models::Arguments),
     Inspect(commands::inspect::Arguments),
@@ -91,6 +93,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
+        Command::Prepare(arguments) => commands::prepare::run(&arguments),
         Command::Proxy(arguments) => commands::proxy::run(&arguments),
         Command::Models(arguments) => commands::models::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use kernel::seed::Seed;
 use protocol::handshake::{self, Choice, Hello, ModelInfo, Plan};
 use protocol::message::Message;
+use protocol::meter::Snapshot;
 use protocol::session::Limits;
 use protocol::shape::Link;
 use protocol::{Length, Meter, Progress, Reveal, Session, Tag};
@@ -32,7 +33,7 @@ use crate::tls;
 use crate::trust::{Trust, Trusted};
 
 pub use deepsecure::DeepSecure;
-pub use delphi::Delphi;
+pub use delphi::{Delphi, Supply};
 pub use engine::{Agreement, Engine, Integers};
 pub use gazelle::Gazelle;
 pub use keys::KeyFolder;
@@ -59,7 +60,7 @@ impl ClientConfig {
     /// 20 s to get to the server's list, ten minutes for the server's computation; all protocols.
     pub fn new(trust: Trust) -> Self {
         let own: [Arc<dyn Engine>; 3] =
-            [Arc::new(DeepSecure::default()), Arc::new(Gazelle::default()), Arc::new(Delphi)];
+            [Arc::new(DeepSecure::default()), Arc::new(Gazelle::default()), Arc::new(Delphi::default())];
         Self {
             trust,
             handshake: Duration::from_secs(20),
@@ -192,15 +193,7 @@ impl Connection {
                 return Err(error.into());
             }
         };
-        Ok(Client {
-            session: self.session,
-            model,
-            plan,
-            inputs,
-            engine,
-            reveal: wanted.reveal,
-            predictions: 0,
-        })
+        Ok(Client { session: self.session, model, plan, inputs, engine, reveal: wanted.reveal, runs: 0 })
     }
 }
 
@@ -212,7 +205,8 @@ pub struct Client {
     inputs: Vec<InputSpec>,
     engine: Arc<dyn Engine>,
     reveal: Reveal,
-    predictions: u64,
+    /// Predictions and preparations so far.
+    runs: u64,
 }
 
 impl Client {
@@ -270,22 +264,58 @@ impl Client {
         }
         let integers = batch.iter().map(|input| self.quantise(input)).collect::<Result<Vec<_>, _>>()?;
         let outputs = self.exchange(&integers, progress);
-        let (outputs, done) = outputs.map_err(|error| match self.session.explain(error) {
-            error @ protocol::Error::Peer(_) => error.into(),
-            error => {
-                // The server need not wait for a client that has given up.
-                if !error.is_disconnect() {
-                    self.session.give_up("the client gave up");
-                }
-                Error::from(error)
-            }
-        })?;
+        let (outputs, done) = outputs.map_err(|error| self.fail(error))?;
         let cost = self.session.meter.snapshot();
         let read = |outputs: Integers| {
             let (graph, labels) = (&self.plan.graph, &self.model.labels);
             Prediction::read(graph, labels, self.reveal, outputs, cost.clone(), done.peak_rss_bytes)
         };
         outputs.into_iter().map(read).collect()
+    }
+
+    /// Makes one-time material for a later prediction, and keeps it on both sides; gives what it cost.
+    ///
+    /// # Errors
+    /// The protocol has none or a side keeps none, a store is full, or the session fails. The client cannot go on.
+    pub fn prepare(&mut self, progress: &dyn Progress) -> Result<Snapshot, Error> {
+        let run = |client: &mut Self, seed: &Seed| {
+            client.engine.prepare(&client.plan, client.reveal, &mut client.session, seed, progress)
+        };
+        self.bracket(run).map_err(|error| self.fail(error))?;
+        Ok(self.session.meter.snapshot())
+    }
+
+    /// How many predictions' material the server would like this client to have; 0 where it does not say.
+    ///
+    /// # Errors
+    /// As [`Client::prepare`].
+    pub fn target(&mut self) -> Result<u64, Error> {
+        let run = |client: &mut Self, _: &Seed| {
+            client.engine.target(&client.plan, client.reveal, &mut client.session)
+        };
+        self.bracket(run).map(|(target, _)| target).map_err(|error| self.fail(error))
+    }
+
+    /// For how many predictions material is kept; `None` before the first run of this connection, and where there is no store.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn held(&self) -> Result<Option<usize>, Error> {
+        Ok(self.engine.held()?)
+    }
+
+    /// What ended a run, in the peer's words where it has any.
+    fn fail(&mut self, error: protocol::Error) -> Error {
+        match self.session.explain(error) {
+            error @ protocol::Error::Peer(_) => error.into(),
+            error => {
+                // The server need not wait for a client that has given up.
+                if !error.is_disconnect() {
+                    self.session.give_up("the client gave up");
+                }
+                error.into()
+            }
+        }
     }
 
     /// The integers of an input.
@@ -302,25 +332,35 @@ impl Client {
         integers.collect::<Result<_, _>>().map_err(|e| Error::Choice(e.to_string()))
     }
 
-    /// The protocol's run between its two brackets.
+    /// The protocol's run.
     fn exchange(
         &mut self,
         batch: &[Vec<Vec<i64>>],
         progress: &dyn Progress,
     ) -> Result<(Vec<Integers>, Done), protocol::Error> {
+        self.bracket(|client, seed| {
+            let session = &mut client.session;
+            client.engine.predict_batch(&client.plan, batch, client.reveal, session, seed, progress)
+        })
+    }
+
+    /// A run between its two brackets.
+    fn bracket<T>(
+        &mut self,
+        run: impl FnOnce(&mut Self, &Seed) -> Result<T, protocol::Error>,
+    ) -> Result<(T, Done), protocol::Error> {
         let seed = Seed::from_os()
             .map_err(|e| protocol::Error::Refused(format!("this machine has no randomness: {e}")))?;
-        if self.predictions > 0 {
+        if self.runs > 0 {
             self.session.meter.restart();
         }
-        self.predictions += 1;
-        let session = &mut self.session;
-        session.outbox.send(Tag::START, &[])?;
-        session.outbox.flush()?;
-        let outputs = self.engine.predict_batch(&self.plan, batch, self.reveal, session, &seed, progress)?;
-        session.outbox.unpin();
-        let done = session.inbox.recv(Tag::DONE, Length::Exactly(DONE_BYTES))?;
-        Ok((outputs, Done::from_bytes(&done)?))
+        self.runs += 1;
+        self.session.outbox.send(Tag::START, &[])?;
+        self.session.outbox.flush()?;
+        let result = run(self, &seed)?;
+        self.session.outbox.unpin();
+        let done = self.session.inbox.recv(Tag::DONE, Length::Exactly(DONE_BYTES))?;
+        Ok((result, Done::from_bytes(&done)?))
     }
 
     /// Ends the session in good order.

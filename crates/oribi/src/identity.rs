@@ -24,6 +24,13 @@ impl Fingerprint {
     }
 }
 
+impl From<Fingerprint> for crate::store::Peer {
+    /// A server, as a client's store knows it.
+    fn from(server: Fingerprint) -> Self {
+        Self(server.0)
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sha256:")?;

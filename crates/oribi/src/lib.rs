@@ -4,6 +4,7 @@
 //! that the server learns nothing about. Both reach their protocols by name, through [`client::Engine`] and
 //! [`server::Engine`]; a protocol is one file in each of the two directories.
 
+mod bundles;
 pub mod client;
 mod done;
 pub mod error;

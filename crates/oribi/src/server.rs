@@ -15,6 +15,7 @@ mod lola;
 mod meetings;
 mod model;
 pub(crate) mod registry;
+mod traffic;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};

@@ -90,6 +90,7 @@ fn serve(session: &mut Session, store: &Arc<Store>, folder: &Path) -> Result<(),
         session.inbox.recv(GO, Length::Exactly(0))?;
         match side.next(session)? {
             Request::Without => {}
+            Request::Target => side.tell_target(session, 0)?,
             Request::Make(prepared) => prepared.make(session, 32, |session, draft| {
                 let seed = Seed::from_os().map_err(|e| Error::Refused(e.to_string()))?;
                 session.outbox.send(SEED, seed.as_bytes())?;
@@ -131,12 +132,18 @@ fn make(session: &mut Session, side: &ClientSide) -> Result<(), Error> {
 /// Uses a bundle, where there is one.
 fn spend(session: &mut Session, side: &ClientSide, folder: &Path) -> Result<bool, Error> {
     session.outbox.send(GO, &[])?;
-    let Some(bundle) = side.bundle(session)? else { return Ok(false) };
+    let Some(bundle) = side.take()? else {
+        side.without(session)?;
+        return Ok(false);
+    };
+    let ticket = bundle.ticket();
+    side.announce(session, ticket)?;
     let half = read(bundle)?;
     note(folder, "client", &half);
     session.outbox.send(PROOF, &half)?;
     session.outbox.flush()?;
     session.inbox.recv(PROOF, Length::Exactly(0))?;
+    side.confirm(ticket)?;
     Ok(true)
 }
 

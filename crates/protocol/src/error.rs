@@ -67,6 +67,14 @@ pub enum Error {
     /// This side cannot or will not do what is asked; nothing is wrong with the connection.
     #[error("{0}")]
     Refused(String),
+    /// The same, for reasons that are not the peer's to know.
+    #[error("{why}")]
+    Own {
+        /// What the peer is told.
+        told: &'static str,
+        /// The reason.
+        why: String,
+    },
 }
 
 impl Error {
@@ -86,6 +94,14 @@ impl Error {
     /// A malformed message.
     pub fn malformed(what: &'static str, why: impl Into<String>) -> Self {
         Self::Malformed { what, why: why.into() }
+    }
+
+    /// The words for the peer.
+    pub fn for_peer(&self) -> String {
+        match self {
+            Self::Own { told, .. } => (*told).to_owned(),
+            other => other.to_string(),
+        }
     }
 
     /// Whether the connection itself ended, so that the peer may have left an explanation behind.

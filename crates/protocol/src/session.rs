@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::meter::Meter;
 
 pub use inbox::Inbox;
-pub use outbox::Outbox;
+pub use outbox::{Brake, Outbox};
 pub use transcript::{Direction, Entry, Transcript};
 
 /// How long this side waits for its peer.

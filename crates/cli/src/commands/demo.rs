@@ -61,6 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         threads: arguments.encryption.threads,
         batch: arguments.encryption.batch,
         keys: None,
+        supply: None,
         parts: false,
     };
     let fingerprint = announced.fingerprint.parse().map_err(Failure::running)?;

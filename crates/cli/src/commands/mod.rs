@@ -5,6 +5,7 @@ pub mod demo;
 pub mod inspect;
 pub mod models;
 pub mod predict;
+pub mod prepare;
 pub mod proxy;
 pub mod run;
 pub mod serve;

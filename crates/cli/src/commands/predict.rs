@@ -10,6 +10,7 @@ use crate::client::{Client, Wanted};
 use crate::console::{Human, Progress, note, out};
 use crate::failure::Failure;
 use crate::report;
+use crate::stores;
 
 /// Predict private inputs with a server's model.
 ///
@@ -56,7 +57,8 @@ pub struct Arguments {
     /// lola: all inputs in one pass, or in as few as they fit. The server must offer it (serve --batch).
     #[arg(long)]
     batch: bool,
-    /// lola: keep this client's keys in a folder, so that a server that knows them need not be sent them again.
+    /// lola: keep this client's keys in a folder, so that a server that knows them need not be sent them again. delphi: the folder of
+    /// prepared bundles (oribi prepare); a prediction for which there is none prepares its own.
     #[arg(long, value_name = "FOLDER")]
     store: Option<PathBuf>,
     /// With --json: the seconds of each part of the online phase, as the client sees them.
@@ -79,6 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         threads: arguments.threads,
         batch: arguments.batch,
         keys: arguments.store.as_deref(),
+        supply: stores::for_predictions(arguments.store.as_deref(), arguments.protocol)?,
         parts: arguments.parts,
     };
     let mut client = Client::connect(&arguments.server, arguments.fingerprint, &wanted)?;

@@ -18,6 +18,7 @@ use crate::console::{note, out, patiently};
 use crate::failure::{FAILED, Failure};
 use crate::report::{bytes, seconds};
 use crate::source::{Number, Source};
+use crate::stores;
 
 /// Serve models for private predictions until Ctrl-C.
 ///
@@ -66,6 +67,15 @@ pub struct Arguments {
     /// gazelle, delphi: most memory for encoded weights of each model; others are encoded when they are needed.
     #[arg(long, value_name = "SIZE", default_value = "1GB")]
     weights_memory: Size,
+    /// delphi: the folder of this side's halves of prepared bundles (oribi prepare), some 100 bytes each; in the user's data folder by default.
+    #[arg(long, value_name = "FOLDER")]
+    store: Option<PathBuf>,
+    /// delphi: most bytes of bundles in the folder; a client may take a quarter.
+    #[arg(long, value_name = "SIZE", default_value = "20GB")]
+    store_limit: Size,
+    /// delphi: bundles that each following client (prepare --follow) is asked to keep ready. They are made when no prediction is under way.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=4096))]
+    prefill: u64,
     /// Slow the connections down: lan, wan, or RATE,RTT such as 100mbit,40ms.
     #[arg(long, value_name = "LINK")]
     link: Option<Link>,
@@ -97,7 +107,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let gazelle = GazelleConfig { weights_memory, base_ot: arguments.garbling.wishes().base_ot };
     let config = config
         .with_engine(Arc::new(Gazelle::new(gazelle)))
-        .with_engine(Arc::new(Delphi::new(DelphiConfig { weights_memory })));
+        .with_engine(Arc::new(Delphi::new(delphi(arguments, weights_memory)?)));
     let config = Lola::engines(lola)?.into_iter().fold(config, ServerConfig::with_engine);
     let pem = arguments.cert.as_deref().zip(arguments.key.as_deref());
     let identity = identity(pem, arguments.tether, arguments.state.as_deref())?;
@@ -115,6 +125,23 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     } else {
         Err(Failure::running("some predictions did not end in time and were cut off"))
     }
+}
+
+/// What is granted to `delphi`. A server that its parent ends keeps nothing, unless it is told where.
+fn delphi(arguments: &Arguments, weights_memory: usize) -> Result<DelphiConfig, Failure> {
+    let offered = arguments.protocol.is_none_or(|protocol| protocol == Protocol::Delphi);
+    let store = match (&arguments.store, arguments.tether) {
+        (None, true) => None,
+        (folder, _) if offered => stores::server(folder.as_deref(), arguments.store_limit.0)?,
+        _ => None,
+    };
+    let silent = arguments.tether;
+    let tell = move |words: &str| {
+        if !silent {
+            note(words);
+        }
+    };
+    Ok(DelphiConfig { weights_memory, store, prefill: arguments.prefill, tell: Arc::new(tell) })
 }
 
 /// A model with the protocols and outputs that are offered: all that it supports, or the one that is asked for.
@@ -214,14 +241,10 @@ pub fn identity(
     if let Some((certificate, key)) = pem {
         return Identity::from_pem(certificate, key).map_err(Failure::bad);
     }
-    if tether {
+    if tether && state.is_none() {
         return Identity::ephemeral().map_err(Failure::running);
     }
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = state.map(Path::to_owned).or_else(|| {
-        let data = set("XDG_DATA_HOME").or_else(|| Some(set("HOME")?.join(".local").join("share")))?;
-        Some(data.join("oribi"))
-    });
+    let folder = state.map(Path::to_owned).or_else(stores::data_folder);
     let folder = folder
         .ok_or_else(|| Failure::bad("there is no home folder to keep the certificate in: give --state"))?;
     Identity::load_or_create(&folder).map_err(Failure::bad)
@@ -276,6 +299,11 @@ pub fn log(event: &Event) {
             let online = cost.phase(Phase::Online);
             let traffic = bytes(online.sent + online.received);
             note(&format!("{}: a prediction, {} online, {traffic}", name(client), seconds(online.seconds)));
+        }
+        Event::Prepared { client, cost, .. } => {
+            let offline = cost.phase(Phase::Offline);
+            let traffic = bytes(offline.sent + offline.received);
+            note(&format!("{}: a bundle prepared, {}, {traffic}", name(client), seconds(offline.seconds)));
         }
         Event::Closed { client, predictions, error: None } => {
             note(&format!("{}: left after {predictions} predictions", name(client)));

@@ -1,27 +1,67 @@
 //! Delphi, the client's half: masks beforehand, labels once the input is known.
 
-use std::sync::Arc;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::seed::Seed;
-use protocol::handshake::Plan;
+use protocol::handshake::{ModelId, Plan};
 use protocol::interactive::Plan as Agreed;
-use protocol::interactive::ahead::{DELPHI, client};
-use protocol::{Error, Progress, Reveal, Session};
+use protocol::interactive::ahead::bundle::ClientBundle;
+use protocol::interactive::ahead::client::{self, Preparer};
+use protocol::interactive::ahead::{DELPHI, Work};
+use protocol::{Error, Phase, Progress, Reveal, Session};
 
 use super::engine::{Engine, Integers};
+use crate::bundles;
 use crate::identity::Fingerprint;
+use crate::store::{ClientSide, Peer, Store, Ticket};
 
-/// The protocol `delphi` ([`protocol::interactive::ahead`]), prepared in the session that uses it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Delphi;
+/// Where bundles are kept, and who is told about it.
+#[derive(Clone)]
+pub struct Supply {
+    /// The client's store.
+    pub store: Arc<Store>,
+    /// Told what a person should know: that bundles were discarded, or that a prediction had none.
+    pub tell: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// The protocol `delphi` ([`protocol::interactive::ahead`]): prepared in the session that uses it, or from a store.
+#[derive(Clone, Default)]
+pub struct Delphi {
+    supply: Option<Supply>,
+}
+
+impl Delphi {
+    /// The protocol with bundles that outlive a connection.
+    pub fn with_store(supply: Supply) -> Self {
+        Self { supply: Some(supply) }
+    }
+}
 
 impl Engine for Delphi {
     fn name(&self) -> &'static str {
         DELPHI
     }
 
-    fn for_connection(&self, plan: &Plan, _: Fingerprint) -> Result<Option<Arc<dyn Engine>>, Error> {
-        Ok(Some(Arc::new(Connected { agreed: Agreed::of(plan)? })))
+    fn wishes(&self) -> serde_json::Value {
+        bundles::wish(self.supply.is_some())
+    }
+
+    fn for_connection(&self, plan: &Plan, server: Fingerprint) -> Result<Option<Arc<dyn Engine>>, Error> {
+        let agreed = Agreed::of(plan)?;
+        let mut stored = None;
+        if let Some(supply) = &self.supply {
+            match bundles::granted(plan)? {
+                Some(model) => {
+                    let (supply, side) = (supply.clone(), Mutex::new(None));
+                    stored = Some(Stored { supply, model, server: server.into(), side });
+                }
+                None => {
+                    (supply.tell)("the server keeps no prepared bundles: each prediction prepares its own")
+                }
+            }
+        }
+        Ok(Some(Arc::new(Connected { agreed, stored })))
     }
 
     fn predict(
@@ -33,13 +73,79 @@ impl Engine for Delphi {
         seed: &Seed,
         progress: &dyn Progress,
     ) -> Result<Integers, Error> {
-        Connected { agreed: Agreed::of(plan)? }.predict(plan, input, reveal, session, seed, progress)
+        let inline = Connected { agreed: Agreed::of(plan)?, stored: None };
+        inline.predict(plan, input, reveal, session, seed, progress)
     }
 }
 
 /// A client that has read its plan.
 struct Connected {
     agreed: Agreed,
+    stored: Option<Stored>,
+}
+
+/// A client and a server that both keep bundles.
+struct Stored {
+    supply: Supply,
+    model: [u8; 16],
+    server: Peer,
+    /// Where the two stores have agreed, which they do at the first run of a connection.
+    side: Mutex<Option<Arc<ClientSide>>>,
+}
+
+fn file(error: std::io::Error) -> Error {
+    Error::Refused(error.to_string())
+}
+
+impl Stored {
+    fn side(
+        &self,
+        (plan, work): (&Plan, &Work<'_>),
+        reveal: Reveal,
+        session: &mut Session,
+    ) -> Result<Arc<ClientSide>, Error> {
+        let mut side = self.side.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(side) = side.as_ref() {
+            return Ok(Arc::clone(side));
+        }
+        let offer = bundles::offer(plan, work, reveal, self.model, "a model");
+        let agreed = ClientSide::agree(session, &self.supply.store, self.server, &offer)?;
+        if let Some(warning) = agreed.outcome().warning() {
+            (self.supply.tell)(&warning);
+        }
+        Ok(Arc::clone(side.insert(Arc::new(agreed))))
+    }
+
+    /// A bundle that can be read; those that cannot are struck off as well, and lost.
+    fn take(&self, side: &ClientSide, work: &Work<'_>) -> Result<Option<(Ticket, ClientBundle)>, Error> {
+        while let Some(bundle) = side.take()? {
+            let (ticket, number) = (bundle.ticket(), bundle.number());
+            let read = bundle.read_all(ClientBundle::bytes(work) as u64).map_err(file);
+            match read.and_then(|bytes| ClientBundle::decode(work, &bytes)) {
+                Ok(bundle) => return Ok(Some((ticket, bundle))),
+                Err(error) => (self.supply.tell)(&format!("bundle {number} is lost: {error}")),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Connected {
+    fn work<'a>(&self, plan: &'a Plan, reveal: Reveal) -> Result<Work<'a>, Error> {
+        let weights = self.stored.as_ref().map_or([0; 16], |stored| stored.model);
+        Work::new((&plan.graph, &self.agreed), reveal, ModelId(weights))
+    }
+
+    /// Prepares a bundle that is used at once, or kept.
+    fn make(
+        work: &Work<'_>,
+        session: &mut Session,
+        seed: &Seed,
+        progress: &dyn Progress,
+    ) -> Result<ClientBundle, Error> {
+        let preparer = Preparer::new(work, session, seed)?;
+        preparer.bundle(session, seed.child("ahead/bundle", 0), progress)
+    }
 }
 
 impl Engine for Connected {
@@ -56,8 +162,69 @@ impl Engine for Connected {
         seed: &Seed,
         progress: &dyn Progress,
     ) -> Result<Integers, Error> {
-        let agreed = (&plan.graph, &self.agreed);
-        let outputs = client::prepare_and_predict(agreed, input, reveal, session, seed, progress)?;
+        let work = self.work(plan, reveal)?;
+        let mut used = None;
+        let bundle = match &self.stored {
+            None => Self::make(&work, session, seed, progress)?,
+            Some(stored) => {
+                let side = stored.side((plan, &work), reveal, session)?;
+                session.meter.enter(Phase::Online, "");
+                match stored.take(&side, &work)? {
+                    Some((ticket, bundle)) => {
+                        side.announce(session, ticket)?;
+                        used = Some((side, ticket));
+                        bundle
+                    }
+                    None => {
+                        (stored.supply.tell)("no prepared bundle is left: this prediction prepares its own");
+                        session.meter.enter(Phase::Offline, "");
+                        side.without(session)?;
+                        Self::make(&work, session, seed, progress)?
+                    }
+                }
+            }
+        };
+        let outputs = client::predict(&work, bundle, input, session, progress)?;
+        if let Some((side, ticket)) = used {
+            side.confirm(ticket)?;
+        }
         Ok(outputs.into_iter().map(|values| values.into_iter().map(i128::from).collect()).collect())
     }
+
+    fn prepare(
+        &self,
+        plan: &Plan,
+        reveal: Reveal,
+        session: &mut Session,
+        seed: &Seed,
+        progress: &dyn Progress,
+    ) -> Result<(), Error> {
+        let stored = self.stored.as_ref().ok_or_else(no_store)?;
+        let work = self.work(plan, reveal)?;
+        let side = stored.side((plan, &work), reveal, session)?;
+        session.meter.enter(Phase::Offline, "");
+        let make = |session: &mut Session, draft: &mut crate::store::Draft<'_>| {
+            let bundle = Self::make(&work, session, seed, progress)?;
+            draft.write_all(&bundle.encode(&work)).map_err(file)
+        };
+        side.make(session, ClientBundle::bytes(&work) as u64, make).map(drop)
+    }
+
+    fn target(&self, plan: &Plan, reveal: Reveal, session: &mut Session) -> Result<u64, Error> {
+        let stored = self.stored.as_ref().ok_or_else(no_store)?;
+        let work = self.work(plan, reveal)?;
+        stored.side((plan, &work), reveal, session)?.target(session)
+    }
+
+    fn held(&self) -> Result<Option<usize>, Error> {
+        let Some(stored) = &self.stored else { return Ok(None) };
+        let side = stored.side.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        side.map(|side| side.numbers().map(|numbers| numbers.len())).transpose()
+    }
+}
+
+fn no_store() -> Error {
+    Error::Refused(
+        "the server keeps no bundles for later: it has to be started with a store (oribi serve --store FOLDER)".into(),
+    )
 }

@@ -54,6 +54,37 @@ pub trait Engine: Send + Sync {
         Ok(None)
     }
 
+    /// Makes one-time material for a later prediction, and keeps it on both sides.
+    ///
+    /// # Errors
+    /// The protocol has none or a side keeps none, a store is full, or the session fails.
+    fn prepare(
+        &self,
+        _plan: &Plan,
+        _reveal: Reveal,
+        _session: &mut Session,
+        _seed: &Seed,
+        _progress: &dyn Progress,
+    ) -> Result<(), protocol::Error> {
+        Err(protocol::Error::Refused(format!("{} prepares nothing ahead of a prediction", self.name())))
+    }
+
+    /// How many predictions' material the server would like this client to have; 0 where it does not say.
+    ///
+    /// # Errors
+    /// As [`Engine::prepare`].
+    fn target(&self, _plan: &Plan, _reveal: Reveal, _session: &mut Session) -> Result<u64, protocol::Error> {
+        Err(protocol::Error::Refused(format!("{} prepares nothing ahead of a prediction", self.name())))
+    }
+
+    /// For how many predictions material is kept; `None` where that is not known, or not yet.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn held(&self) -> Result<Option<usize>, protocol::Error> {
+        Ok(None)
+    }
+
     /// Inputs that one prediction may carry.
     fn batch(&self) -> usize {
         1

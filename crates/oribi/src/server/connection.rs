@@ -8,7 +8,7 @@ use kernel::seed::Seed;
 use protocol::handshake::{self, Choice, Plan};
 use protocol::message::Message;
 use protocol::session::Limits;
-use protocol::{Error, Length, Session, Tag};
+use protocol::{Error, Length, Phase, Session, Tag};
 
 use super::Shared;
 use super::model::Prepared;
@@ -44,6 +44,15 @@ pub enum Event {
         /// What it cost, as the server saw it.
         cost: protocol::meter::Snapshot,
     },
+    /// One-time material was prepared for a later prediction.
+    Prepared {
+        /// The client.
+        client: Option<SocketAddr>,
+        /// The model.
+        model: String,
+        /// What it cost, as the server saw it.
+        cost: protocol::meter::Snapshot,
+    },
     /// A connection has ended.
     Closed {
         /// The client.
@@ -70,8 +79,14 @@ pub(super) fn serve(stream: TcpStream, ticket: &Ticket, shared: &Shared) {
     let error = match open(stream, shared) {
         Err(error) => Some(error.to_string()),
         Ok(mut session) => {
-            let mut conversation =
-                Conversation { shared, ticket, client, session: &mut session, predictions: &mut predictions };
+            let mut conversation = Conversation {
+                shared,
+                ticket,
+                client,
+                session: &mut session,
+                predictions: &mut predictions,
+                runs: 0,
+            };
             let outcome = guarded(|| conversation.run(), |why| tell(Event::Panicked { client, why }));
             let error = outcome.err().map(|error| part(&mut session, error));
             session.close();
@@ -98,7 +113,7 @@ fn open(stream: TcpStream, shared: &Shared) -> std::io::Result<Session> {
 pub(crate) fn part(session: &mut Session, error: Error) -> String {
     let words = error.to_string();
     if !error.is_disconnect() && !matches!(error, Error::Peer(_)) {
-        session.give_up(&words);
+        session.give_up(&error.for_peer());
     }
     words
 }
@@ -127,6 +142,8 @@ struct Conversation<'a> {
     client: Option<SocketAddr>,
     session: &'a mut Session,
     predictions: &'a mut u64,
+    /// Predictions and preparations so far.
+    runs: u64,
 }
 
 impl Conversation<'_> {
@@ -168,7 +185,7 @@ impl Conversation<'_> {
     fn next(&mut self) -> Result<bool, Error> {
         let config = &self.shared.config;
         self.session.set_limits(Limits { wait: config.idle, ..config.limits });
-        if *self.predictions > 0 {
+        if self.runs > 0 {
             self.session.meter.restart();
         }
         let due = [(Tag::START, Length::Exactly(0)), (Tag::BYE, Length::Exactly(0))];
@@ -189,13 +206,20 @@ impl Conversation<'_> {
         self.session.outbox.unpin();
         self.session.outbox.send(Tag::DONE, &done.to_bytes())?;
         self.session.outbox.flush()?;
-        *self.predictions += 1;
-        let cost = self.session.meter.snapshot();
-        (self.shared.config.observer)(&Event::Predicted {
-            client: self.client,
-            model: model.to_owned(),
-            cost,
-        });
+        self.runs += 1;
+        let (client, model, cost) = (self.client, model.to_owned(), self.session.meter.snapshot());
+        let crossed = |phase| {
+            let totals = cost.phase(phase);
+            totals.sent + totals.received > 0
+        };
+        let (online, offline) = (crossed(Phase::Online), crossed(Phase::Offline));
+        let observer = &self.shared.config.observer;
+        if online {
+            *self.predictions += 1;
+            observer(&Event::Predicted { client, model, cost });
+        } else if offline {
+            observer(&Event::Prepared { client, model, cost });
+        }
         Ok(())
     }
 }

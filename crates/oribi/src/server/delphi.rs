@@ -1,41 +1,55 @@
 //! Delphi, the server's half: ciphertexts and garbling beforehand, plain integers once the input is known.
 
-use std::sync::Arc;
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kernel::seed::Seed;
 use model::fixed::Params;
-use protocol::handshake::Plan;
+use protocol::handshake::{ModelId, Plan};
 use protocol::interactive::Plan as Agreed;
-use protocol::interactive::ahead::DELPHI;
-use protocol::interactive::ahead::server::{Weights, prepare_and_predict};
-use protocol::{Error, Reveal, Session};
+use protocol::interactive::ahead::bundle::ServerBundle;
+use protocol::interactive::ahead::server::{Preparer, Weights, predict};
+use protocol::interactive::ahead::{DELPHI, Work};
+use protocol::{Error, Phase, Reveal, Session};
 
 use super::engine::Engine;
+use super::traffic::Traffic;
+use crate::bundles;
+use crate::store::{Prepared, Request, ServerSide, Store};
 
 /// What a server grants to the protocol `delphi`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct DelphiConfig {
     /// Bytes of encoded weights that are kept for each model; other weights are encoded when they are needed. Plain weights come on top.
     pub weights_memory: usize,
+    /// Where this side's halves of prepared bundles are kept; without it, each prediction prepares its own.
+    pub store: Option<Arc<Store>>,
+    /// Bundles that a client is asked to keep ready, where it follows.
+    pub prefill: u64,
+    /// Told what an operator should be able to look up: which bundle a prediction uses, before its first online byte is read; and bundles that
+    /// were discarded.
+    pub tell: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Default for DelphiConfig {
-    /// 1 GiB.
+    /// 1 GiB; no store.
     fn default() -> Self {
-        Self { weights_memory: 1 << 30 }
+        Self { weights_memory: 1 << 30, store: None, prefill: 0, tell: Arc::new(|_| {}) }
     }
 }
 
-/// The protocol `delphi` ([`protocol::interactive::ahead`]), prepared in the session that uses it.
+/// The protocol `delphi` ([`protocol::interactive::ahead`]).
 #[derive(Default)]
 pub struct Delphi {
     config: DelphiConfig,
+    traffic: Traffic,
 }
 
 impl Delphi {
     /// The protocol with what the server grants to it.
     pub fn new(config: DelphiConfig) -> Self {
-        Self { config }
+        Self { config, traffic: Traffic::default() }
     }
 }
 
@@ -47,23 +61,146 @@ impl Engine for Delphi {
     fn for_model(&self, plan: &Plan, params: &Params) -> Result<Option<Arc<dyn Engine>>, Error> {
         let agreed = Agreed::of(plan)?;
         let weights = Weights::encode(&plan.graph, &agreed, params, self.config.weights_memory)?;
-        Ok(Some(Arc::new(Served { agreed, weights })))
+        let identify = |store: &Arc<Store>| {
+            let id = store.model_identifier(&content(plan, params)?)?;
+            Ok::<_, Error>((Arc::clone(store), id))
+        };
+        let store = self.config.store.as_ref().map(identify).transpose()?;
+        let config = self.config.clone();
+        let model = Model { agreed, weights, store, config, traffic: self.traffic.clone() };
+        Ok(Some(Arc::new(Served(Arc::new(model)))))
     }
 
     fn predict(&self, _: &Plan, _: &Params, _: Reveal, _: &mut Session, _: &Seed) -> Result<(), Error> {
-        Err(Error::Refused("this model was not prepared for this protocol".into()))
+        Err(unprepared())
     }
 }
 
+fn unprepared() -> Error {
+    Error::Refused("this model was not prepared for this protocol".into())
+}
+
+/// Digest of a graph and its weights. A secret: it would confirm a guess at them.
+fn content(plan: &Plan, params: &Params) -> Result<[u8; 32], Error> {
+    let graph = serde_json::to_vec(&plan.graph).map_err(|error| Error::Refused(error.to_string()))?;
+    let mut hasher = blake3::Hasher::new_derive_key("oribi: a model's graph and weights, version 1");
+    hasher.update(&(graph.len() as u64).to_le_bytes()).update(&graph);
+    for tensor in &params.tensors {
+        hasher.update(&(tensor.len() as u64).to_le_bytes());
+        (0..tensor.len()).for_each(|index| {
+            hasher.update(&tensor.get(index).to_le_bytes());
+        });
+    }
+    Ok(*hasher.finalize().as_bytes())
+}
+
 /// A model with its weights encoded.
-struct Served {
+struct Model {
     agreed: Agreed,
     weights: Weights,
+    /// The store, and the model's identifier there.
+    store: Option<(Arc<Store>, [u8; 16])>,
+    config: DelphiConfig,
+    traffic: Traffic,
 }
+
+/// A model that is served.
+struct Served(Arc<Model>);
 
 impl Engine for Served {
     fn name(&self) -> &'static str {
         DELPHI
+    }
+
+    fn for_connection(&self, _: Option<IpAddr>) -> Option<Box<dyn Engine>> {
+        Some(Box::new(Connected { model: Arc::clone(&self.0), side: Mutex::new(None) }))
+    }
+
+    fn predict(&self, _: &Plan, _: &Params, _: Reveal, _: &mut Session, _: &Seed) -> Result<(), Error> {
+        Err(unprepared())
+    }
+}
+
+/// A model for one connection.
+struct Connected {
+    model: Arc<Model>,
+    /// Where the client keeps bundles and the two stores have agreed, which they do at the first run.
+    side: Mutex<Option<Arc<ServerSide>>>,
+}
+
+impl Connected {
+    fn side(
+        &self,
+        (plan, work): (&Plan, &Work<'_>),
+        reveal: Reveal,
+        session: &mut Session,
+    ) -> Result<Option<Arc<ServerSide>>, Error> {
+        // What was agreed is in the plan: a client that keeps no bundles does not speak of them.
+        let Some((store, id)) =
+            self.model.store.as_ref().filter(|_| bundles::granted(plan).is_ok_and(|id| id.is_some()))
+        else {
+            return Ok(None);
+        };
+        let mut side = self.side.lock().unwrap_or_else(PoisonError::into_inner);
+        if side.is_none() {
+            let offer = bundles::offer(plan, work, reveal, *id, "a model");
+            let agreed = ServerSide::agree(session, store, &offer)?;
+            if let Some((_, bundles)) = agreed.outcome().apart {
+                (self.model.config.tell)(&format!(
+                    "a client's store has another past: {bundles} of its bundles are discarded, and it is client {:.16} now",
+                    agreed.outcome().peer.to_string()
+                ));
+            }
+            *side = Some(Arc::new(agreed));
+        }
+        Ok(side.clone())
+    }
+
+    /// Prepares a bundle that is used at once, or kept.
+    fn make(
+        &self,
+        work: &Work<'_>,
+        params: &Params,
+        session: &mut Session,
+        seed: &Seed,
+    ) -> Result<ServerBundle, Error> {
+        let preparer = Preparer::new(work, (params, &self.model.weights), session)?;
+        preparer.bundle(session, seed.child("ahead/bundle", 0))
+    }
+
+    /// Prepares a bundle for later, behind all predictions.
+    fn store(
+        &self,
+        prepared: Prepared<'_>,
+        work: &Work<'_>,
+        params: &Params,
+        session: &mut Session,
+        seed: &Seed,
+    ) -> Result<(), Error> {
+        session.meter.enter(Phase::Offline, "");
+        let traffic = self.model.traffic.clone();
+        traffic.give_way();
+        session.outbox.set_brake(Some(Box::new(move || traffic.give_way())));
+        let made = prepared.make(session, ServerBundle::bytes(work) as u64, |session, draft| {
+            let bundle = self.make(work, params, session, seed)?;
+            draft.write_all(&bundle.encode(work)).map_err(|error| Error::Refused(error.to_string()))
+        });
+        session.outbox.set_brake(None);
+        made
+    }
+}
+
+impl Engine for Connected {
+    fn name(&self) -> &'static str {
+        DELPHI
+    }
+
+    fn agree(&self, plan: &Plan, wishes: &serde_json::Value) -> Result<serde_json::Value, Error> {
+        let payload = plan.payload.clone();
+        Ok(match &self.model.store {
+            Some((_, id)) if bundles::is_wished(wishes) => bundles::grant(payload, *id),
+            _ => payload,
+        })
     }
 
     fn predict(
@@ -74,7 +211,65 @@ impl Engine for Served {
         session: &mut Session,
         seed: &Seed,
     ) -> Result<(), Error> {
-        let weights = (params, &self.weights);
-        prepare_and_predict((&plan.graph, &self.agreed), weights, reveal, session, seed)
+        let weights = ModelId(bundles::granted(plan)?.unwrap_or_default());
+        let work = Work::new((&plan.graph, &self.model.agreed), reveal, weights)?;
+        let weights = (params, &self.model.weights);
+        let side = self.side((plan, &work), reveal, session)?;
+        let request = side.as_ref().map_or(Ok(Request::Without), |side| side.next(session))?;
+        let _under_way = match &request {
+            Request::Bundle(_) | Request::Without => Some(self.model.traffic.enter()),
+            Request::Make(_) | Request::Target => None,
+        };
+        match request {
+            Request::Without => {
+                let bundle = self.make(&work, params, session, seed)?;
+                predict(&work, bundle, weights, session)
+            }
+            Request::Bundle(bundle) => {
+                let client = side.as_ref().map(|side| side.outcome().peer.to_string()).unwrap_or_default();
+                (self.model.config.tell)(&format!("client {client:.16} uses bundle {}", bundle.number()));
+                session.meter.enter(Phase::Online, "");
+                let bytes = bundle.read_all(ServerBundle::bytes(&work) as u64);
+                let bytes = bytes.map_err(|_| {
+                    Error::Refused(
+                        "the server's half of this bundle is damaged; the next prediction takes another"
+                            .into(),
+                    )
+                })?;
+                predict(&work, ServerBundle::decode(&work, &bytes)?, weights, session)
+            }
+            Request::Make(prepared) => self.store(prepared, &work, params, session, seed),
+            Request::Target => match &side {
+                Some(side) => side.tell_target(session, self.model.config.prefill),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::fixed::{FixedGraph, NumberFormat, ParamData};
+
+    #[test]
+    fn weights_tell_models_apart() {
+        let graph = FixedGraph {
+            number: NumberFormat::Word16,
+            nodes: Vec::new(),
+            params: Vec::new(),
+            inputs: Vec::new(),
+            input_levels: Vec::new(),
+            result_bits: Vec::new(),
+            outputs: Vec::new(),
+        };
+        let plan = Plan { graph, payload: serde_json::Value::Null };
+        let of = |tensors: &[&[i32]]| {
+            let tensors = tensors.iter().map(|tensor| ParamData::I32(tensor.to_vec())).collect();
+            content(&plan, &Params { tensors }).unwrap()
+        };
+        let all = [of(&[&[1, 2], &[3]]), of(&[&[1], &[2, 3]]), of(&[&[1, 2], &[4]]), of(&[])];
+        assert!((0..4).all(|i| (0..i).all(|j| all[i] != all[j])));
+        assert_eq!(all[0], of(&[&[1, 2], &[3]]));
     }
 }

@@ -12,16 +12,15 @@
 //! a new identity: a copy and its original do not meet again under one name.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
 
 use super::disk::Guard;
 use super::error::{Fault, StoreError};
 use super::identity::{ClientKey, is_signed};
 use super::record::{Account, Peer};
 use super::wire::{Answer, Reason, Statement};
-use super::{Files, MAX_ACCOUNTS, Store, now, random, random_number};
-
-/// The lock that keeps two processes of a client from agreeing at the same time.
-const LOCK: &str = "agreement.lock";
+use super::{Files, LOOK, MAX_ACCOUNTS, Store, now, random, random_number};
 
 /// What an agreement came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +54,11 @@ impl Outcome {
 }
 
 impl Store {
-    /// Keeps other processes from agreeing with a server meanwhile.
-    pub(super) fn alone(&self) -> Result<Box<dyn Guard>, StoreError> {
-        let locked = self.disk.lock(LOCK, self.options.patience);
+    /// Keeps other processes of this client from agreeing with a server meanwhile. What a process changes between another's statement and
+    /// the answer to it would look like another past, so that taking and adding bundles waits too.
+    pub(super) fn alone(&self, server: Peer) -> Result<Box<dyn Guard>, StoreError> {
+        let name = format!("agreement-{:.16}.lock", server.to_string());
+        let locked = self.disk.lock(&name, self.options.patience);
         let locked =
             locked.map_err(|e| Fault::disk("locking the store", e)).and_then(|l| l.ok_or(Fault::Busy));
         locked.map_err(|what| self.error(what))
@@ -92,14 +93,14 @@ impl Store {
         })
     }
 
-    /// The client's side of the server's answer. `false` where it has to make another statement.
+    /// The client's side of the server's answer: the incarnation under which they agreed, or `None` where it has to make another statement.
     pub(super) fn conclude(
         &self,
         server: Peer,
         said: &Statement,
         answer: &Answer,
         outcome: &mut Outcome,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let disk = self.disk.as_ref();
         self.with(|files, _| {
             let mut account = files.book.account(server)?.unwrap_or_default();
@@ -116,7 +117,7 @@ impl Store {
                     let alone = |number: u64| said.contains(&number) && !kept.contains(&number);
                     outcome.dropped += files.discard(disk, server, Some(&account), alone)?;
                     outcome.held = files.book.bundles(Some(server))?.len();
-                    Ok(true)
+                    Ok(Some(account.incarnation))
                 }
                 Answer::Apart(reason) => {
                     // Random, so that copies of one store get different identities.
@@ -124,30 +125,34 @@ impl Store {
                     let fresh = Account { incarnation, seen: now(), ..Account::default() };
                     let discarded = files.discard(disk, server, Some(&fresh), |_| true)?;
                     outcome.apart = Some((*reason, discarded));
-                    Ok(false)
+                    Ok(None)
                 }
             }
         })
     }
 
-    /// The server's judgement of a statement; `None` where its signature is wrong.
+    /// The server's judgement of a statement, and the client's presence where they agree; `None` where its signature is wrong.
     pub(super) fn judge(
-        &self,
+        self: &Arc<Self>,
         said: &Statement,
         binding: &[u8; 32],
         outcome: &mut Outcome,
-    ) -> Result<Option<Answer>, StoreError> {
+    ) -> Result<Option<(Answer, Option<Presence>)>, StoreError> {
         if !is_signed(&said.client, binding, &said.signed(), &said.signature) {
             return Ok(None);
         }
         let (peer, disk) = (Peer(said.client), self.disk.as_ref());
         outcome.peer = peer;
-        self.with(|files, notes| {
+        let answer = self.with(|files, notes| {
+            if notes.looked.is_none_or(|looked| looked.elapsed() > LOOK) {
+                files.expire(disk, now())?;
+                *notes.looked = Some(Instant::now());
+            }
             let known = files.book.account(peer)?;
             if let Some(reason) = difference(known.as_ref(), said) {
                 let discarded = files.discard(disk, peer, None, |_| true)?;
                 outcome.apart = Some((reason, discarded));
-                return Ok(Some(Answer::Apart(reason)));
+                return Ok(Answer::Apart(reason));
             }
             if known.is_none() {
                 files.make_room_for_account()?;
@@ -158,21 +163,27 @@ impl Store {
             account.spent = account.spent.max(said.spent);
             account.seen = now();
             let theirs: HashSet<u64> = said.held.iter().copied().collect();
-            // A larger number is of a bundle that another session of this client made meanwhile.
-            let alone = |number: u64| number < said.next && !theirs.contains(&number);
+            // A larger number is of a bundle that another session of this client made meanwhile; and while there are other sessions, a bundle
+            // that the client has struck off may be on its way to its use.
+            let others = notes.present.get(&peer).is_some_and(|sessions| *sessions > 0);
+            let alone = |number: u64| !others && number < said.next && !theirs.contains(&number);
             outcome.dropped += files.discard(disk, peer, Some(&account), alone)?;
             let ours: HashSet<u64> = files.book.bundles(Some(peer))?.into_iter().map(|(_, n, _)| n).collect();
             let both = |number: &u64| ours.contains(number) || notes.making.contains(&(peer, *number));
             let kept: Vec<u64> = said.held.iter().copied().filter(both).collect();
             outcome.held = kept.len();
-            Ok(Some(Answer::Agreed { next: account.next, kept }))
-        })
+            *notes.present.entry(peer).or_default() += 1;
+            Ok(Answer::Agreed { next: account.next, kept })
+        })?;
+        let agreed = matches!(answer, Answer::Agreed { .. });
+        let presence = agreed.then(|| Presence { store: Arc::clone(self), peer });
+        Ok(Some((answer, presence)))
     }
 
     /// Notes durably that the server has struck off what the client has, up to a count.
-    pub(super) fn confirm(&self, server: Peer, mark: u64) -> Result<(), StoreError> {
+    pub(super) fn confirm(&self, server: Peer, mark: u64, standing: u64) -> Result<(), StoreError> {
         self.with(|files, _| {
-            let mut account = files.book.account(server)?.unwrap_or_default();
+            let mut account = files.account_under(server, Some(standing))?;
             account.confirmed = account.confirmed.max(mark.min(account.spent));
             files.book.update(|page| page.set_account(server, &account))
         })
@@ -181,7 +192,7 @@ impl Store {
     /// A number for a bundle that a client is going to make; it was never given before.
     pub(super) fn reserve(&self, peer: Peer) -> Result<Reservation<'_>, StoreError> {
         self.with(|files, notes| {
-            let mut account = files.book.account(peer)?.unwrap_or_default();
+            let mut account = files.account_under(peer, Some(SERVERS))?;
             let number = account.next;
             account.next = number.checked_add(1).ok_or_else(|| Fault::Full("no number is left".into()))?;
             files.book.update(|page| page.set_account(peer, &account))?;
@@ -190,6 +201,28 @@ impl Store {
         })
     }
 }
+
+/// A session of a client that agreed.
+#[derive(Debug)]
+pub(super) struct Presence {
+    store: Arc<Store>,
+    peer: Peer,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let mut state = self.store.state();
+        if let Some(sessions) = state.present.get_mut(&self.peer) {
+            *sessions = sessions.saturating_sub(1);
+            if *sessions == 0 {
+                state.present.remove(&self.peer);
+            }
+        }
+    }
+}
+
+/// The incarnation in all of a server's accounts: for a server, each incarnation of a client is another peer.
+pub(super) const SERVERS: u64 = 0;
 
 /// A number that a session of this process makes a bundle for.
 #[derive(Debug)]
@@ -208,7 +241,9 @@ impl Drop for Reservation<'_> {
 /// What shows that a client's statement and a server's account have different pasts.
 fn difference(known: Option<&Account>, said: &Statement) -> Option<Reason> {
     let Some(account) = known else {
-        return (said.epoch != [0; 32]).then_some(Reason::Unknown);
+        // Whoever has a past here has met this server before.
+        let has_past = said.epoch != [0; 32] || said.next > 0 || said.spent > 0;
+        return has_past.then_some(Reason::Unknown);
     };
     if account.epoch != said.epoch && account.epoch != said.proposed {
         return Some(Reason::Epoch);

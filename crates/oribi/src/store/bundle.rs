@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::disk::{Blob, Disk};
 use super::error::{Fault, StoreError};
-use super::record::{Kind, Peer, Record, shorten};
+use super::record::{Kind, Record, shorten};
 use super::sealed::{Opener, Sealer, file_bytes};
 use super::{Files, MAX_BUNDLES, Options, Side, Store, keys, now, random, random_number};
 
@@ -47,6 +47,16 @@ fn about(side: Side, kind: &Kind, number: u64) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
+/// A draft's file, claimed.
+fn begin(disk: &dyn Disk, file: u64) -> Result<Arc<dyn Blob>, Fault> {
+    let fail = |e: io::Error| Fault::disk("beginning a bundle", e);
+    let blob = disk.create(&draft_name(file)).map_err(fail)?;
+    match blob.claim().map_err(fail)? {
+        true => Ok(blob),
+        false => Err(Fault::disk("beginning a bundle", "its file is in use")),
+    }
+}
+
 /// A bundle's content, for a check that gives none of it away.
 pub(super) fn peek(
     files: &Files,
@@ -67,6 +77,13 @@ pub struct Bundle {
     bytes: u64,
     mark: u64,
     content: Box<Opener>,
+}
+
+/// A bundle's number, and the client's count of those that it has struck off, this one included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    pub(super) number: u64,
+    pub(super) mark: u64,
 }
 
 impl fmt::Debug for Bundle {
@@ -91,9 +108,9 @@ impl Bundle {
         self.bytes == 0
     }
 
-    /// Bundles that this side has ever struck off for this peer, this one included.
-    pub(super) fn mark(&self) -> u64 {
-        self.mark
+    /// What the server needs to know of it.
+    pub fn ticket(&self) -> Ticket {
+        Ticket { number: self.number, mark: self.mark }
     }
 
     /// All that is left of it.
@@ -128,10 +145,12 @@ pub struct Draft<'a> {
     file: u64,
     label: String,
     expected: u64,
+    /// See [`Files::account_under`].
+    standing: Option<u64>,
     key: keys::SlotKey,
     sealer: Option<Sealer>,
     /// Stays open, and so claimed, until the bundle has its name.
-    blob: Option<Arc<dyn Blob>>,
+    _claim: Arc<dyn Blob>,
 }
 
 impl Write for Draft<'_> {
@@ -174,24 +193,40 @@ impl Store {
         expected: u64,
         label: &str,
     ) -> Result<Draft<'_>, StoreError> {
+        self.draft_under(kind, number, expected, (label, None))
+    }
+
+    /// As [`Store::draft`], for a session that agreed under a `standing` ([`Files::account_under`]).
+    pub(super) fn draft_under(
+        &self,
+        kind: &Kind,
+        number: u64,
+        expected: u64,
+        (label, standing): (&str, Option<u64>),
+    ) -> Result<Draft<'_>, StoreError> {
         let size = file_bytes(expected);
-        self.with(|files, notes| {
+        let (file, blob) = self.with(|files, notes| {
+            files.account_under(kind.peer, standing)?;
             files.has_room(self, kind, size, *notes.drafting)?;
+            let file = random_number()?;
+            // While nobody else sweeps: an unclaimed draft is nobody's.
+            let blob = begin(self.disk.as_ref(), file)?;
             *notes.drafting += size;
-            Ok(())
+            Ok((file, blob))
         })?;
         let mut draft = Draft {
             store: self,
             kind: *kind,
             number,
-            file: 0,
+            file,
             label: shorten(label),
             expected,
+            standing,
             key: keys::SlotKey::default(),
             sealer: None,
-            blob: None,
+            _claim: blob.clone(),
         };
-        draft.begin().map_err(|what| self.error(what))?;
+        draft.seal(blob).map_err(|what| self.error(what))?;
         Ok(draft)
     }
 
@@ -206,10 +241,11 @@ impl Store {
         &self,
         kind: &Kind,
         number: u64,
-        mark: Option<u64>,
+        (mark, standing): (Option<u64>, Option<u64>),
     ) -> Result<Option<Bundle>, StoreError> {
         let disk = self.disk.as_ref();
         self.with(|files, _| {
+            let mut account = files.account_under(kind.peer, standing)?;
             let Some(record) = files.book.bundle(kind.peer, number)? else { return Ok(None) };
             if record.kind(kind.peer) != *kind {
                 return Ok(None);
@@ -217,13 +253,15 @@ impl Store {
             let fail = |doing| move |e: io::Error| Fault::disk(doing, e);
             let key = files.slots.get(record.slot).map_err(fail("reading a key"))?;
             let file = disk.open(&sealed_name(record.file)).map_err(fail("opening a bundle"))?;
-            let mut account = files.book.account(kind.peer)?.unwrap_or_default();
             account.spent = mark.map_or(account.spent + 1, |mark| account.spent.max(mark));
             let mark = account.spent;
             files.book.update(|page| {
                 page.remove_bundle(kind.peer, number)?;
                 page.set_account(kind.peer, &account)
             })?;
+            if let Some(totals) = &mut files.totals {
+                totals.remove(kind.peer, &record);
+            }
             files.slots.erase(record.slot).map_err(fail("erasing a key"))?;
             remove(disk, record.file)?;
             let Some((key, file)) = key.zip(file) else { return Ok(None) };
@@ -242,8 +280,17 @@ impl Store {
     /// # Errors
     /// The store cannot be changed.
     pub fn take_next(&self, kind: &Kind) -> Result<Option<Bundle>, StoreError> {
+        self.take_next_under(kind, None)
+    }
+
+    /// As [`Store::take_next`], for a session that agreed under a `standing` ([`Files::account_under`]).
+    pub(super) fn take_next_under(
+        &self,
+        kind: &Kind,
+        standing: Option<u64>,
+    ) -> Result<Option<Bundle>, StoreError> {
         for number in self.held(kind)? {
-            if let Some(bundle) = self.take(kind, number)? {
+            if let Some(bundle) = self.strike(kind, number, (None, standing))? {
                 return Ok(Some(bundle));
             }
         }
@@ -256,7 +303,7 @@ impl Store {
     /// # Errors
     /// The store cannot be changed: then the bundle is not used.
     pub fn take(&self, kind: &Kind, number: u64) -> Result<Option<Bundle>, StoreError> {
-        self.strike(kind, number, None)
+        self.strike(kind, number, (None, None))
     }
 }
 
@@ -266,17 +313,11 @@ impl Draft<'_> {
         self.number
     }
 
-    fn begin(&mut self) -> Result<(), Fault> {
-        let fail = |e: io::Error| Fault::disk("beginning a bundle", e);
-        self.file = random_number()?;
+    fn seal(&mut self, blob: Arc<dyn Blob>) -> Result<(), Fault> {
         self.key.copy_from_slice(random()?.as_bytes());
-        let blob = self.store.disk.create(&draft_name(self.file)).map_err(fail)?;
-        if !blob.claim().map_err(fail)? {
-            return Err(Fault::disk("beginning a bundle", "its file is in use"));
-        }
         let about = about(self.store.side, &self.kind, self.number);
-        self.blob = Some(Arc::clone(&blob));
-        self.sealer = Some(Sealer::new(blob, &self.key, &about).map_err(fail)?);
+        let sealer = Sealer::new(blob, &self.key, &about);
+        self.sealer = Some(sealer.map_err(|e| Fault::disk("beginning a bundle", e))?);
         Ok(())
     }
 
@@ -301,17 +342,17 @@ impl Draft<'_> {
     /// Key, name, record: in this order, so that a record always has both.
     fn enter(&self, files: &mut Files, bytes: u64) -> Result<(), Fault> {
         let (store, disk) = (self.store, self.store.disk.as_ref());
+        let mut account = files.account_under(self.kind.peer, self.standing)?;
         files.has_room(store, &self.kind, file_bytes(bytes), 0)?;
         if files.book.bundle(self.kind.peer, self.number)?.is_some() {
             return Err(Fault::Refused(format!("there is a bundle {} already", self.number)));
         }
-        let slot = files.free_slot()?;
+        let slot = files.totals()?.free_slot();
         let fail = |e: io::Error| Fault::disk("keeping a bundle", e);
         files.slots.put(slot, &self.key).map_err(fail)?;
         disk.rename(&draft_name(self.file), &sealed_name(self.file))
             .and_then(|()| disk.sync())
             .map_err(fail)?;
-        let mut account = files.book.account(self.kind.peer)?.unwrap_or_default();
         account.next = account.next.max(self.number + 1);
         let record = Record {
             model: self.kind.model,
@@ -325,24 +366,22 @@ impl Draft<'_> {
         files.book.update(|page| {
             page.set_bundle(self.kind.peer, self.number, &record)?;
             page.set_account(self.kind.peer, &account)
-        })
+        })?;
+        files.totals()?.add(self.kind.peer, &record);
+        Ok(())
     }
 }
 
 impl Files {
     /// Whether so many more bytes, and one more bundle, fit beside `drafting` bytes that are being written.
-    fn has_room(&self, store: &Store, kind: &Kind, more: u64, drafting: u64) -> Result<(), Fault> {
-        let all = self.book.bundles(None)?;
-        let bytes = |peer: Option<Peer>| -> u64 {
-            let counted = all.iter().filter(|(other, _, _)| peer.is_none_or(|peer| *other == peer));
-            counted.map(|(_, _, record)| file_bytes(record.bytes)).sum()
-        };
-        let of_peer = all.iter().filter(|(peer, _, _)| *peer == kind.peer).count();
-        if of_peer >= MAX_BUNDLES || all.len() >= keys::MAX_SLOTS {
+    fn has_room(&mut self, store: &Store, kind: &Kind, more: u64, drafting: u64) -> Result<(), Fault> {
+        let totals = self.totals()?;
+        let ((count, bytes), (of_peer, theirs)) = (totals.all(), totals.peer(kind.peer));
+        if of_peer >= MAX_BUNDLES || count >= keys::MAX_SLOTS {
             return Err(Fault::Full(format!("{of_peer} bundles are held: no more fit")));
         }
         let Options { limit, share, .. } = store.options;
-        let (held, theirs) = (bytes(None).saturating_add(drafting), bytes(Some(kind.peer)));
+        let held = bytes.saturating_add(drafting);
         for (held, limit, whose) in [(held, limit, "all"), (theirs, share, "this peer's")] {
             if held.saturating_add(more) > limit {
                 return Err(Fault::Full(format!(
@@ -351,12 +390,5 @@ impl Files {
             }
         }
         Ok(())
-    }
-
-    /// The first slot that no bundle has.
-    fn free_slot(&self) -> Result<u32, Fault> {
-        let used: std::collections::HashSet<u32> =
-            self.book.bundles(None)?.into_iter().map(|(_, _, record)| record.slot).collect();
-        (0..=u32::MAX).find(|slot| !used.contains(slot)).ok_or_else(|| Fault::Full("no slot is free".into()))
     }
 }

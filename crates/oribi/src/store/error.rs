@@ -66,6 +66,9 @@ pub enum Fault {
         /// The file.
         file: String,
     },
+    /// Another session has begun anew with the peer meanwhile.
+    #[error("this store and the other side's have begun anew in another connection meanwhile: connect again")]
+    Parted,
     /// A limit of this side.
     #[error("{0}")]
     Full(String),
@@ -87,6 +90,17 @@ impl Fault {
 }
 
 impl StoreError {
+    /// What the peer is told: nothing of this side's files.
+    pub(super) fn for_peer(&self) -> &'static str {
+        match self.what {
+            Fault::Full(_) => "there is no room for more bundles in its store",
+            Fault::Busy => "its store of one-time material is in use; try again in a few seconds",
+            Fault::Parted => "the two stores have begun anew in another connection meanwhile: connect again",
+            Fault::Refused(_) => "its store of one-time material does not take this bundle",
+            _ => "its store of one-time material cannot be used now",
+        }
+    }
+
     /// Whether the fault is in what the user asked for rather than in what happened.
     pub fn is_usage(&self) -> bool {
         matches!(

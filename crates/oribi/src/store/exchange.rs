@@ -1,29 +1,47 @@
 //! The stores' messages over a session: agreeing once a connection, then using or making bundles.
 //!
-//! An engine calls these between the handshake and its own messages. Both sides strike a bundle off before [`ClientSide::bundle`] and
-//! [`ServerSide::next`] return it, so that no online byte is sent before. A bundle is made by [`ClientSide::make`] and
+//! An engine calls these between the handshake and its own messages. The client strikes a bundle off before [`ClientSide::take`] returns it, so that no
+//! online byte is sent before; its number goes with the first of them ([`ClientSide::announce`]), and the server strikes its half off before [`ServerSide::next`]
+//! returns it, so that it neither reads nor answers an online byte before. A bundle is made by [`ClientSide::make`] and
 //! [`Request::Make`]: the client's half is durable first, then the server's; what a crash leaves on one side is dropped at
 //! the next agreement.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use protocol::message::Message;
 use protocol::{Error, Length, Session};
 
-use super::agreement::{Outcome, Reservation};
-use super::bundle::{Bundle, Draft};
+use super::agreement::{Outcome, Presence, Reservation, SERVERS};
+use super::bundle::{Bundle, Draft, Ticket};
 use super::error::StoreError;
 use super::record::{Kind, Peer};
 use super::wire::{
-    ANSWER, Answer, KEPT, MADE, MAX_ANSWER_BYTES, MAX_STATEMENT_BYTES, NUMBER, NUMBER_BYTES, REPLY,
-    REPLY_BYTES, Reply, STATEMENT, Statement, WISH, WISH_BYTES, Wish,
+    ANSWER, Answer, KEPT, MADE, MAX_ANSWER_BYTES, MAX_STATEMENT_BYTES, NUMBER, NUMBER_BYTES, STATEMENT,
+    Statement, TARGET, WISH, WISH_BYTES, Wish,
 };
 use super::{Side, Store};
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::Refused(error.to_string())
+        Self::Own { told: error.for_peer(), why: error.to_string() }
     }
+}
+
+/// Time for an agreement: other processes of the client wait for it.
+const AGREEMENT: Duration = Duration::from_secs(15);
+
+/// Runs an agreement within its time.
+fn in_time<T>(
+    session: &mut Session,
+    agree: impl FnOnce(&mut Session) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let until = Instant::now() + AGREEMENT;
+    let before = session.inbox.set_latest(Some(until));
+    session.inbox.set_latest(Some(before.map_or(until, |before| before.min(until))));
+    let result = agree(session);
+    session.inbox.set_latest(before);
+    result
 }
 
 /// What all bundles of one agreed protocol are for, but for the peer.
@@ -65,6 +83,8 @@ pub struct ClientSide {
     kind: Kind,
     label: String,
     outcome: Outcome,
+    /// The incarnation under which they agreed.
+    standing: u64,
 }
 
 impl ClientSide {
@@ -80,19 +100,23 @@ impl ClientSide {
     ) -> Result<Self, Error> {
         debug_assert_eq!(store.side(), Side::Client);
         let (binding, mut outcome) = (binding(session)?, outcome(server));
-        let alone = store.alone()?;
-        for _ in 0..STATEMENTS {
-            let said = store.propose(server, &binding)?;
-            session.outbox.send(STATEMENT, &said.to_bytes())?;
-            session.outbox.flush()?;
-            let answer = session.inbox.recv(ANSWER, Length::AtMost(MAX_ANSWER_BYTES))?;
-            if store.conclude(server, &said, &Answer::from_bytes(&answer)?, &mut outcome)? {
-                drop(alone);
-                let (kind, label) = (offer.kind(server), offer.label.clone());
-                return Ok(Self { store: Arc::clone(store), kind, label, outcome });
+        let alone = store.alone(server)?;
+        let standing = in_time(session, |session| {
+            for _ in 0..STATEMENTS {
+                let said = store.propose(server, &binding)?;
+                session.outbox.send(STATEMENT, &said.to_bytes())?;
+                session.outbox.flush()?;
+                let answer = session.inbox.recv(ANSWER, Length::AtMost(MAX_ANSWER_BYTES))?;
+                let answer = Answer::from_bytes(&answer)?;
+                if let Some(standing) = store.conclude(server, &said, &answer, &mut outcome)? {
+                    return Ok(standing);
+                }
             }
-        }
-        Err(Error::malformed("account of its store", "it refuses a client that has just begun"))
+            Err(Error::malformed("account of its store", "it refuses a client that has just begun"))
+        })?;
+        drop(alone);
+        let (kind, label) = (offer.kind(server), offer.label.clone());
+        Ok(Self { store: Arc::clone(store), kind, label, outcome, standing })
     }
 
     /// What the agreement came to.
@@ -108,30 +132,49 @@ impl ClientSide {
         Ok(self.store.held(&self.kind)?)
     }
 
-    /// A bundle to use, struck off on both sides; or none, and the server knows that there is none.
+    /// A bundle to use, struck off on this side; `None` where there is none.
     ///
     /// # Errors
-    /// The store cannot be changed, or the session fails. No bundle that was struck off is given again.
-    pub fn bundle(&self, session: &mut Session) -> Result<Option<Bundle>, Error> {
-        while let Some(bundle) = self.store.take_next(&self.kind)? {
-            let wish = Wish::Use { number: bundle.number(), mark: bundle.mark() };
-            send(session, wish)?;
-            let reply = session.inbox.recv(REPLY, Length::Exactly(REPLY_BYTES))?;
-            if Reply::from_bytes(&reply)? == Reply::Held {
-                self.store.confirm(self.kind.peer, bundle.mark())?;
-                return Ok(Some(bundle));
-            }
-        }
-        send(session, Wish::Without)?;
-        Ok(None)
+    /// The store cannot be changed, or another connection has begun anew with the server. No bundle that was struck off is given again.
+    pub fn take(&self) -> Result<Option<Bundle>, Error> {
+        let _alone = self.store.alone(self.kind.peer)?;
+        Ok(self.store.take_next_under(&self.kind, Some(self.standing))?)
     }
 
-    /// Tells the server that a run goes without a bundle although there may be some.
+    /// Tells the server which bundle a prediction uses; goes out with the first online message. A server that lacks its half ends the session: that
+    /// takes a store that lost a file, and the next agreement drops such bundles.
+    ///
+    /// # Errors
+    /// The session fails.
+    pub fn announce(&self, session: &mut Session, bundle: Ticket) -> Result<(), Error> {
+        let wish = Wish::Use { number: bundle.number, mark: bundle.mark };
+        session.outbox.send(WISH, &wish.to_bytes())
+    }
+
+    /// Notes that the server has answered with its half, which it has struck off.
+    ///
+    /// # Errors
+    /// The store cannot be changed.
+    pub fn confirm(&self, bundle: Ticket) -> Result<(), Error> {
+        Ok(self.store.confirm(self.kind.peer, bundle.mark, self.standing)?)
+    }
+
+    /// Tells the server that a run goes without a bundle.
     ///
     /// # Errors
     /// The session fails.
     pub fn without(&self, session: &mut Session) -> Result<(), Error> {
         send(session, Wish::Without)
+    }
+
+    /// How many bundles the server would like this client to have; 0 where it does not say.
+    ///
+    /// # Errors
+    /// The session fails.
+    pub fn target(&self, session: &mut Session) -> Result<u64, Error> {
+        send(session, Wish::Target)?;
+        let target = session.inbox.recv(TARGET, Length::Exactly(NUMBER_BYTES))?;
+        Ok(u64::from_le_bytes(target.try_into().unwrap_or_default()))
     }
 
     /// Makes a bundle of at most `expected` bytes: `make` runs the protocol and writes this side's half.
@@ -150,9 +193,12 @@ impl ClientSide {
         if number == u64::MAX {
             return Err(Error::malformed("bundle's number", "it is no number"));
         }
-        let mut draft = self.store.draft(&self.kind, number, expected, &self.label)?;
+        let label = (self.label.as_str(), Some(self.standing));
+        let mut draft = self.store.draft_under(&self.kind, number, expected, label)?;
         make(session, &mut draft)?;
+        let alone = self.store.alone(self.kind.peer)?;
         draft.commit()?;
+        drop(alone);
         session.outbox.send(MADE, &[])?;
         session.outbox.flush()?;
         session.inbox.recv(KEPT, Length::Exactly(0))?;
@@ -172,6 +218,7 @@ pub struct ServerSide {
     kind: Kind,
     label: String,
     outcome: Outcome,
+    _presence: Presence,
 }
 
 /// What a client asks for.
@@ -181,6 +228,8 @@ pub enum Request<'a> {
     Bundle(Bundle),
     /// A prediction without a bundle.
     Without,
+    /// How many bundles the server would like it to have ([`ServerSide::tell_target`]).
+    Target,
     /// A bundle for later.
     Make(Prepared<'a>),
 }
@@ -200,22 +249,25 @@ impl ServerSide {
     pub fn agree(session: &mut Session, store: &Arc<Store>, offer: &Offer) -> Result<Self, Error> {
         debug_assert_eq!(store.side(), Side::Server);
         let (binding, mut outcome) = (binding(session)?, outcome(Peer([0; 32])));
-        for _ in 0..STATEMENTS {
-            let said = session.inbox.recv(STATEMENT, Length::AtMost(MAX_STATEMENT_BYTES))?;
-            let said = Statement::from_bytes(&said)?;
-            let answer = store.judge(&said, &binding, &mut outcome)?.ok_or_else(|| {
-                Error::Refused(
-                    "the client does not prove that it is who it says: its signature is wrong".into(),
-                )
-            })?;
-            session.outbox.send(ANSWER, &answer.to_bytes())?;
-            session.outbox.flush()?;
-            if matches!(answer, Answer::Agreed { .. }) {
-                let (kind, label) = (offer.kind(outcome.peer), offer.label.clone());
-                return Ok(Self { store: Arc::clone(store), kind, label, outcome });
+        let presence = in_time(session, |session| {
+            for _ in 0..STATEMENTS {
+                let said = session.inbox.recv(STATEMENT, Length::AtMost(MAX_STATEMENT_BYTES))?;
+                let said = Statement::from_bytes(&said)?;
+                let (answer, presence) = store.judge(&said, &binding, &mut outcome)?.ok_or_else(|| {
+                    Error::Refused(
+                        "the client does not prove that it is who it says: its signature is wrong".into(),
+                    )
+                })?;
+                session.outbox.send(ANSWER, &answer.to_bytes())?;
+                session.outbox.flush()?;
+                if let Some(presence) = presence {
+                    return Ok(presence);
+                }
             }
-        }
-        Err(Error::malformed("account of its store", "it is of another time, twice"))
+            Err(Error::malformed("account of its store", "it is of another time, twice"))
+        })?;
+        let (kind, label) = (offer.kind(outcome.peer), offer.label.clone());
+        Ok(Self { store: Arc::clone(store), kind, label, outcome, _presence: presence })
     }
 
     /// What the agreement came to.
@@ -231,31 +283,40 @@ impl ServerSide {
         Ok(self.store.held(&self.kind)?)
     }
 
-    /// What the client wants; a bundle to be used is struck off before this returns, and the client told.
+    /// What the client wants; a bundle to be used is struck off before this returns.
     ///
     /// # Errors
-    /// The store cannot be changed, or the session fails.
+    /// The bundle is not here, the store cannot be changed, or the session fails.
     pub fn next(&self, session: &mut Session) -> Result<Request<'_>, Error> {
-        loop {
-            let wish = session.inbox.recv(WISH, Length::Exactly(WISH_BYTES))?;
-            let (number, mark) = match Wish::from_bytes(&wish)? {
-                Wish::Without => return Ok(Request::Without),
-                Wish::Make => {
-                    let reservation = self.store.reserve(self.kind.peer)?;
-                    session.outbox.send(NUMBER, &reservation.number.to_le_bytes())?;
-                    session.outbox.flush()?;
-                    return Ok(Request::Make(Prepared { side: self, reservation }));
-                }
-                Wish::Use { number, mark } => (number, mark),
-            };
-            let bundle = self.store.strike(&self.kind, number, Some(mark))?;
-            let reply = if bundle.is_some() { Reply::Held } else { Reply::Lacking };
-            session.outbox.send(REPLY, &reply.to_bytes())?;
-            session.outbox.flush()?;
-            if let Some(bundle) = bundle {
-                return Ok(Request::Bundle(bundle));
+        let wish = session.inbox.recv(WISH, Length::Exactly(WISH_BYTES))?;
+        match Wish::from_bytes(&wish)? {
+            Wish::Without => Ok(Request::Without),
+            Wish::Target => Ok(Request::Target),
+            Wish::Make => {
+                let reservation = self.store.reserve(self.kind.peer)?;
+                session.outbox.send(NUMBER, &reservation.number.to_le_bytes())?;
+                session.outbox.flush()?;
+                Ok(Request::Make(Prepared { side: self, reservation }))
+            }
+            Wish::Use { number, mark } => {
+                let bundle = self.store.strike(&self.kind, number, (Some(mark), Some(SERVERS)))?;
+                bundle.map(Request::Bundle).ok_or_else(|| {
+                    Error::Refused(format!(
+                        "the other half of bundle {number} is not in the server's store; the bundle is lost, and the next prediction \
+                         takes another"
+                    ))
+                })
             }
         }
+    }
+
+    /// Answers [`Request::Target`].
+    ///
+    /// # Errors
+    /// The session fails.
+    pub fn tell_target(&self, session: &mut Session, target: u64) -> Result<(), Error> {
+        session.outbox.send(TARGET, &target.to_le_bytes())?;
+        session.outbox.flush()
     }
 }
 
@@ -277,7 +338,8 @@ impl Prepared<'_> {
         make: impl FnOnce(&mut Session, &mut Draft<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (side, number) = (self.side, self.number());
-        let mut draft = side.store.draft(&side.kind, number, expected, &side.label)?;
+        let label = (side.label.as_str(), Some(SERVERS));
+        let mut draft = side.store.draft_under(&side.kind, number, expected, label)?;
         make(session, &mut draft)?;
         session.inbox.recv(MADE, Length::Exactly(0))?;
         draft.commit()?;

@@ -52,6 +52,17 @@ impl Slots {
         if disk.open(DRAFT)?.is_some() {
             disk.remove(DRAFT)?;
         }
+        // Where the database was lost and the keys were not, they open bundles whose bytes may still be on the disk.
+        if let Some(old) = disk.open(FILE)? {
+            let zeros = [0; GROWTH * SLOT];
+            let mut at = 0;
+            for left in (1..=old.len()?).rev().step_by(zeros.len()) {
+                let count = zeros.len().min(usize::try_from(left).unwrap_or(zeros.len()));
+                old.write_at(at, &zeros[..count])?;
+                at += count as u64;
+            }
+            old.sync()?;
+        }
         let file = disk.create(DRAFT)?;
         let mut header = [0; HEADER as usize];
         header[..12].copy_from_slice(MAGIC);
@@ -118,16 +129,28 @@ impl Slots {
         self.write(slot, &[0; SLOT])
     }
 
-    /// Overwrites all keys for which `keep` is false; gives their number.
-    pub(crate) fn erase_others(&self, keep: impl Fn(u32) -> bool) -> io::Result<usize> {
+    /// Overwrites slots with zeros, and waits once until all are there; gives their number.
+    pub(crate) fn erase_many(&self, slots: impl IntoIterator<Item = u32>) -> io::Result<usize> {
         let mut erased = 0;
-        for slot in (0..self.count).filter_map(|slot| u32::try_from(slot).ok()) {
-            if !keep(slot) && self.get(slot)?.is_some() {
-                self.erase(slot)?;
-                erased += 1;
-            }
+        for place in slots.into_iter().filter_map(|slot| self.place(slot)) {
+            self.file.write_at(place, &[0; SLOT])?;
+            erased += 1;
+        }
+        if erased > 0 {
+            self.file.sync()?;
         }
         Ok(erased)
+    }
+
+    /// Overwrites all keys for which `keep` is false; gives their number.
+    pub(crate) fn erase_others(&self, keep: impl Fn(u32) -> bool) -> io::Result<usize> {
+        let mut others = Vec::new();
+        for slot in (0..self.count).filter_map(|slot| u32::try_from(slot).ok()) {
+            if !keep(slot) && self.get(slot)?.is_some() {
+                others.push(slot);
+            }
+        }
+        self.erase_many(others)
     }
 
     fn write(&self, slot: u32, bytes: &[u8; SLOT]) -> io::Result<()> {

@@ -28,25 +28,28 @@ mod sealed;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod totals;
 pub mod wire;
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kernel::seed::Seed;
+use zeroize::Zeroizing;
 
 use book::Book;
 use disk::{Disk, Folder, Guard};
 use keys::Slots;
 use record::Account;
+use totals::Totals;
 
 pub use agreement::Outcome;
-pub use bundle::{Bundle, Draft};
+pub use bundle::{Bundle, Draft, Ticket};
 pub use error::{Fault, StoreError};
 pub use exchange::{ClientSide, Offer, Prepared, Request, ServerSide};
 pub use record::{Kind, Peer};
@@ -56,6 +59,10 @@ pub use survey::{Checked, Group, Swept};
 pub const MAX_BUNDLES: usize = 4096;
 /// Most clients that a server's store knows.
 const MAX_ACCOUNTS: usize = 1 << 16;
+/// After so long without its peer a bundle is abandoned.
+const ABANDONED: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How often a store that stays open looks for abandoned bundles.
+const LOOK: Duration = Duration::from_secs(3600);
 /// The lock on the whole folder.
 const LOCK: &str = "lock";
 
@@ -131,12 +138,17 @@ struct State {
     drafting: u64,
     /// Bundles that sessions of this process are making.
     making: HashSet<(Peer, u64)>,
+    /// Sessions of this process with each peer.
+    present: HashMap<Peer, usize>,
+    /// When it last looked for abandoned bundles.
+    looked: Option<Instant>,
 }
 
 /// The open files and the lock on them, which must go last.
 struct Files {
     book: Book,
     slots: Slots,
+    totals: Option<Totals>,
     _guard: Box<dyn Guard>,
 }
 
@@ -152,18 +164,25 @@ impl Store {
         Self::on(Arc::new(Folder::new(folder)), side, options)
     }
 
+    /// Whether there is a store in a folder.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(book::FILE).is_file()
+    }
+
     /// The store that a folder holds, whosever it is.
     ///
     /// # Errors
     /// As [`Store::open`], and there is none.
     pub fn existing(folder: &Path, options: Options) -> Result<Self, StoreError> {
         let fail = |what| StoreError { path: folder.to_owned(), what };
-        if !folder.join(book::FILE).is_file() {
+        if !Self::is_in(folder) {
             return Err(fail(Fault::Absent));
         }
         let disk: Arc<dyn Disk> = Arc::new(Folder::new(folder));
         let side = Files::acquire(&disk, options).and_then(|files| files.side()).map_err(fail)?;
-        Self::on(disk, side, options)
+        // Whoever looks at a store changes nothing in it, unless told to.
+        let state = Mutex::new(State { recovered: true, ..State::default() });
+        Ok(Self { disk, side, options, state })
     }
 
     /// The store on a disk.
@@ -237,7 +256,7 @@ impl Store {
         step: impl FnOnce(&mut Files, &mut Notes<'_>) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
         let mut state = self.state();
-        let State { files, recovered, drafting, making } = &mut *state;
+        let State { files, recovered, drafting, making, present, looked } = &mut *state;
         let result = contained(|| {
             let open = match files.as_mut() {
                 Some(open) => open,
@@ -245,13 +264,15 @@ impl Store {
             };
             if !*recovered {
                 open.sweep(self.disk.as_ref())?;
-                *recovered = true;
+                open.expire(self.disk.as_ref(), now())?;
+                (*recovered, *looked) = (true, Some(Instant::now()));
             }
-            step(open, &mut Notes { drafting, making })
+            step(open, &mut Notes { drafting, making, present, looked })
         });
-        if result.is_err() || !self.options.exclusive {
-            // A database that met an error must be opened again before it is used.
-            *recovered &= result.is_ok();
+        // A database that met an error must be opened again before it is used; a refusal is none.
+        let failed = matches!(result, Err(Fault::Disk { .. } | Fault::Damaged { .. }));
+        if failed || !self.options.exclusive {
+            *recovered &= !failed;
             let closed = contained(|| {
                 *files = None;
                 Ok(())
@@ -274,6 +295,8 @@ impl Store {
 struct Notes<'a> {
     drafting: &'a mut u64,
     making: &'a mut HashSet<(Peer, u64)>,
+    present: &'a mut HashMap<Peer, usize>,
+    looked: &'a mut Option<Instant>,
 }
 
 impl Files {
@@ -283,7 +306,7 @@ impl Files {
         let guard = disk.lock(LOCK, options.patience).map_err(fail)?.ok_or(Fault::Busy)?;
         contained(|| {
             let book = Book::open(disk.as_ref())?.ok_or(Fault::Absent)?;
-            Ok(Self { book, slots: Slots::open(disk.as_ref())?, _guard: guard })
+            Ok(Self { book, slots: Slots::open(disk.as_ref())?, totals: None, _guard: guard })
         })
     }
 
@@ -297,10 +320,23 @@ impl Files {
 
     /// The secret from which identities derive.
     fn secret(&self) -> Result<Seed, Fault> {
-        let bytes = self.book.meta("secret")?.map(zeroize::Zeroizing::new);
-        let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok());
-        let bytes = bytes.ok_or_else(|| Fault::damaged(book::FILE, "it has no identity"))?;
-        Ok(Seed::from_bytes(bytes))
+        let stored = self.book.meta("secret")?.map(Zeroizing::new).filter(|stored| stored.len() == 32);
+        let stored = stored.ok_or_else(|| Fault::damaged(book::FILE, "it has no identity"))?;
+        let mut bytes = Zeroizing::new([0; 32]);
+        bytes.copy_from_slice(&stored);
+        Ok(Seed::from_bytes(*bytes))
+    }
+
+    /// What is known of a peer, which must be the account under which a session agreed: another session may have begun anew since.
+    fn account_under(&self, peer: Peer, standing: Option<u64>) -> Result<Account, Fault> {
+        let account = self.book.account(peer)?;
+        match (standing, &account) {
+            (None, _) => Ok(account.unwrap_or_default()),
+            (Some(incarnation), Some(known)) if known.incarnation == incarnation => {
+                account.ok_or(Fault::Parted)
+            }
+            _ => Err(Fault::Parted),
+        }
     }
 
     /// Drops bundles of a peer: their records first, then their keys and files.
@@ -319,11 +355,22 @@ impl Files {
                 None => page.remove_account(peer),
             }
         })?;
-        for (_, _, record) in &gone {
-            self.slots.erase(record.slot).map_err(|e| Fault::disk("erasing a key", e))?;
-            bundle::remove(disk, record.file)?;
+        if let Some(totals) = &mut self.totals {
+            gone.iter().for_each(|(peer, _, record)| totals.remove(*peer, record));
         }
+        let slots = gone.iter().map(|(_, _, record)| record.slot);
+        self.slots.erase_many(slots).map_err(|e| Fault::disk("erasing keys", e))?;
+        gone.iter().try_for_each(|(_, _, record)| bundle::remove(disk, record.file))?;
         Ok(gone.len())
+    }
+
+    /// The sums over all bundles; counted once while the files are open.
+    fn totals(&mut self) -> Result<&mut Totals, Fault> {
+        let totals = match self.totals.take() {
+            Some(totals) => totals,
+            None => Totals::of(&self.book.bundles(None)?),
+        };
+        Ok(self.totals.insert(totals))
     }
 }
 

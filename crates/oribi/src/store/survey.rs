@@ -7,8 +7,8 @@ use super::bundle::{self, DRAFT, SEALED, number_in};
 use super::disk::Disk;
 use super::error::{Fault, StoreError};
 use super::record::{Kind, Record};
-use super::sealed::file_bytes;
-use super::{Files, Store, now};
+use super::sealed::{Opener, file_bytes};
+use super::{ABANDONED, Files, Store, now};
 
 /// Bundles of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,16 +99,21 @@ impl Store {
     /// # Errors
     /// The store cannot be read; what is wrong with single bundles is in the result.
     pub fn verify(&self) -> Result<Checked, StoreError> {
-        self.with(|files, _| {
-            let mut checked = Checked { mended: !files.book.check()?, ..Checked::default() };
-            for (peer, number, record) in files.book.bundles(None)? {
-                match files.read_through(self, &record.kind(peer), number, &record) {
-                    Ok(()) => checked.sound += 1,
-                    Err(why) => checked.damaged.push((number, why.to_string())),
-                }
+        let (mended, all) = self.with(|files, _| Ok((!files.book.check()?, files.book.bundles(None)?)))?;
+        let mut checked = Checked { mended, ..Checked::default() };
+        for (peer, number, _) in all {
+            // The store is free while a bundle is read; one that is taken meanwhile stays readable.
+            let opened = self.with(|files, _| {
+                let record = files.book.bundle(peer, number)?;
+                Ok(record.map(|record| bundle::peek(files, self, &record.kind(peer), number, &record)))
+            })?;
+            match opened.map(|opened| opened.and_then(read_through)) {
+                None => {}
+                Some(Ok(())) => checked.sound += 1,
+                Some(Err(why)) => checked.damaged.push((number, why.to_string())),
             }
-            Ok(checked)
-        })
+        }
+        Ok(checked)
     }
 }
 
@@ -128,6 +133,7 @@ impl Files {
             }
         }
         if !broken.is_empty() {
+            self.totals = None;
             self.book.update(|page| broken.iter().try_for_each(|(peer, n)| page.remove_bundle(*peer, *n)))?;
         }
         swept.broken = broken.len();
@@ -148,11 +154,27 @@ impl Files {
         Ok(swept)
     }
 
-    /// Reads a bundle to its end, without taking it.
-    fn read_through(&self, store: &Store, kind: &Kind, number: u64, record: &Record) -> io::Result<()> {
-        let mut content = bundle::peek(self, store, kind, number, record)?;
-        let mut buffer = zeroize::Zeroizing::new(vec![0; 64 << 10]);
-        while content.read(&mut buffer)? > 0 {}
-        Ok(())
+    /// Drops bundles whose peer has not been here for long: nobody will use them. What is dropped here the peer drops when the two meet again.
+    pub(super) fn expire(&mut self, disk: &dyn Disk, now: u64) -> Result<usize, Fault> {
+        let mut seen: HashMap<_, u64> = HashMap::new();
+        for (peer, _, record) in self.book.bundles(None)? {
+            let seen = seen.entry(peer).or_default();
+            *seen = record.made.max(*seen);
+        }
+        let mut dropped = 0;
+        for (peer, made) in seen {
+            let account = self.book.account(peer)?.unwrap_or_default();
+            if now.saturating_sub(made.max(account.seen)) > ABANDONED.as_secs() {
+                dropped += self.discard(disk, peer, Some(&account), |_| true)?;
+            }
+        }
+        Ok(dropped)
     }
+}
+
+/// Reads a bundle to its end.
+fn read_through(mut content: Opener) -> io::Result<()> {
+    let mut buffer = zeroize::Zeroizing::new(vec![0; 64 << 10]);
+    while content.read(&mut buffer)? > 0 {}
+    Ok(())
 }

@@ -4,8 +4,8 @@
 //! | --- | --- |
 //! | client | [`Statement`]: who it is, what it holds, what it has spent |
 //! | server | [`Answer`]: what both hold; or that their records are of different times, and the client begins anew with another statement |
-//! | client | once for each run: [`Wish`], to use a bundle, to make one, or to do without |
-//! | server | for a bundle to be used: whether it has the other half; for one to be made: its number |
+//! | client | once for each run: [`Wish`], to use a bundle, to make one, to do without, or to know how many there should be |
+//! | server | for a bundle to be used: it goes on; for one to be made: its number |
 //! | client, server | for one that was made: that each has made its half durable, the client first |
 
 use protocol::message::{Message, Reader};
@@ -22,10 +22,10 @@ pub const STATEMENT: Tag = Tag::new(96, "the account of the client's store");
 pub const ANSWER: Tag = Tag::new(97, "the account of the server's store");
 /// A [`Wish`].
 pub const WISH: Tag = Tag::new(98, "the choice of a bundle");
-/// A [`Reply`] to a wish for a bundle.
-pub const REPLY: Tag = Tag::new(99, "whether a bundle is held");
 /// The number of a bundle that is to be made.
 pub const NUMBER: Tag = Tag::new(100, "a bundle's number");
+/// How many bundles the server would like the client to have.
+pub const TARGET: Tag = Tag::new(103, "how many bundles there should be");
 /// The client's half is durable.
 pub const MADE: Tag = Tag::new(101, "the client's receipt of a bundle");
 /// The server's half is durable.
@@ -37,8 +37,6 @@ pub const MAX_STATEMENT_BYTES: usize = 2 + 3 * 32 + 3 * 8 + 2 + 8 * MAX_BUNDLES 
 pub const MAX_ANSWER_BYTES: usize = 2 + 8 + 2 + 8 * MAX_BUNDLES;
 /// Bytes of a [`Wish`].
 pub const WISH_BYTES: usize = 2 + 16;
-/// Bytes of a [`Reply`].
-pub const REPLY_BYTES: usize = 2;
 /// Bytes of a bundle's number.
 pub const NUMBER_BYTES: usize = 8;
 
@@ -102,15 +100,8 @@ pub enum Wish {
     Make,
     /// To do without a bundle.
     Without,
-}
-
-/// Whether the server has its half of a bundle, and has struck it off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// It has.
-    Held,
-    /// It has not: the client should choose another.
-    Lacking,
+    /// To know how many bundles the server would like it to have.
+    Target,
 }
 
 fn put_numbers(out: &mut Vec<u8>, numbers: &[u64]) {
@@ -212,6 +203,7 @@ impl Message for Wish {
             Self::Use { number, mark } => (0, number, mark),
             Self::Make => (1, 0, 0),
             Self::Without => (2, 0, 0),
+            Self::Target => (3, 0, 0),
         };
         out.extend_from_slice(&code.to_le_bytes());
         out.extend_from_slice(&number.to_le_bytes());
@@ -223,23 +215,8 @@ impl Message for Wish {
             (0, number, mark) if mark > 0 => Ok(Self::Use { number, mark }),
             (1, 0, 0) => Ok(Self::Make),
             (2, 0, 0) => Ok(Self::Without),
+            (3, 0, 0) => Ok(Self::Target),
             (code, ..) => Err(reader.malformed(format!("choice {code}"))),
-        }
-    }
-}
-
-impl Message for Reply {
-    const NAME: &'static str = "word on a bundle";
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&u16::from(*self == Self::Lacking).to_le_bytes());
-    }
-
-    fn decode_fields(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        match reader.u16()? {
-            0 => Ok(Self::Held),
-            1 => Ok(Self::Lacking),
-            code => Err(reader.malformed(format!("word {code}"))),
         }
     }
 }
@@ -279,11 +256,9 @@ mod tests {
         for reason in [Reason::Unknown, Reason::Epoch, Reason::Count] {
             one_encoding(&Answer::Apart(reason), MAX_ANSWER_BYTES);
         }
-        for wish in [Wish::Use { number: 1, mark: 2 }, Wish::Make, Wish::Without] {
+        for wish in [Wish::Use { number: 1, mark: 2 }, Wish::Make, Wish::Without, Wish::Target] {
             one_encoding(&wish, WISH_BYTES);
         }
-        one_encoding(&Reply::Held, REPLY_BYTES);
-        one_encoding(&Reply::Lacking, REPLY_BYTES);
     }
 
     #[test]
@@ -305,7 +280,7 @@ mod tests {
             let place = usize::from(u16::from_le_bytes([change[0], change[1]])) % bytes.len();
             bytes[place] = change[2];
             bytes.truncate(if change[3] < 32 { place } else { bytes.len() });
-            let all = [try_one::<Statement>, try_one::<Answer>, try_one::<Wish>, try_one::<Reply>];
+            let all = [try_one::<Statement>, try_one::<Answer>, try_one::<Wish>];
             decoded += all.iter().filter(|one| one(&bytes)).count();
         }
         assert!((1000..30_000).contains(&decoded), "{decoded}");
@@ -325,6 +300,5 @@ mod tests {
             assert!(Statement::from_bytes(&statement.to_bytes()).is_err());
         }
         assert!(Wish::from_bytes(&[0; WISH_BYTES]).is_err());
-        assert!(Reply::from_bytes(&[2, 0]).is_err());
     }
 }

@@ -76,9 +76,9 @@ impl Inbox {
         self.transcript = Some(transcript);
     }
 
-    /// Bounds all that follows by one moment, whatever each frame is allowed; `None` lifts the bound. For a handshake.
-    pub fn set_latest(&mut self, latest: Option<Instant>) {
-        self.latest = latest;
+    /// Bounds all that follows by one moment, whatever each frame is allowed; `None` lifts the bound. For a handshake. Gives the bound so far.
+    pub fn set_latest(&mut self, latest: Option<Instant>) -> Option<Instant> {
+        std::mem::replace(&mut self.latest, latest)
     }
 
     /// The payload of the frame that is due.

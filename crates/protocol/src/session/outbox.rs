@@ -12,6 +12,9 @@ use crate::meter::Meter;
 /// Bytes collected before they are written; larger payloads are written from where they are.
 const BUFFER_BYTES: usize = 64 << 10;
 
+/// Called before a large frame.
+pub type Brake = Box<dyn Fn() + Send>;
+
 /// The sending half of a session. Frames are collected; [`Outbox::flush`] before waiting for an answer.
 pub struct Outbox {
     sink: Box<dyn Sink>,
@@ -19,6 +22,7 @@ pub struct Outbox {
     meter: Meter,
     limits: Limits,
     pinned: Option<u16>,
+    brake: Option<Brake>,
     transcript: Option<Transcript>,
     /// A write failed part way: what the peer would read next is not a frame.
     broken: bool,
@@ -27,7 +31,7 @@ pub struct Outbox {
 impl Outbox {
     pub(super) fn new(sink: Box<dyn Sink>, meter: Meter, limits: Limits) -> Self {
         let buffer = Vec::with_capacity(BUFFER_BYTES);
-        Self { sink, buffer, meter, limits, pinned: None, transcript: None, broken: false }
+        Self { sink, buffer, meter, limits, pinned: None, brake: None, transcript: None, broken: false }
     }
 
     pub(super) fn set_limits(&mut self, limits: Limits) {
@@ -43,6 +47,7 @@ impl Outbox {
     /// # Errors
     /// Those of the connection; a payload of 4 GiB or more is refused.
     pub fn send(&mut self, tag: Tag, payload: &[u8]) -> Result<(), Error> {
+        self.yield_before(payload.len());
         let header = self.header(tag, payload.len())?;
         if self.buffer.len() + HEADER_BYTES + payload.len() > BUFFER_BYTES {
             self.write_buffer()?;
@@ -63,6 +68,7 @@ impl Outbox {
     pub fn send_in_place(&mut self, tag: Tag, frame: &mut [u8]) -> Result<(), Error> {
         let room = "a frame without room for its header";
         let length = frame.len().checked_sub(HEADER_BYTES).ok_or_else(|| Error::Refused(room.into()))?;
+        self.yield_before(length);
         let header = self.header(tag, length)?;
         frame[..HEADER_BYTES].copy_from_slice(&header);
         if self.buffer.len() + frame.len() <= BUFFER_BYTES {
@@ -71,6 +77,12 @@ impl Outbox {
         }
         self.write_buffer()?;
         self.write(|sink| sink.write_all(frame), frame.len())
+    }
+
+    fn yield_before(&self, payload: usize) {
+        if let Some(brake) = self.brake.as_ref().filter(|_| payload > BUFFER_BYTES) {
+            brake();
+        }
     }
 
     /// Accounts a frame that goes out now, and gives its header.
@@ -82,6 +94,11 @@ impl Outbox {
             transcript.note(Direction::Sent, tag.id(), length);
         }
         Ok(Header { tag: tag.id(), depth, length }.encode())
+    }
+
+    /// Asks before each large frame from now on, which may wait: for work that gives way to other work.
+    pub fn set_brake(&mut self, brake: Option<Brake>) {
+        self.brake = brake;
     }
 
     /// Sends what is collected.

@@ -5,10 +5,10 @@ use protocol::interactive::ahead::{self, Price};
 use protocol::interactive::{Method, Plan};
 use protocol::shape::Link;
 
-use super::Arguments;
 use super::plot::{Line, svg};
 use super::private::{Run, measure};
 use super::table::{Figures, Row, Table, heading};
+use super::{Arguments, clients};
 use crate::choice::{Numbers, Protocol};
 use crate::failure::Failure;
 use crate::networks::residual::CONFIGURATIONS;
@@ -72,6 +72,10 @@ impl Table for Delphi {
         let wanted = rows.filter(|(network, link)| arguments.wants(&network.name(*link)));
         let mut count =
             wanted.map(|(network, link)| network.run(arguments, link)).sum::<Result<usize, _>>()?;
+        if arguments.wants_long(CLIENTS) {
+            crowd(arguments)?;
+            count += 1;
+        }
         for (row, activation) in [("ReLU", 0), ("quadratic", 26)] {
             if arguments.wants(row) {
                 each(arguments, row, activation)?;
@@ -139,6 +143,23 @@ impl Network {
             .print(arguments.json)?;
         Ok(1)
     }
+}
+
+/// Many clients at once, each with a bundle.
+const CLIENTS: &str = "64 clients";
+
+/// A network of 1080 ReLUs, whose bundles of all clients fit anywhere.
+fn crowd(arguments: &Arguments) -> Result<(), Failure> {
+    let measured = clients::measure("builtin:gazelle-c", 64)?;
+    let note = "Gazelle's network C, 1080 ReLUs: all predict at the same moment, each from a prepared bundle; loopback";
+    let row = Row {
+        table: "delphi-clients",
+        row: CLIENTS.to_owned(),
+        measured,
+        paper: Figures::default(),
+        note: note.to_owned(),
+    };
+    row.print(arguments.json)
 }
 
 /// Table 3: bytes of an activation, ciphertexts aside, by counting. A quadratic is what remains of a network with some when its ReLUs

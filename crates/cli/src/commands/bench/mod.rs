@@ -2,6 +2,7 @@
 //!
 //! A table is one file here and one entry in [`TABLES`].
 
+mod clients;
 mod deepsecure;
 mod delphi;
 mod gazelle;

@@ -3,16 +3,11 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use super::{Action, Dice, SERVER, Sim, Used, connect, offer, open};
+use super::{Action, Dice, Sim, Used, connect, kind, open};
 use crate::store::disk::Disk;
 use crate::store::keys::SlotKey;
 use crate::store::sealed::{Opener, Sealer, file_bytes};
 use crate::store::{Fault, Kind, Options, Peer, Side, Store};
-
-fn kind() -> Kind {
-    let offer = offer(1);
-    Kind { peer: SERVER, model: offer.model, plan: offer.plan }
-}
 
 fn fill(store: &Store, number: u64, content: &[u8]) {
     let mut draft = store.draft(&kind(), number, content.len() as u64, "x").unwrap();
@@ -203,4 +198,52 @@ fn damaged_files_are_errors() {
     versions.edit("keys", |bytes| bytes[12] = 9);
     let error = open(&versions, Side::Client).unwrap_err();
     assert!(matches!(error.what, Fault::Version { found: 9, .. }), "{error}");
+}
+
+#[test]
+fn keys_without_their_database_are_overwritten() {
+    let disk = Sim::default();
+    let store = open(&disk, Side::Client).unwrap();
+    (0..140).for_each(|number| fill(&store, number, &[1; 50]));
+    drop(store);
+    let keys = disk.bytes("keys");
+    disk.remove("store.redb").unwrap();
+    open(&disk, Side::Client).unwrap();
+    for key in keys[64..].chunks(32).filter(|key| key.iter().any(|&byte| byte != 0)) {
+        assert!(!disk.contains(key));
+    }
+}
+
+#[test]
+fn whoever_looks_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), Side::Client, Options::client(1 << 20)).unwrap();
+    (0..2).for_each(|number| fill(&store, number, &[1; 50]));
+    std::fs::write(folder.path().join("00000000000000aa.bundle"), [0; 9]).unwrap();
+    let names = || std::fs::read_dir(folder.path()).unwrap().count();
+    let before = names();
+    let looking = Store::existing(folder.path(), Options::client(0)).unwrap();
+    assert_eq!((looking.list().unwrap()[0].count, looking.verify().unwrap().sound), (2, 2));
+    assert_eq!(names(), before);
+    assert_eq!(looking.collect(None).unwrap().files, 1);
+}
+
+#[test]
+fn a_refusal_does_not_give_an_exclusive_store_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { patience: std::time::Duration::ZERO, ..Options::server(1000) };
+    let store = Store::open(folder.path(), Side::Server, options).unwrap();
+    assert!(matches!(store.draft(&kind(), 0, 5000, "").err().unwrap().what, Fault::Full(_)));
+    assert!(matches!(Store::open(folder.path(), Side::Server, options).unwrap_err().what, Fault::Busy));
+}
+
+#[test]
+fn abandoned_bundles_expire() {
+    let disk = Sim::default();
+    let store = open(&disk, Side::Server).unwrap();
+    fill(&store, 0, &[1; 50]);
+    let day: u64 = 24 * 3600;
+    let expire = |days| store.with(|files, _| files.expire(&disk, crate::store::now() + days * day)).unwrap();
+    assert_eq!((expire(89), expire(91), expire(91)), (0, 1, 0));
+    assert!(store.held(&kind()).unwrap().is_empty());
 }

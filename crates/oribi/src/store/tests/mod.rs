@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use protocol::session::Limits;
 use protocol::{Error, Length, Session, Tag};
 
-use super::{ClientSide, Offer, Options, Peer, Request, ServerSide, Side, Store, StoreError};
+use super::{ClientSide, Kind, Offer, Options, Peer, Request, ServerSide, Side, Store, StoreError};
 pub use sim::{Dice, Sim};
 
 pub const SERVER: Peer = Peer([9; 32]);
@@ -21,6 +21,11 @@ const PROOF: Tag = Tag::new(0x201, "a proof of a half");
 
 pub fn offer(model: u8) -> Offer {
     Offer { model: [model; 16], plan: [2; 32], label: "a test's model".into() }
+}
+
+pub fn kind() -> Kind {
+    let offer = offer(1);
+    Kind { peer: SERVER, model: offer.model, plan: offer.plan }
 }
 
 pub fn open(disk: &Sim, side: Side) -> Result<Store, StoreError> {
@@ -97,12 +102,18 @@ pub fn go_on(
             })?;
             continue;
         }
-        let Some(bundle) = side.bundle(session)? else { continue };
+        let Some(bundle) = side.take()? else {
+            side.without(session)?;
+            continue;
+        };
+        let ticket = bundle.ticket();
+        side.announce(session, ticket)?;
         let bundle = bundle.read_all(3000).map_err(|e| Error::Refused(e.to_string()))?;
         used.once(false, &bundle);
         session.outbox.send(PROOF, &bundle)?;
         session.outbox.flush()?;
         session.inbox.recv(PROOF, Length::Exactly(0))?;
+        side.confirm(ticket)?;
         count += 1;
     }
     session.outbox.send(DONE, &[])?;
@@ -119,6 +130,7 @@ pub fn server(session: &mut Session, store: &Arc<Store>, used: &Used) -> Result<
         }
         match side.next(session)? {
             Request::Without => {}
+            Request::Target => side.tell_target(session, 0)?,
             Request::Make(prepared) => prepared.make(session, 32, |session, draft| {
                 let seed = *kernel::seed::Seed::from_os().unwrap().as_bytes();
                 session.outbox.send(SEED, &seed)?;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use protocol::Length;
+use protocol::Error;
 use protocol::message::Message;
 
-use super::{Action, SERVER, Sim, Used, connect, open, sessions};
-use crate::store::wire::{REPLY, REPLY_BYTES, Reason, Reply, WISH, Wish};
-use crate::store::{ClientSide, Outcome, Side, Store};
+use super::{Action, SERVER, Sim, Used, connect, kind, open, sessions};
+use crate::store::wire::{Reason, WISH, Wish};
+use crate::store::{ClientSide, Fault, Outcome, ServerSide, Side, Store};
 
 fn client(disk: &Sim) -> Arc<Store> {
     Arc::new(open(disk, Side::Client).unwrap())
@@ -132,16 +132,78 @@ fn nobody_spends_anothers_bundles() {
     // A client under its own name, with another's number.
     let (mut near, mut far) = sessions();
     std::thread::scope(|scope| {
-        scope.spawn(|| super::server(&mut far, &theirs, &used));
+        let refused = scope.spawn(|| super::server(&mut far, &theirs, &used));
         let stranger = client(&Sim::default());
         ClientSide::agree(&mut near, &stranger, SERVER, &super::offer(1)).unwrap();
         near.outbox.send(super::GO, &[]).unwrap();
         near.outbox.send(WISH, &Wish::Use { number: 0, mark: 1 }.to_bytes()).unwrap();
         near.outbox.flush().unwrap();
-        let reply = near.inbox.recv(REPLY, Length::Exactly(REPLY_BYTES)).unwrap();
-        assert_eq!(Reply::from_bytes(&reply).unwrap(), Reply::Lacking);
-        drop(near);
+        let refused = refused.join().unwrap().unwrap_err();
+        assert!(
+            matches!(&refused, Error::Refused(why) if why.contains("not in the server's store")),
+            "{refused}"
+        );
     });
     let (ours, _) = connect((&ours, &theirs), &[Action::Use; 3], &used);
     assert_eq!(ours.unwrap().1, 3, "the bundles are still there");
+}
+
+/// Two processes of one client, with sessions at once: no past is mistaken for another, and no bundle is lost.
+#[test]
+fn two_processes_of_one_client_interleave() {
+    let (ours, theirs, used) = three();
+    let theirs = server(&theirs);
+    let (one, two) = (client(&ours), client(&ours));
+    let ((mut near, mut far), used_) = (sessions(), used.clone());
+    std::thread::scope(|scope| {
+        let theirs_ = &theirs;
+        let serving = scope.spawn(move || super::server(&mut far, theirs_, &used_));
+        let first = ClientSide::agree(&mut near, &one, SERVER, &super::offer(1)).unwrap();
+        // The first has a bundle in its hands that the server has not heard of when the second agrees.
+        let bundle = first.take().unwrap().unwrap();
+        let (second, other) = connect((&two, theirs_), &[Action::Use], &used);
+        assert_eq!((second.unwrap().1, other.unwrap().outcome().apart), (1, None));
+        near.outbox.send(super::GO, &[]).unwrap();
+        let ticket = bundle.ticket();
+        first.announce(&mut near, ticket).unwrap();
+        near.outbox.send(super::PROOF, &bundle.read_all(3000).unwrap()).unwrap();
+        near.outbox.flush().unwrap();
+        near.inbox.recv(super::PROOF, protocol::Length::Exactly(0)).unwrap();
+        first.confirm(ticket).unwrap();
+        assert_eq!(super::go_on(&mut near, &first, &[Action::Use], &used).unwrap(), 1);
+        serving.join().unwrap().unwrap();
+    });
+    assert!(one.held(&kind()).unwrap().is_empty());
+}
+
+/// A session that agreed before another one began anew: neither side gives it anything any more.
+#[test]
+fn a_session_of_a_past_that_is_gone() {
+    let (ours, theirs, _) = three();
+    let (one, theirs) = (client(&ours), server(&theirs));
+    let backup = client(&ours.copy());
+    let (mut near, mut far) = sessions();
+    let (side, far_side) = std::thread::scope(|scope| {
+        let agreeing = scope.spawn(|| ServerSide::agree(&mut far, &theirs, &super::offer(1)).unwrap());
+        let side = ClientSide::agree(&mut near, &one, SERVER, &super::offer(1)).unwrap();
+        (side, agreeing.join().unwrap())
+    });
+    // The backup parts the server from this client; the client's own next meeting parts it from the server.
+    let (copy, _) = connect((&backup, &theirs), &[], &Used::default());
+    assert!(copy.unwrap().0.outcome().apart.is_some());
+    near.outbox.send(WISH, &Wish::Make.to_bytes()).unwrap();
+    near.outbox.flush().unwrap();
+    assert!(far_side.next(&mut far).unwrap_err().to_string().contains("begun anew"));
+    let (again, _) = connect((&one, &theirs), &[Action::Make], &Used::default());
+    assert!(again.unwrap().0.outcome().apart.is_some());
+    assert!(side.take().unwrap_err().to_string().contains("begun anew"));
+    assert_eq!(one.held(&kind()).unwrap().len(), 1);
+}
+
+/// The peer learns that something is wrong with a store, and nothing of its folder.
+#[test]
+fn peers_are_told_no_paths() {
+    let error = Error::from(client(&Sim::default()).error(Fault::disk("reading keys", "no")));
+    assert!(error.to_string().contains("a simulated disk"), "{error}");
+    assert!(!error.for_peer().contains("disk"), "{}", error.for_peer());
 }
