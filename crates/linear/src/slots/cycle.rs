@@ -31,23 +31,24 @@ impl Cycle {
         matches!(self.rows, 1 | 2) && self.columns.is_power_of_two() && self.columns <= 1 << 16
     }
 
-    /// `a + b`.
+    /// `a + b`. Both lengths are powers of two, so that this is a few operations on bits: encoding does it for each weight.
     pub const fn add(&self, a: usize, b: usize) -> usize {
-        let mask = self.columns - 1;
-        let row = ((a / self.columns) + (b / self.columns)) % self.rows;
-        row * self.columns + (((a & mask) + (b & mask)) & mask)
+        (a ^ b) & self.upper() | a.wrapping_add(b) & (self.columns - 1)
     }
 
     /// `-a`.
     pub const fn neg(&self, a: usize) -> usize {
-        let mask = self.columns - 1;
-        let row = (self.rows - a / self.columns) % self.rows;
-        row * self.columns + ((self.columns - (a & mask)) & mask)
+        self.sub(0, a)
     }
 
     /// `a - b`.
     pub const fn sub(&self, a: usize, b: usize) -> usize {
-        self.add(a, self.neg(b))
+        (a ^ b) & self.upper() | a.wrapping_sub(b) & (self.columns - 1)
+    }
+
+    /// The bit that tells the row.
+    const fn upper(&self) -> usize {
+        (self.rows - 1) * self.columns
     }
 }
 

@@ -1,6 +1,7 @@
 //! A layer's weights as a kernel's factors.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -12,7 +13,8 @@ use crate::slots::layout::{Place, sums};
 use crate::slots::operations::Slots;
 use crate::slots::pattern::Matrix;
 
-/// Bytes of slots that are filled at a time while encoding; the matrix is walked once for each such part.
+/// Bytes of slots that are filled at a time while encoding, by all threads together; the rows of an output ciphertext are walked
+/// once for each such part of it.
 const PART_BYTES: usize = 256 << 20;
 
 /// A layer's weights, ready for a kernel: factors `F` and addends `A` of an interpreter.
@@ -108,6 +110,8 @@ struct Encoder<'a> {
     layer: &'a Layer<'a>,
     outputs: Vec<Place>,
     direct: Vec<Place>,
+    /// For each output ciphertext the outputs, or copies of them, that it holds, and their slots.
+    held: Vec<Vec<(u32, u32)>>,
 }
 
 /// One weight at its place in a factor.
@@ -117,10 +121,41 @@ struct Weight {
     value: i128,
 }
 
+/// Where weights of an output ciphertext go, by input ciphertext and step between slots: the diagonal, and what is added to the output's
+/// slot. Every weight asks, and there are few answers.
+struct Targets {
+    slots: usize,
+    by_input: Vec<Vec<Option<(u32, u32)>>>,
+}
+
+impl Targets {
+    fn find(
+        &mut self,
+        (input, step): (usize, usize),
+        search: impl FnOnce() -> Option<(u32, u32)>,
+    ) -> Option<(u32, u32)> {
+        let targets = self.by_input.get_mut(input)?;
+        targets.resize(self.slots, None);
+        let target = targets.get_mut(step)?;
+        if target.is_none() {
+            *target = search();
+        }
+        *target
+    }
+}
+
 impl<'a> Encoder<'a> {
     fn new(cycle: Cycle, kernel: &'a Kernel, diagonals: &'a Diagonals, layer: &'a Layer<'a>) -> Self {
         let (outputs, direct) = (kernel.output.places(cycle), kernel.direct_copies(cycle));
-        Self { cycle, kernel, diagonals, layer, outputs, direct }
+        let mut held = vec![Vec::new(); kernel.output.ciphertexts];
+        for (output, base) in outputs.iter().enumerate() {
+            for copy in &direct {
+                if let Some(held) = held.get_mut(base.ciphertext + copy.ciphertext) {
+                    held.push((output as u32, cycle.add(base.slot, copy.slot) as u32));
+                }
+            }
+        }
+        Self { cycle, kernel, diagonals, layer, outputs, direct, held }
     }
 
     /// The bias in every slot where the output stands.
@@ -132,38 +167,38 @@ impl<'a> Encoder<'a> {
         packed.iter().map(|slot_values| slots.addend(slot_values)).collect()
     }
 
-    /// Calls `visit` with every weight.
-    fn walk(&self, visit: &mut dyn FnMut(Weight)) -> Result<(), Error> {
+    /// Calls `visit` with every weight of an output ciphertext.
+    fn walk(&self, to: u32, mut visit: impl FnMut(Weight)) -> Result<(), Error> {
         let (cycle, kernel) = (self.cycle, self.kernel);
         let stride = kernel.fold.map_or(0, |fold| fold.stride);
+        let ciphertexts = kernel.inputs.iter().map(|input| input.ciphertexts).sum();
         let (mut first, mut failed) = (0, false);
+        let mut targets = Targets { slots: cycle.slots(), by_input: vec![Vec::new(); ciphertexts] };
         for (term, matrix) in self.layer.matrices.iter().enumerate() {
             let (inputs, copies) = (kernel.inputs[term].places(cycle), kernel.input_copies(cycle, term));
             let partials = kernel.inputs[term].partial_steps(cycle);
-            for (output, base) in self.outputs.iter().enumerate() {
-                matrix.visit_row(output, &mut |input, value| {
+            for (output, at) in self.held.get(to as usize).into_iter().flatten() {
+                matrix.visit_row(*output as usize, &mut |input, value| {
                     let Some(place) = inputs.get(input) else {
                         failed = true;
                         return;
                     };
-                    for (copy, partial) in
-                        self.direct.iter().flat_map(|c| partials.iter().map(move |p| (c, p)))
-                    {
-                        let to = (base.ciphertext + copy.ciphertext, cycle.add(base.slot, copy.slot));
-                        let from = cycle.add(place.slot, partial.slot);
-                        let cell = kernel.cell(cycle, &copies, cycle.sub(from, to.1));
-                        let found = cell.and_then(|cell| {
-                            let ciphertext = first + place.ciphertext + partial.ciphertext;
-                            let index = diagonal(cycle, kernel, cell, ciphertext, to.0 as u32);
-                            let slot = cycle.add(to.1, cell.part * stride % cycle.columns);
-                            Some(Weight {
-                                diagonal: self.diagonals.find(&index)?,
-                                slot: cycle.add(slot, cell.giant),
-                                value,
-                            })
+                    for partial in &partials {
+                        let ciphertext = first + place.ciphertext + partial.ciphertext;
+                        let step = cycle.sub(cycle.add(place.slot, partial.slot), *at as usize);
+                        let target = targets.find((ciphertext, step), || {
+                            let cell = kernel.cell(cycle, &copies, step)?;
+                            let index =
+                                self.diagonals.find(&diagonal(cycle, kernel, cell, ciphertext, to))?;
+                            let shift = cycle.add(cell.part * stride % cycle.columns, cell.giant);
+                            Some((index as u32, shift as u32))
                         });
-                        match found {
-                            Some(weight) => visit(weight),
+                        match target {
+                            Some((diagonal, shift)) => visit(Weight {
+                                diagonal: diagonal as usize,
+                                slot: cycle.add(*at as usize, shift as usize),
+                                value,
+                            }),
                             None => failed = true,
                         }
                     }
@@ -174,28 +209,43 @@ impl<'a> Encoder<'a> {
         if failed { Err(Error::layout("a weight outside the pattern")) } else { Ok(()) }
     }
 
+    /// Ranges of diagonals of one output ciphertext, of at most so many.
+    fn parts(&self, most: usize) -> Vec<Range<usize>> {
+        let (mut parts, mut first) = (Vec::new(), 0);
+        for of_output in self.diagonals.entries().chunk_by(|a, b| a.output == b.output) {
+            let end = first + of_output.len();
+            parts.extend((first..end).step_by(most).map(|from| from..end.min(from.saturating_add(most))));
+            first = end;
+        }
+        parts
+    }
+
     fn slot_factors<S: Slots>(&self, slots: &S, level: usize) -> Result<Vec<S::Factor>, Error> {
-        let (count, width) = (self.diagonals.entries().len(), self.cycle.slots());
-        let mut out = Vec::with_capacity(count);
-        let part = (PART_BYTES / (width * size_of::<i128>())).clamp(1, count.max(1));
-        for start in (0..count).step_by(part) {
-            let mut values = vec![0i128; part.min(count - start) * width];
-            self.walk(&mut |weight| {
-                let place = weight.diagonal.checked_sub(start).map(|index| index * width + weight.slot);
+        let width = self.cycle.slots();
+        let most = PART_BYTES / (width * size_of::<i128>()) / rayon::current_num_threads();
+        let encode = |part: Range<usize>| {
+            let mut values = vec![0i128; part.len() * width];
+            self.walk(self.diagonals.entries()[part.start].output, |weight| {
+                let place = weight.diagonal.checked_sub(part.start).map(|index| index * width + weight.slot);
                 if let Some(sum) = place.and_then(|place| values.get_mut(place)) {
                     *sum += weight.value;
                 }
             })?;
-            let encoded: Result<Vec<_>, _> =
-                values.par_chunks(width).map(|factor| slots.factor(factor, level)).collect();
-            out.extend(encoded?);
-        }
-        Ok(out)
+            values.par_chunks(width).map(|factor| slots.factor(factor, level)).collect()
+        };
+        let parts: Vec<Vec<_>> =
+            self.parts(most.max(1)).into_par_iter().map(encode).collect::<Result<_, Error>>()?;
+        Ok(parts.into_iter().flatten().collect())
     }
 
     fn scalars(&self) -> Result<Vec<i128>, Error> {
         let mut found: Vec<BTreeMap<usize, i128>> = vec![BTreeMap::new(); self.diagonals.entries().len()];
-        self.walk(&mut |weight| *found[weight.diagonal].entry(weight.slot).or_default() += weight.value)?;
+        for part in self.parts(usize::MAX) {
+            let output = self.diagonals.entries()[part.start].output;
+            self.walk(output, |weight| {
+                *found[weight.diagonal].entry(weight.slot).or_default() += weight.value
+            })?;
+        }
         found
             .iter()
             .map(|values| {

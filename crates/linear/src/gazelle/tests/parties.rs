@@ -60,10 +60,13 @@ fn layers_on_shares() {
         need(Shape { groups: 4, ..convolution(8, 8, [9, 9], [3, 3]) }),
         need(convolution(2, 3, [70, 70], [1, 3])),
     ];
-    let setting = Setting::choose(&needs, 30).unwrap();
-    assert_eq!(setting.parameters.degree(), 8192);
-    let (client, server) = parties(&setting);
-    (0..needs.len()).for_each(|layer| check(&setting, layer, (&client, &server)));
+    // Weights that are encoded each time: in 32 bits a coefficient, and in more.
+    for (bits, degree) in [(30, 8192), (38, 8192)] {
+        let setting = Setting::choose(&needs, bits).unwrap();
+        assert_eq!(setting.parameters.degree(), degree);
+        let (client, server) = parties(&setting);
+        (0..needs.len()).for_each(|layer| check(&setting, layer, (&client, &server)));
+    }
 }
 
 #[test]
