@@ -135,7 +135,8 @@ impl Wanted<'_> {
         };
         let mut engines = Lola::engines(self.threads, self.keys.map(KeyFolder::new));
         let delphi = self.supply.clone().map_or_else(Delphi::default, Delphi::with_store);
-        engines.extend([garbling, Arc::new(Gazelle { base_ot: wishes.base_ot }), Arc::new(delphi)]);
+        let gazelle = Gazelle { base_ot: wishes.base_ot, keys: self.keys.map(KeyFolder::new) };
+        engines.extend([garbling, Arc::new(gazelle), Arc::new(delphi)]);
         Ok(engines)
     }
 }

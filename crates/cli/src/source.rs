@@ -7,7 +7,7 @@ use model::quantise::{Options, quantise};
 use model::ranges::Ranges;
 use model::side::{Channels, InputMeta};
 use model::sparsity::Sparsities;
-use model::{Graph, Meta, Side, Tensor, onnx};
+use model::{Graph, Meta, Side, Tensor, onnx, passes};
 use oribi::input::{Example, InputSpec, Pixels};
 
 use crate::builtin;
@@ -138,7 +138,8 @@ fn read(path: &str) -> Result<Read, model::Error> {
         return Ok((network.name.to_owned(), graph, Side::parse(network.side_file)?));
     }
     if let Some(generated) = networks::generate(path).filter(|_| !Path::new(path).exists()) {
-        return generated;
+        let (name, graph, side) = generated?;
+        return Ok((name, passes::simplify(graph)?, side));
     }
     let file = Path::new(path);
     let (graph, side) = model::open(file)?;

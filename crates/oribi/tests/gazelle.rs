@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{Running, example, model, serve_model};
 use model::fixed::NumberFormat;
-use oribi::client::Gazelle;
+use oribi::client::{Gazelle, KeyFolder};
 use oribi::server::{self, GazelleConfig};
 use oribi::{Client, ClientConfig, Connection, ServerConfig, Trust, Wanted};
 use protocol::garbled::BaseOt;
@@ -21,12 +21,16 @@ use protocol::session::{Direction, Limits};
 use protocol::{Phase, Reveal};
 
 fn serve(config: GazelleConfig) -> Running {
+    serve_by(Method::HeCoefficients, config)
+}
+
+fn serve_by(method: Method, config: GazelleConfig) -> Running {
     let mut model = model("tiny");
     let variant = &mut model.variants[0];
     variant.protocol = "gazelle".into();
     variant.reveals = vec![Reveal::Scores, Reveal::Label];
     variant.graph.number = NumberFormat::Ring { bits: 34 };
-    variant.payload = Plan::choose(&variant.graph, Method::HeCoefficients).unwrap().payload().unwrap();
+    variant.payload = Plan::choose(&variant.graph, method).unwrap().payload().unwrap();
     let limits = Limits { wait: Duration::from_secs(20), ..common::config().limits };
     let engines: Vec<Arc<dyn server::Engine>> = vec![Arc::new(server::Gazelle::new(config))];
     serve_model(model, ServerConfig { engines, limits, max_sessions: 20, ..common::config() })
@@ -38,7 +42,7 @@ fn open(
     base_ot: Option<BaseOt>,
     reveal: Reveal,
 ) -> Result<Client, oribi::Error> {
-    let engines: Vec<Arc<dyn oribi::client::Engine>> = vec![Arc::new(Gazelle { base_ot })];
+    let engines: Vec<Arc<dyn oribi::client::Engine>> = vec![Arc::new(Gazelle { base_ot, keys: None })];
     let config = ClientConfig { engines, ..ClientConfig::new(Trust::Pinned(server.fingerprint)) };
     Connection::open(address, config)?.choose(Wanted { model: None, protocol: None, reveal })
 }
@@ -84,6 +88,42 @@ fn base_transfers_that_contradict_each_other_are_refused() {
     let (input, expected) = example(1);
     let mut client = connect(&server, None, Reveal::Scores);
     assert_eq!(client.predict(&input, &()).unwrap().integers, expected);
+    drop(client);
+    server.stop();
+}
+
+#[test]
+fn rotation_keys_are_sent_once_and_kept_under_their_name() {
+    let server = serve_by(Method::HeSlots, GazelleConfig::default());
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    // Bytes that the client sends for set-up, of two predictions over a connection.
+    let sent = |folder: usize| {
+        let gazelle = Gazelle { keys: Some(KeyFolder::new(folders[folder].path())), ..Gazelle::default() };
+        let engines: Vec<Arc<dyn oribi::client::Engine>> = vec![Arc::new(gazelle)];
+        let config = ClientConfig { engines, ..ClientConfig::new(Trust::Pinned(server.fingerprint)) };
+        let wanted = Wanted { model: None, protocol: None, reveal: Reveal::Scores };
+        let mut client = Connection::open(&server.address, config).unwrap().choose(wanted).unwrap();
+        let sent = [0, 1].map(|number| {
+            let (input, expected) = example(number);
+            let prediction = client.predict(&input, &()).unwrap();
+            assert_eq!(prediction.integers, expected);
+            prediction.cost.phase(Phase::Setup).sent
+        });
+        client.close().unwrap();
+        sent
+    };
+    let [first, again, other] = [sent(0), sent(0), sent(1)];
+    assert!(first[0] > 1_000_000 && first[1] < 50_000, "{first:?}");
+    assert!(again[0] < 50_000 && again[1] < 50_000, "{again:?}");
+    // Another client's name is another.
+    assert_eq!(first, other);
+    server.settle();
+    server.stop();
+    // No room: refused in words.
+    let server = serve_by(Method::HeSlots, GazelleConfig { key_memory: 1000, ..GazelleConfig::default() });
+    let mut client = connect(&server, None, Reveal::Scores);
+    let why = client.predict(&example(0).0, &()).err().expect("a refusal").to_string();
+    assert!(why.contains("--key-memory"), "{why}");
     drop(client);
     server.stop();
 }

@@ -15,6 +15,7 @@ use model::ranges::Ranges;
 use model::{Side, onnx, reference};
 use protocol::encrypted::{Client, ClientKeys, plans};
 use protocol::handshake::Plan;
+use protocol::interactive::keys::{ClientKeys as InteractiveKeys, Held, Host};
 use protocol::{Reveal, Session, garbled, interactive};
 use serde::Deserialize;
 
@@ -125,11 +126,13 @@ fn gazelle(
         let serving = scope.spawn(move || {
             let weights = interactive::server::Weights::encode(graph, plan, params, 1 << 28)?;
             let seed = Seed::from_bytes([1; 32]);
-            interactive::server::predict((graph, plan), (params, &weights), Reveal::Scores, &mut far, &seed)
+            let far = (&mut far, &mut Held::default(), &() as &dyn Host);
+            interactive::server::predict((graph, plan), (params, &weights), Reveal::Scores, far, &seed)
         });
         let seed = Seed::from_bytes([2; 32]);
-        let result =
-            interactive::client::predict((graph, plan), input, Reveal::Scores, &mut near, &seed, &());
+        let keys = &mut InteractiveKeys::new(seed.child("keys", 0));
+        let (reveal, input) = (Reveal::Scores, (input, keys));
+        let result = interactive::client::predict((graph, plan), input, reveal, &mut near, &seed, &());
         drop(near);
         let served = serving.join().expect("no panic");
         result.and_then(|result| served.map(|()| result))

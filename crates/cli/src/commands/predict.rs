@@ -57,8 +57,8 @@ pub struct Arguments {
     /// lola: all inputs in one pass, or in as few as they fit. The server must offer it (serve --batch).
     #[arg(long)]
     batch: bool,
-    /// lola: keep this client's keys in a folder, so that a server that knows them need not be sent them again. delphi: the folder of
-    /// prepared bundles (oribi prepare); a prediction for which there is none prepares its own.
+    /// lola, gazelle by he-slots: keep this client's keys in a folder, so that a server that knows them need not be sent them again. delphi:
+    /// the folder of prepared bundles (oribi prepare); a prediction for which there is none prepares its own.
     #[arg(long, value_name = "FOLDER")]
     store: Option<PathBuf>,
     /// With --json: the seconds of each part of the online phase, as the client sees them.

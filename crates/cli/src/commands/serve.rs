@@ -55,7 +55,7 @@ pub struct Arguments {
     garbling: Garbling,
     #[command(flatten)]
     encryption: Encryption,
-    /// lola: most memory for clients' evaluation keys, which are kept so that they are sent once.
+    /// lola, gazelle by he-slots: most memory for clients' evaluation keys, which are kept so that they are sent once.
     #[arg(long, value_name = "SIZE", default_value = "1GB")]
     key_memory: Size,
     /// lola: most memory for queries at one time; others wait.
@@ -104,7 +104,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         ..LolaConfig::default()
     };
     let weights_memory = usize::try_from(arguments.weights_memory.0).unwrap_or(usize::MAX);
-    let gazelle = GazelleConfig { weights_memory, base_ot: arguments.garbling.wishes().base_ot };
+    let gazelle = GazelleConfig {
+        weights_memory,
+        base_ot: arguments.garbling.wishes().base_ot,
+        key_memory: arguments.key_memory.0,
+    };
     let config = config
         .with_engine(Arc::new(Gazelle::new(gazelle)))
         .with_engine(Arc::new(Delphi::new(delphi(arguments, weights_memory)?)));

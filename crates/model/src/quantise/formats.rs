@@ -11,6 +11,8 @@ use super::scale::integer_bits;
 const USUAL: i32 = 12;
 /// Fraction bits below which a word grows beyond 16 bits.
 const LEAST: i32 = 10;
+/// Fraction bits that a factor of an exact product has less.
+const FACTOR: i32 = 5;
 /// Beyond these the functions are flat, at 12 fraction bits.
 const SIGMOID_FLAT: f64 = 15.99;
 const TANH_FLAT: f64 = 7.99;
@@ -76,9 +78,42 @@ pub(super) fn shares(layer: &Layer) -> bool {
     }
 }
 
+/// Products of which nothing is dropped, and the tensors from which their factors have their format. Products on shares are exact, so that the
+/// bits that a product needs are divided between its factors. Only linear layers may read such a product, since those take it in any
+/// format; its factors may be read by other operations.
+fn whole_products(graph: &Graph) -> (Vec<bool>, Vec<bool>) {
+    let count = graph.nodes.len();
+    let (mut linear, mut read) = (vec![true; count], vec![false; count]);
+    for output in &graph.outputs {
+        linear[output.node] = false;
+    }
+    for (id, node) in graph.nodes.iter().enumerate().rev() {
+        let takes = match &node.layer {
+            Layer::Conv { .. } | Layer::Dense { .. } => true,
+            Layer::Concat { .. } => false,
+            layer => layer.movement().is_some() && linear[id],
+        };
+        for operand in &node.inputs {
+            linear[*operand] &= takes;
+            read[*operand] = true;
+        }
+    }
+    let product = |id: usize| linear[id] && read[id] && matches!(graph.nodes[id].layer, Layer::Product);
+    let whole: Vec<bool> = (0..count).map(product).collect();
+    let mut factor = vec![false; count];
+    for (id, node) in graph.nodes.iter().enumerate().rev() {
+        if whole[id] || (factor[id] && shares(&node.layer)) {
+            node.inputs.iter().for_each(|operand| factor[*operand] = true);
+        }
+    }
+    (whole, factor)
+}
+
 /// One format a node.
 pub(super) fn choose(graph: &Graph, ranges: &Ranges, number: NumberFormat, width: Width) -> Vec<Format> {
     let needed = needed(graph, ranges);
+    let (whole, factor) = whole_products(graph);
+    let exact = |flags: &[bool], id: usize| width.whole && flags[id];
     let mut formats: Vec<Format> = Vec::with_capacity(graph.nodes.len());
     for (id, node) in graph.nodes.iter().enumerate() {
         let format = match &node.layer {
@@ -90,6 +125,12 @@ pub(super) fn choose(graph: &Graph, ranges: &Ranges, number: NumberFormat, width
             Layer::Input { bytes: true } => Format { bits: 9, frac: 0 },
             Layer::Product => {
                 let natural: i32 = node.inputs.iter().map(|&i| formats[i].frac).sum();
+                let [low, high] = needed[id];
+                let bits = (integer_bits(low, high) + natural + 1).clamp(2, 62) as u32;
+                if exact(&whole, id) {
+                    formats.push(Format { bits, frac: natural });
+                    continue;
+                }
                 capped(of_span(needed[id], number, width), natural)
             }
             // A sum on shares: nothing is shifted away.
@@ -98,6 +139,10 @@ pub(super) fn choose(graph: &Graph, ranges: &Ranges, number: NumberFormat, width
             {
                 let ([low, high], frac) = (needed[id], formats[node.inputs[0]].frac);
                 Format { bits: (integer_bits(low, high) + frac + 1).clamp(2, 62) as u32, frac }
+            }
+            Layer::Input { .. } => of_span(needed[id], number, width),
+            _ if exact(&factor, id) => {
+                of_span(needed[id], number, Width { extra: width.extra - FACTOR, ..width })
             }
             _ => of_span(needed[id], number, width),
         };

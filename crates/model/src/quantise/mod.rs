@@ -63,6 +63,8 @@ pub struct Options {
     pub activations: Activations,
     /// Bits that the ranges' ring has beyond its widest sum where tensors are multiplied: truncation on shares wants one.
     pub spare: u32,
+    /// For rings: whether nothing is dropped of products that linear layers read, so that shares can be multiplied exactly.
+    pub whole_products: bool,
 }
 
 /// How words compute tanh and sigmoid.
@@ -86,6 +88,7 @@ impl Options {
             sparsity: Sparsities::default(),
             activations: Activations::Cordic,
             spare: 0,
+            whole_products: false,
         }
     }
 
@@ -96,12 +99,12 @@ impl Options {
 
     /// A ring as wide as the ranges ask for.
     pub fn ring() -> Self {
-        Self::new(NumberFormat::Ring { bits: 0 })
+        Self { whole_products: true, ..Self::new(NumberFormat::Ring { bits: 0 }) }
     }
 
     /// A ring as narrow as words' accuracy allows, for protocols whose every bit of a share costs labels.
     pub fn narrow_ring() -> Self {
-        Self { goal: Some(GOAL), spare: 1, ..Self::ring() }
+        Self { goal: Some(GOAL), spare: 1, whole_products: false, ..Self::ring() }
     }
 
     /// Integers without truncation.
@@ -132,6 +135,8 @@ pub(crate) struct Width {
     pub weight: u32,
     /// Fraction bits of tensors beyond the usual.
     pub extra: i32,
+    /// Whether nothing is dropped of products that linear layers read.
+    pub whole: bool,
 }
 
 /// Quantises a graph.
@@ -205,13 +210,14 @@ fn narrowest(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(Fixed
         _ => (&[8, 10, 12, 16], GOAL),
     };
     let goal = options.goal.unwrap_or(goal);
+    let whole = options.whole_products;
     if let WeightBits::Fixed(weight) = options.weight_bits {
-        return with_width(graph, ranges, options.number, Width { weight, extra: 0 });
+        return with_width(graph, ranges, options.number, Width { weight, extra: 0, whole });
     }
     let trial = Trial::new(graph, ranges, SAMPLES)?;
-    let mut widths: Vec<Width> = weights.iter().map(|&weight| Width { weight, extra: 0 }).collect();
+    let mut widths: Vec<Width> = weights.iter().map(|&weight| Width { weight, extra: 0, whole }).collect();
     // Deep networks add up the rounding of every tensor: no width of the weights helps there, finer tensors do.
-    widths.extend([2, 4].map(|extra| Width { weight: weights[weights.len() - 1], extra }));
+    widths.extend([2, 4].map(|extra| Width { weight: weights[weights.len() - 1], extra, whole }));
     // Only the width is kept of an attempt that misses the goal: the weights of two would fill the memory.
     let mut best: Option<(f64, Width)> = None;
     let mut failure = None;

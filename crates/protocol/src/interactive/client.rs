@@ -10,14 +10,17 @@ use kernel::block::{Block, as_bytes_mut};
 use kernel::seed::Seed;
 use model::fixed::{FixedGraph, NodeId, ParamId};
 use ot::ferret::CorrectionMessage;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
+use super::ahead::{gilboa, streams};
 use super::circuit::{Entry, Party, run};
+use super::keys::ClientKeys;
 use super::lanes::Lanes;
-use super::linear::{Holder, Setting};
+use super::linear::Setting;
 use super::material::{ClientStage, groups};
 use super::plan::Plan;
 use super::price::Survey;
+use super::products::{Kept, Quadratic};
 use super::program::{Form, Program};
 use super::shares::{Addends, compute};
 use super::transfers::{self, Batches, Received, Receiving};
@@ -29,14 +32,14 @@ use crate::garbled::client::OutputWord;
 use crate::garbled::wire::{packed_length, unpack};
 use crate::handshake::Reveal;
 use crate::meter::Phase;
-use crate::session::{Inbox, Progress, Session};
+use crate::session::{Inbox, Outbox, Progress, Session};
 
 /// What a prediction works with.
 struct Half<'a> {
     program: Program<'a>,
     surveys: Vec<Survey>,
     setting: Option<Setting>,
-    holder: Option<Holder>,
+    keys: &'a ClientKeys,
     seed: &'a Seed,
     evaluator: Evaluator<Stored>,
     active: ActiveLabels,
@@ -61,39 +64,55 @@ impl Drop for Half<'_> {
 /// A private prediction: `input` holds the integers of each of the graph's inputs in row-major order; the result has the
 /// integers of each output, or, for [`Reveal::Label`], the index of the largest value of the first output alone.
 ///
-/// The graph has been validated; the plan is checked here. All secrets derive from `seed`, which must be fresh.
+/// The graph has been validated; the plan is checked here. All secrets derive from `seed`, which must be fresh, and from `keys`, which are
+/// those of the connection.
 ///
 /// # Errors
 /// When the engine does not take the graph or the plan, the input does not fit, or the session fails.
 pub fn predict(
     (graph, plan): (&FixedGraph, &Plan),
-    input: &[Vec<i64>],
+    (input, keys): (&[Vec<i64>], &mut ClientKeys),
     reveal: Reveal,
     session: &mut Session,
     seed: &Seed,
     progress: &dyn Progress,
 ) -> Result<Vec<Vec<i64>>, Error> {
-    let mut half = set_up((graph, plan), input, reveal, session, seed)?;
+    let mut half = set_up((graph, plan), (input, keys), reveal, session, seed)?;
     let bytes: Vec<usize> = half.surveys.iter().map(labels_bytes).collect();
-    let total = 2 * bytes.len() as u64;
-    let mut done = 0;
-    let mut step = || {
-        done += 1;
-        progress.report(done, total);
-    };
+    let mut steps = Steps { progress, done: 0, total: 2 * bytes.len() as u64 };
     for group in groups(&bytes) {
-        let material = half.offline(group.clone(), session, &mut step)?;
+        let material = half.offline(group.clone(), session, &mut steps)?;
         for (stage, material) in group.zip(material) {
-            half.online(stage, material, session)?;
-            step();
+            half.online(stage, material, session, &mut steps)?;
+            steps.end();
         }
     }
     collect(&half.program, &half.results)
 }
 
+/// Tells how far a prediction is: each stage is two steps, before and after its input is known.
+struct Steps<'a> {
+    progress: &'a dyn Progress,
+    done: u64,
+    total: u64,
+}
+
+impl Steps<'_> {
+    /// A layer begins.
+    fn begin(&self, name: &str) {
+        self.progress.layer(name);
+    }
+
+    /// A step ends.
+    fn end(&mut self) {
+        self.done += 1;
+        self.progress.report(self.done, self.total);
+    }
+}
+
 fn set_up<'a>(
     (graph, plan): (&'a FixedGraph, &Plan),
-    input: &[Vec<i64>],
+    (input, keys): (&[Vec<i64>], &'a mut ClientKeys),
     reveal: Reveal,
     session: &mut Session,
     seed: &'a Seed,
@@ -102,21 +121,21 @@ fn set_up<'a>(
     let surveys =
         (0..program.stages.len()).map(|stage| Survey::new(&program, stage)).collect::<Result<_, _>>()?;
     let setting = plan.linear_setting(&program)?;
-    let holder = match &setting {
-        Some(setting) => {
-            Some(Holder::set_up(setting, &seed.child("interactive/key", 0), &mut session.outbox)?)
-        }
-        None => None,
-    };
-    session.outbox.flush()?;
+    if let Some(setting) = &setting {
+        keys.announce(setting, &mut session.outbox)?;
+        session.outbox.flush()?;
+    }
     let receiver = transfers::respond(session, plan.base_ot, &seed.child("interactive/transfers", 0))?;
     session.outbox.flush()?;
     let mut start = [Block::ZERO; 2];
     session.inbox.recv_into(wire::START, as_bytes_mut(&mut start))?;
+    if let Some(setting) = &setting {
+        keys.share(setting, session)?;
+    }
     let mut half = Half {
         surveys,
         setting,
-        holder,
+        keys,
         seed,
         evaluator: Evaluator::new(start[0], Stored::default()),
         active: ActiveLabels::new(start[1]),
@@ -153,7 +172,7 @@ impl Half<'_> {
         &mut self,
         stages: std::ops::Range<usize>,
         session: &mut Session,
-        step: &mut dyn FnMut(),
+        steps: &mut Steps<'_>,
     ) -> Result<Vec<ClientStage>, Error> {
         let Session { outbox, inbox, meter } = session;
         meter.enter(Phase::Offline, "");
@@ -161,25 +180,33 @@ impl Half<'_> {
         outbox.pin();
         let (transfers, batches, surveys) = (&mut self.transfers, &mut self.batches, &self.surveys);
         let wanted = stages.clone();
-        let program = &self.program;
+        let (program, seed) = (&self.program, self.seed);
         let (corrections, queue) = channel();
         let made = thread::scope(|scope| {
             let transfers = {
                 let outbox = &mut *outbox;
                 scope.spawn(move || {
-                    let next = |stage: usize| transfers.next(surveys[stage].late, outbox, &queue);
-                    wanted.map(next).collect::<Result<Vec<Received>, Error>>()
+                    let next = |stage: usize| {
+                        let chosen = choose((program, stage), transfers, outbox, seed)?;
+                        Ok((chosen, transfers.next(surveys[stage].late, outbox, &queue)?))
+                    };
+                    wanted.map(next).collect::<Result<Vec<_>, Error>>()
                 })
             };
             let stored = stages
                 .map(|stage| {
-                    meter.enter(Phase::Offline, &names(program, stage).1);
+                    let name = names(program, stage).1;
+                    meter.enter(Phase::Offline, &name);
+                    steps.begin(&name);
+                    let crossed = Quadratic::of(program, stage)
+                        .map(|quadratic| gilboa::receive(&quadratic.jobs(), inbox))
+                        .collect::<Result<Vec<_>, _>>()?;
                     let coming = batches.as_mut().map_or(0, |batches| batches.before(surveys[stage].late));
                     let stored = (0..coming)
                         .try_for_each(|_| pass_on(inbox, &corrections))
                         .and_then(|()| store(&surveys[stage], inbox));
-                    step();
-                    stored
+                    steps.end();
+                    Ok((stored?, crossed))
                 })
                 .collect::<Result<Vec<_>, Error>>();
             drop(corrections);
@@ -187,8 +214,11 @@ impl Half<'_> {
                 .join()
                 .unwrap_or_else(|_| Err(Error::Refused("a thread of the client failed".into())));
             let (stored, transfers) = (stored?, joined?);
-            let join = |(mut stage, transfers): (ClientStage, Received)| {
+            type Stage = ((ClientStage, Vec<Vec<Vec<u8>>>), (Vec<Chosen>, Received));
+            let join = |((mut stage, crossed), (chosen, transfers)): Stage| {
                 stage.transfers = transfers;
+                let pairs = chosen.into_iter().zip(&crossed);
+                stage.products = pairs.map(|(chosen, frames)| chosen.kept(frames)).collect();
                 stage
             };
             Ok(stored.into_iter().zip(transfers).map(join).collect())
@@ -203,14 +233,24 @@ impl Half<'_> {
         stage: usize,
         mut material: ClientStage,
         session: &mut Session,
+        steps: &mut Steps<'_>,
     ) -> Result<(), Error> {
         let (linear, circuit) = names(&self.program, stage);
         session.meter.enter(Phase::Online, &linear);
+        steps.begin(&linear);
+        let mut products = material.products.iter();
         for id in self.program.stages[stage].local.clone() {
-            self.local(id);
+            match (Quadratic::at(&self.program, id), products.as_slice().first()) {
+                (Some(quadratic), Some(kept)) => {
+                    self.product(&quadratic, kept, session)?;
+                    products.next();
+                }
+                _ => self.local(id),
+            }
         }
         self.linear(stage, session)?;
         session.meter.enter(Phase::Online, &circuit);
+        steps.begin(&circuit);
         let answers = self.labels(stage, &material, session)?;
         *self.evaluator.source() = Stored::new(std::mem::take(&mut material.tables));
         let mut colours = material.colours.iter().copied();
@@ -231,6 +271,18 @@ impl Half<'_> {
         }
     }
 
+    /// A product on shares: sends what the server makes its share of; the next layer's ciphertexts follow.
+    fn product(&mut self, quadratic: &Quadratic, kept: &Kept, session: &mut Session) -> Result<(), Error> {
+        let factors: Vec<&[u64]> =
+            quadratic.factors.iter().map(|factor| self.shares[*factor].as_slice()).collect();
+        let (opened, share) = quadratic.client(&factors, kept);
+        let send =
+            |opened: &Vec<u64>| streams::send(&mut session.outbox, wire::OPENED, opened, quadratic.ring);
+        opened.iter().try_for_each(send)?;
+        self.shares[quadratic.node] = share;
+        Ok(())
+    }
+
     /// An operation on shares.
     fn local(&mut self, id: NodeId) {
         let node = &self.program.graph.nodes[id];
@@ -247,7 +299,7 @@ impl Half<'_> {
 
     /// The linear layers of a stage: all requests, then all replies.
     fn linear(&mut self, stage: usize, session: &mut Session) -> Result<(), Error> {
-        let (Some(setting), Some(holder)) = (&self.setting, &self.holder) else { return Ok(()) };
+        let (Some(setting), Some(holder)) = (&self.setting, self.keys.holder()) else { return Ok(()) };
         let layers = &self.program.stages[stage].linear;
         for index in layers {
             let id = self.program.linear[*index];
@@ -307,6 +359,37 @@ impl Half<'_> {
     }
 }
 
+/// A product on shares whose masks were chosen.
+struct Chosen {
+    masks: Vec<Vec<u64>>,
+    numbers: Zeroizing<Vec<u64>>,
+    strings: Zeroizing<Vec<Block>>,
+    jobs: Vec<gilboa::Job>,
+}
+
+impl Chosen {
+    /// What is kept of it, from what the server sent.
+    fn kept(self, frames: &[Vec<u8>]) -> Kept {
+        Kept { masks: self.masks, shares: gilboa::shares((&self.jobs, &self.numbers), &self.strings, frames) }
+    }
+}
+
+/// Chooses masks for the products of a stage. `seed` is that of the prediction.
+fn choose(
+    (program, stage): (&Program<'_>, usize),
+    transfers: &mut Receiving,
+    outbox: &mut Outbox,
+    seed: &Seed,
+) -> Result<Vec<Chosen>, Error> {
+    let choose = |quadratic: Quadratic| {
+        let (masks, jobs) = (quadratic.masks(seed), quadratic.jobs());
+        let numbers = Zeroizing::new(quadratic.chosen(&masks));
+        let strings = gilboa::choose((&jobs, &numbers), transfers.base(), outbox)?;
+        Ok(Chosen { masks, numbers, strings, jobs })
+    };
+    Quadratic::of(program, stage).map(choose).collect()
+}
+
 /// The outputs in order, from what circuits revealed: an index and its values each.
 pub(super) fn collect(program: &Program, results: &[(usize, Vec<i64>)]) -> Result<Vec<Vec<i64>>, Error> {
     let revealed: Vec<(usize, NodeId)> = program.revealed().collect();
@@ -341,7 +424,7 @@ fn store(survey: &Survey, inbox: &mut Inbox) -> Result<ClientStage, Error> {
         0 => Vec::new(),
         count => unpack(&inbox.recv(wire::COLOURS, packed_length(count))?, count),
     };
-    Ok(ClientStage { tables, transfers: Received::default(), colours })
+    Ok(ClientStage { tables, transfers: Received::default(), colours, products: Vec::new() })
 }
 
 /// The evaluator's side of a circuit.

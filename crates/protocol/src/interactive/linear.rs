@@ -73,6 +73,31 @@ impl Setting {
         [bfv::PublicKey::wire_bytes(self.parameters()) as u64, rotations as u64]
     }
 
+    /// Whether there are keys of rotations.
+    pub fn has_rotations(&self) -> bool {
+        matches!(self, Self::Slots(_))
+    }
+
+    /// Bytes of the client's keys in the server's memory, at most: uniform halves expanded, a word for each residue.
+    pub fn key_memory(&self) -> u64 {
+        let literal = self.parameters().literal();
+        let primes: Vec<u64> = literal.data.iter().chain(&literal.special).copied().collect();
+        let bits: u64 = primes.iter().map(|prime| u64::from(64 - prime.leading_zeros())).sum();
+        let wire: u64 = self.key_bytes().iter().sum();
+        wire.saturating_mul(2 * 64 * primes.len() as u64) / bits.max(1)
+    }
+
+    /// All that keys depend on besides their seed.
+    pub fn description(&self) -> String {
+        let steps = match self {
+            Self::Coefficients(_) => Vec::new(),
+            Self::Slots(setting) => setting.steps(),
+        };
+        let modulus = self.parameters().slot_modulus();
+        let literal = self.parameters().literal();
+        format!("{} {:?} {:?} {modulus:?} {steps:?}", literal.degree, literal.data, literal.special)
+    }
+
     /// Seconds of computing and sending, about.
     ///
     /// # Errors
@@ -114,19 +139,20 @@ pub enum Holder {
 }
 
 impl Holder {
-    /// Makes keys and sends what the server needs of them. `seed` must be fresh.
+    /// Makes keys, and sends what the server needs of them unless it has that. `seed` is used for these keys alone.
     ///
     /// # Errors
     /// When the session fails.
-    pub fn set_up(setting: &Setting, seed: &Seed, outbox: &mut Outbox) -> Result<Self, Error> {
+    pub fn set_up(setting: &Setting, seed: &Seed, outbox: Option<&mut Outbox>) -> Result<Self, Error> {
         match setting {
             Setting::Coefficients(setting) => {
                 let (holder, key) = coefficients::Client::new(&setting.parameters, seed).map_err(failed)?;
-                outbox.send(wire::KEY, &key)?;
+                outbox.map_or(Ok(()), |outbox| outbox.send(wire::KEY, &key))?;
                 Ok(Self::Coefficients(holder))
             }
             Setting::Slots(setting) => {
                 let holder = gazelle::Client::new(&setting.parameters, seed);
+                let Some(outbox) = outbox else { return Ok(Self::Slots(holder)) };
                 outbox.send(wire::KEY, &holder.public_key(seed).map_err(failed)?)?;
                 for steps in setting.steps().chunks(KEYS) {
                     let key = |step: &usize| holder.rotation_key(*step, seed);

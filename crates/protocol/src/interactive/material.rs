@@ -4,6 +4,7 @@ use garble::late::LatePads;
 use kernel::block::Block;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::products::Kept;
 use super::transfers::Received;
 
 /// The server's material of a stage.
@@ -11,6 +12,8 @@ use super::transfers::Received;
 pub struct ServerStage {
     /// For each linear layer its share of the operand, and the number under which the replies' masks are drawn.
     pub operands: Vec<Vec<u64>>,
+    /// Its shares of products, but for what the client sends.
+    pub products: Vec<Vec<u64>>,
     /// What answers the client's corrections.
     pub pads: LatePads,
 }
@@ -18,6 +21,7 @@ pub struct ServerStage {
 impl Drop for ServerStage {
     fn drop(&mut self) {
         self.operands.zeroize();
+        self.products.zeroize();
     }
 }
 
@@ -30,6 +34,8 @@ pub struct ClientStage {
     pub transfers: Received,
     /// Colours of the zero-labels of results that the client learns.
     pub colours: Vec<bool>,
+    /// What products on shares need.
+    pub products: Vec<Kept>,
 }
 
 /// Bytes of material that are made ahead: stages beyond wait until those before have run. A stage larger than that is made

@@ -3,7 +3,7 @@
 //! A network is cut into *stages*. In a stage the parties first run linear layers on encrypted shares, which leaves
 //! each with a share of the sums; then one garbled circuit adds the shares, drops the fraction bits, computes everything that is
 //! not linear, and gives back shares of what the next stage needs. What only moves or adds values happens on shares,
-//! where it is free.
+//! where it is free; products that only linear layers read are computed on shares too.
 //!
 //! Shares are modulo `2^k`, k being the ring of the fixed-point graph, or, where linear layers run in slots, modulo a prime above that.
 //! Modulo `2^k` sums carry one more bit below, for the rounding of masked
@@ -28,8 +28,10 @@
 //! | --- | --- |
 //! | [`program`] | the stages of a graph, which both parties derive from it |
 //! | [`plan`] | what they must agree on besides: the linear method and its parameters |
+//! | [`keys`] | a client's keys, from one prediction to the next |
 //! | `linear` | linear layers on encrypted shares, by either method |
 //! | `shares` | operations on shares |
+//! | `products` | products of shared tensors: squares and others |
 //! | `circuit`, `activations` | the garbled circuit of a stage |
 //! | [`material`] | what the offline phase makes |
 //! | [`client`], [`server`] | both parties |
@@ -40,11 +42,13 @@ pub mod ahead;
 mod bits;
 mod circuit;
 pub mod client;
+pub mod keys;
 mod lanes;
 mod linear;
 pub mod material;
 pub mod plan;
 mod price;
+mod products;
 pub mod program;
 pub mod server;
 mod shares;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::circuit::{Entry, Party, run};
 use super::lanes::Lanes;
+use super::products::Quadratic;
 use super::program::{Program, is_elementwise};
 use super::transfers::{Batches, SILENT_FROM};
 use crate::error::Error;
@@ -100,10 +101,16 @@ impl Survey {
 pub struct Price {
     /// Stages: each is two round trips.
     pub stages: usize,
-    /// Elements that some circuit works on one by one: ReLUs and the like.
+    /// Elements that are worked on one by one: ReLUs and the like, in circuits, and products.
     pub activations: u64,
     /// Bits of the client's shares that enter: a transfer before, and 16 bytes and a bit once the input is known.
     pub late_bits: u64,
+    /// Transfers of products on shares, before the input is known.
+    pub crossed: u64,
+    /// Bytes that the server sends for them.
+    pub crossed_bytes: u64,
+    /// Bytes that the client sends for products on shares once the input is known.
+    pub opened_bytes: u64,
     /// Bytes of garbled tables.
     pub table_bytes: u64,
     /// AND gates.
@@ -116,20 +123,27 @@ impl Price {
         self.late_bits >= SILENT_FROM
     }
 
-    /// Bytes that the client and the server send before the input is known: transfers, and tables.
+    /// Bytes that the client and the server send before the input is known: transfers, tables, products.
     pub fn offline_bytes(&self) -> [u64; 2] {
-        let late = usize::try_from(self.late_bits).unwrap_or(usize::MAX);
+        let [late, crossed] =
+            [self.late_bits, self.crossed].map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+        let products = if crossed == 0 { 0 } else { message_len(crossed) as u64 };
+        let server = self.table_bytes + self.crossed_bytes;
         if self.silent() {
             let corrections = Batches::default().before(late) * CorrectionMessage::ENCODED_LEN;
-            [message_len(RESERVE) as u64, self.table_bytes + corrections as u64]
+            [products + message_len(RESERVE) as u64, server + corrections as u64]
         } else {
-            [message_len(late) as u64, self.table_bytes]
+            [products + message_len(late) as u64, server]
         }
     }
 
-    /// Bytes that the client and the server send for the circuits once the input is known: corrections, and labels.
+    /// Bytes that the client and the server send for activations once the input is known: corrections and masked
+    /// factors, and labels.
     pub fn online_bytes(&self) -> [u64; 2] {
-        [self.late_bits.div_ceil(8), self.late_bits.saturating_mul(size_of::<kernel::block::Block>() as u64)]
+        [
+            self.late_bits.div_ceil(8) + self.opened_bytes,
+            self.late_bits.saturating_mul(size_of::<kernel::block::Block>() as u64),
+        ]
     }
 }
 
@@ -155,7 +169,14 @@ pub(super) fn price_of(program: &Program) -> Result<Price, Error> {
         price.ands += survey.counts.ands;
         let computed =
             stage.steps.iter().filter(|step| !step.entry && is_elementwise(&graph.nodes[step.node].op));
-        price.activations += computed.map(|step| program.elements(step.node) as u64).sum::<u64>();
+        let computed = computed.map(|step| program.elements(step.node) as u64);
+        price.activations += computed.sum::<u64>();
+        for product in Quadratic::of(program, number) {
+            price.activations += product.count as u64;
+            price.crossed += product.transfers() as u64;
+            price.crossed_bytes += product.sent_bytes();
+            price.opened_bytes += product.opened_bytes();
+        }
     }
     Ok(price)
 }

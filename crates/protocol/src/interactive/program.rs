@@ -17,6 +17,9 @@ const POOL_IN_CIRCUIT: usize = 16;
 /// Most elements of all tensors together that a program handles.
 const MOST_ELEMENTS: usize = 1 << 28;
 
+/// Most transfers for products on shares, of a network: 1 GiB at the client. Products beyond are computed in circuits.
+const MOST_TRANSFERS: u64 = 1 << 26;
+
 /// Widest ring: sums have a guard bit more, and shares are words.
 const MOST_BITS: u32 = 62;
 
@@ -43,6 +46,8 @@ pub struct Place {
     pub stage: usize,
     /// Whether the server's share is zero: nothing but inputs, moved.
     pub clients: bool,
+    /// Whether the server has its share only once the input is known: products on shares, and what is computed from them.
+    pub late: bool,
     /// Of a sum that is added to a layer's sums before these are shifted: which operand is the layer.
     pub base: Option<usize>,
     /// Whether the result depends on it.
@@ -80,13 +85,13 @@ pub struct Step {
 /// A stage: operations on shares, then linear layers, then a circuit.
 #[derive(Clone, Debug, Default)]
 pub struct Stage {
-    /// Operations on shares, in order.
+    /// Operations on shares, in order; online products among them.
     pub local: Vec<NodeId>,
     /// Linear layers, which do not depend on each other: indices into [`Program::linear`].
     pub linear: Vec<usize>,
     /// Sums on shares of sums, in order.
     pub merged: Vec<NodeId>,
-    /// Products on shares, whose results are shares from the next stage on.
+    /// Products on shares that are prepared ahead, whose results are shares from the next stage on.
     pub products: Vec<NodeId>,
     /// The circuit.
     pub steps: Vec<Step>,
@@ -122,6 +127,8 @@ pub struct Program<'a> {
     pub linear: Vec<NodeId>,
     /// The stages.
     pub stages: Vec<Stage>,
+    /// Transfers for products on shares.
+    crossed: u64,
 }
 
 /// Refuses too many intermediate values.
@@ -140,7 +147,7 @@ impl<'a> Program<'a> {
     /// # Errors
     /// If its number format is no ring that fits, or it is too large.
     pub fn new(graph: &'a FixedGraph, reveal: Reveal) -> Result<Self, Error> {
-        Self::cut(graph, reveal, When::Online)
+        Self::cut(graph, reveal, When::Online, None)
     }
 
     /// Cuts a validated graph whose linear layers are prepared before the input is known: shares of sums are exact then, and both
@@ -149,10 +156,15 @@ impl<'a> Program<'a> {
     /// # Errors
     /// As [`Program::new`].
     pub fn ahead(graph: &'a FixedGraph, reveal: Reveal) -> Result<Self, Error> {
-        Self::cut(graph, reveal, When::Ahead)
+        Self::cut(graph, reveal, When::Ahead, None)
     }
 
-    fn cut(graph: &'a FixedGraph, reveal: Reveal, when: When) -> Result<Self, Error> {
+    fn cut(
+        graph: &'a FixedGraph,
+        reveal: Reveal,
+        when: When,
+        odd: Option<ShareModulus>,
+    ) -> Result<Self, Error> {
         let refuse = |why: String| Err(Error::Refused(why));
         let NumberFormat::Ring { bits: ring } = graph.number else {
             return refuse(
@@ -169,12 +181,13 @@ impl<'a> Program<'a> {
             graph,
             when,
             ring,
-            modulus: ShareModulus::PowerOfTwo(ring),
+            modulus: odd.unwrap_or(ShareModulus::PowerOfTwo(ring)),
             reveal,
             places: Vec::new(),
             lows: Vec::new(),
             linear: Vec::new(),
             stages: Vec::new(),
+            crossed: 0,
         };
         program.place();
         program.prune();
@@ -187,15 +200,13 @@ impl<'a> Program<'a> {
     /// # Errors
     /// As [`Program::new`], or if the number is none, or too small.
     pub fn modulo(graph: &'a FixedGraph, reveal: Reveal, modulus: u64) -> Result<Self, Error> {
-        let mut program = Self::new(graph, reveal)?;
-        let odd = ShareModulus::odd(modulus).filter(|odd| odd.bits() > program.ring);
-        program.modulus = odd.ok_or_else(|| Error::Refused(format!("shares modulo {modulus}")))?;
-        for place in &mut program.places {
-            if let Form::Sum { guard } = &mut place.form {
-                *guard = 0;
-            }
+        let odd = ShareModulus::odd(modulus);
+        let program = Self::cut(graph, reveal, When::Online, odd)?;
+        if odd.is_some_and(|odd| odd.bits() > program.ring) {
+            Ok(program)
+        } else {
+            Err(Error::Refused(format!("shares modulo {modulus}")))
         }
-        Ok(program)
     }
 
     /// Elements of a tensor.
@@ -231,7 +242,8 @@ impl<'a> Program<'a> {
                 Op::Conv { .. } | Op::Dense { .. } => true,
                 op => op.movement().is_some() && linear[*id],
             };
-            linear[id] = !readers[id].is_empty() && readers[id].iter().all(reads);
+            let shown = self.graph.outputs.iter().any(|output| output.node == id);
+            linear[id] = !shown && !readers[id].is_empty() && readers[id].iter().all(reads);
         }
         for (id, node) in self.graph.nodes.iter().enumerate() {
             let base = self.base_of(node);
@@ -239,13 +251,19 @@ impl<'a> Program<'a> {
             let clients = match node.op {
                 _ if self.when == When::Ahead => false,
                 Op::Input => true,
-                Op::Constant { .. } => false,
+                Op::Constant { .. } | Op::Product { .. } => false,
                 Op::Pad { value, .. } if value != 0 => false,
                 _ => form == Form::Share && node.inputs.iter().all(|input| self.places[*input].clients),
             };
+            let product = self.when == When::Online && matches!(node.op, Op::Product { .. });
+            let late =
+                form == Form::Share && (product || node.inputs.iter().any(|input| self.places[*input].late));
+            if late && product {
+                self.crossed += self.transfers_of(node);
+            }
             let bits = bits::of(self.graph, id, self.ring, |input| self.places[input].bits);
             self.lows.push(self.low_of(node, base));
-            self.places.push(Place { form, stage, clients, base, needed: false, bits });
+            self.places.push(Place { form, stage, clients, late, base, needed: false, bits });
         }
     }
 
@@ -285,6 +303,21 @@ impl<'a> Program<'a> {
         let whole = node.inputs.len() == 2 && node.inputs.iter().all(factor) && fits(node.format.bits, shift);
         let stage = node.inputs.iter().map(from).max();
         stage.filter(|_| self.when == When::Ahead && whole)
+    }
+
+    /// The stage in which a product is computed on shares that the server has only then, if it is: where nothing is to be dropped of it, and
+    /// nothing but linear layers reads it. Transfers are for shares modulo a power of two.
+    fn late_stage(&self, node: &Node, read_by_linear: bool) -> Option<usize> {
+        let whole = node.op == Op::Product { shift: 0 } && matches!(node.inputs.len(), 1 | 2);
+        let modular = matches!(self.modulus, ShareModulus::PowerOfTwo(_));
+        let fits = self.crossed.saturating_add(self.transfers_of(node)) <= MOST_TRANSFERS;
+        let stage = node.inputs.iter().map(|input| self.shared_from(*input)).max();
+        stage.filter(|_| self.when == When::Online && whole && modular && read_by_linear && fits)
+    }
+
+    /// Transfers that a product on shares takes: one for each bit of a mask of each factor.
+    fn transfers_of(&self, node: &Node) -> u64 {
+        (elements(node) as u64).saturating_mul(u64::from(self.ring) * node.inputs.len() as u64)
     }
 
     /// The low bits that are yet to be dropped of a tensor that exists as sums: one number, or one for each channel, and the elements
@@ -332,12 +365,14 @@ impl<'a> Program<'a> {
         if let Some(stage) = self.product_stage(node) {
             return (Form::Share, stage + 1);
         }
+        if let Some(stage) = self.late_stage(node, read_by_linear) {
+            return (Form::Share, stage);
+        }
+        let guarded = self.when == When::Online && matches!(self.modulus, ShareModulus::PowerOfTwo(_));
         match &node.op {
             Op::Input | Op::Constant { .. } => (Form::Share, 0),
-            Op::Conv { .. } | Op::Dense { .. } => {
-                let guard = u32::from(self.when == When::Online);
-                (Form::Sum { guard }, shared)
-            }
+            // Masked replies round modulo 2^k, those of slots do not.
+            Op::Conv { .. } | Op::Dense { .. } => (Form::Sum { guard: u32::from(guarded) }, shared),
             Op::AveragePool { shift, .. } if all_shared => (sum(*shift), latest),
             // A sum: adding shares is free, and giving all of them back costs less than adding in the circuit.
             Op::AveragePool { shift: 0, .. } if read_by_linear => (Form::Share, shared),
@@ -383,7 +418,9 @@ impl<'a> Program<'a> {
                 }
                 (Op::Input, _) | (_, Form::Wires) => {}
                 // A product in the form of shares is computed a stage before these can be used.
-                (Op::Product { .. }, _) => stages[place.stage - 1].products.push(id),
+                (Op::Product { .. }, _) if self.when == When::Ahead => {
+                    stages[place.stage - 1].products.push(id);
+                }
                 _ if place.base.is_some() => stages[place.stage].merged.push(id),
                 _ => stages[place.stage].local.push(id),
             }
@@ -401,7 +438,12 @@ impl<'a> Program<'a> {
             // A sum can enter a later circuit as it is.
             Form::Wires => place.form == Form::Wires && reads.stage > place.stage,
             _ if reads.base.is_some_and(|base| reader.inputs[base] == id) => false,
-            _ if matches!(reader.op, Op::Product { .. }) && matches!(place.form, Form::Sum { .. }) => false,
+            _ if self.when == When::Ahead
+                && matches!(reader.op, Op::Product { .. })
+                && matches!(place.form, Form::Sum { .. }) =>
+            {
+                false
+            }
             _ => reader.inputs.contains(&id),
         };
         place.form != Form::Share

@@ -1,6 +1,7 @@
 //! The server's half: it garbles, and computes linear layers on ciphertexts.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver as Queue, sync_channel};
 use std::thread;
 
@@ -15,12 +16,15 @@ use kernel::seed::Seed;
 use model::fixed::{FixedGraph, NodeId, Op, ParamId, Params};
 use zeroize::Zeroizing;
 
+use super::ahead::{gilboa, streams};
 use super::circuit::{Entry, Party, run, share_modulus};
+use super::keys::{Held, Host, ServerKeys};
 use super::lanes::Lanes;
 use super::linear::{Computer, Factors, Setting};
 use super::material::{ServerStage, groups};
 use super::plan::Plan;
 use super::price::Survey;
+use super::products::Quadratic;
 use super::program::{Form, Program};
 use super::shares::{Addends, compute};
 use super::transfers::Sending;
@@ -85,7 +89,7 @@ struct Half<'a> {
     params: &'a Params,
     weights: &'a Weights,
     setting: Option<Setting>,
-    computer: Option<Computer>,
+    keys: Option<Arc<ServerKeys>>,
     seed: &'a Seed,
     offset: Zeroizing<Block>,
     garbler: Garbler<Frames>,
@@ -99,7 +103,7 @@ struct Half<'a> {
 }
 
 /// Serves one prediction of a validated graph with the parameters that it describes. All secrets derive from `seed`, which must be
-/// fresh.
+/// fresh. The client's keys are those of the connection, or come, and are kept by the host.
 ///
 /// # Errors
 /// When the engine does not take the graph or the plan, or the session fails.
@@ -107,10 +111,10 @@ pub fn predict(
     (graph, plan): (&FixedGraph, &Plan),
     (params, weights): (&Params, &Weights),
     reveal: Reveal,
-    session: &mut Session,
+    (session, held, host): (&mut Session, &mut Held, &dyn Host),
     seed: &Seed,
 ) -> Result<(), Error> {
-    let mut half = set_up((graph, plan), (params, weights), reveal, session, seed)?;
+    let mut half = set_up((graph, plan), (params, weights), reveal, (session, held, host), seed)?;
     let bytes: Vec<usize> = half.surveys.iter().map(labels_bytes).collect();
     for group in groups(&bytes) {
         let material = half.offline(group.clone(), session)?;
@@ -125,7 +129,7 @@ fn set_up<'a>(
     (graph, plan): (&'a FixedGraph, &Plan),
     (params, weights): (&'a Params, &'a Weights),
     reveal: Reveal,
-    session: &mut Session,
+    (session, held, host): (&mut Session, &mut Held, &dyn Host),
     seed: &'a Seed,
 ) -> Result<Half<'a>, Error> {
     let program = plan.program(graph, reveal)?;
@@ -138,11 +142,12 @@ fn set_up<'a>(
     let setup = transfers::request(session, plan.base_ot, *offset, &base)?;
     session.outbox.send(wire::START, as_bytes(&start))?;
     session.outbox.flush()?;
-    let computer = match &setting {
-        Some(setting) => Some(Computer::set_up(setting, &mut session.inbox)?),
-        None => None,
-    };
+    let coming = setting.as_ref().map(|setting| held.hear(setting, session, host)).transpose()?;
     let transfers = Sending::new(transfers::finish(session, plan.base_ot, setup)?, plan.silent);
+    let keys = match (&setting, coming) {
+        (Some(setting), Some(coming)) => Some(held.receive(coming, setting, session, host)?),
+        _ => None,
+    };
     let tensors = graph.nodes.len();
     Ok(Half {
         program,
@@ -150,7 +155,7 @@ fn set_up<'a>(
         params,
         weights,
         setting,
-        computer,
+        keys,
         seed,
         garbler: Garbler::new(*offset, start[0], Frames::default()),
         active: ActiveLabels::new(start[1]),
@@ -194,9 +199,13 @@ impl Half<'_> {
 
     /// One stage's material.
     fn make(&mut self, stage: usize, inbox: &mut Inbox) -> Result<ServerStage, Error> {
-        let mut operands = Vec::new();
+        let (mut operands, mut products) = (Vec::new(), Vec::new());
         for node in self.program.stages[stage].local.clone() {
-            self.local(node);
+            match Quadratic::at(&self.program, node) {
+                Some(quadratic) => products.push(self.begin(&quadratic, inbox)?),
+                None if self.program.places[node].late => {}
+                None => self.local(node),
+            }
         }
         for index in self.program.stages[stage].linear.clone() {
             operands.push(self.mask(index)?);
@@ -225,29 +234,57 @@ impl Half<'_> {
             let colours: Vec<bool> = revealed.iter().flat_map(OutputWord::colours).collect();
             self.garbler.sink().colours(&colours)?;
         }
-        Ok(ServerStage { operands, pads })
+        Ok(ServerStage { operands, products, pads })
+    }
+
+    /// The oblivious products of a product on shares; returns what is known of this party's share.
+    fn begin(&mut self, quadratic: &Quadratic, inbox: &mut Inbox) -> Result<Vec<u64>, Error> {
+        let shares: Vec<Vec<u64>> = quadratic.factors.iter().map(|factor| self.operand(*factor)).collect();
+        let shares: Vec<&[u64]> = shares.iter().map(Vec::as_slice).collect();
+        let (numbers, drawn) = quadratic.servers(&shares, self.seed);
+        let (numbers, drawn) = (Zeroizing::new(numbers), Zeroizing::new(drawn));
+        let sink = self.garbler.sink();
+        let factors = (quadratic.jobs(), &numbers, &drawn);
+        gilboa::answer((&factors.0, factors.1, factors.2), self.transfers.base(), inbox, &mut |frame| {
+            sink.crossed(frame)
+        })?;
+        Ok(quadratic.begin(&shares, &drawn))
+    }
+
+    /// The shares that this party has once the client has sent what products need.
+    fn late(&mut self, stage: usize, begun: &[Vec<u64>], session: &mut Session) -> Result<(), Error> {
+        let mut begun = begun.iter();
+        for node in self.program.stages[stage].local.clone() {
+            if let Some(quadratic) = Quadratic::at(&self.program, node) {
+                let size = (quadratic.count, quadratic.ring);
+                let receive = |_: &NodeId| streams::receive(&mut session.inbox, wire::OPENED, size);
+                let opened = quadratic.factors.iter().map(receive).collect::<Result<Vec<_>, _>>()?;
+                let shares: Vec<Vec<u64>> =
+                    quadratic.factors.iter().map(|factor| self.operand(*factor)).collect();
+                let shares: Vec<&[u64]> = shares.iter().map(Vec::as_slice).collect();
+                let begun = begun.next().map_or(&[][..], Vec::as_slice);
+                self.shares[node] = quadratic.finish(begun, &shares, &opened);
+            } else if self.program.places[node].late {
+                self.local(node);
+            }
+        }
+        Ok(())
+    }
+
+    /// This party's share of a tensor.
+    fn operand(&self, node: NodeId) -> Vec<u64> {
+        if self.program.places[node].clients {
+            vec![0; self.program.elements(node)]
+        } else {
+            self.shares[node].clone()
+        }
     }
 
     /// An operation on shares.
     fn local(&mut self, id: NodeId) {
         let node = &self.program.graph.nodes[id];
-        let zeros: Vec<Vec<u64>> = node
-            .inputs
-            .iter()
-            .map(|input| {
-                if self.program.places[*input].clients {
-                    vec![0; self.program.elements(*input)]
-                } else {
-                    Vec::new()
-                }
-            })
-            .collect();
-        let operands: Vec<&[u64]> = node
-            .inputs
-            .iter()
-            .zip(&zeros)
-            .map(|(input, zeros)| if zeros.is_empty() { self.shares[*input].as_slice() } else { zeros })
-            .collect();
+        let operands: Vec<Vec<u64>> = node.inputs.iter().map(|input| self.operand(*input)).collect();
+        let operands: Vec<&[u64]> = operands.iter().map(Vec::as_slice).collect();
         let params = self.params;
         let parameter = |param: usize, index: usize| params.tensors[param].get(index);
         let result = match &node.op {
@@ -265,7 +302,7 @@ impl Half<'_> {
         let (id, missing) =
             (self.program.linear[index], || Error::Refused("a layer has no parameters".into()));
         let setting = self.setting.as_ref().ok_or_else(missing)?;
-        let computer = self.computer.as_ref().ok_or_else(missing)?;
+        let computer = self.keys.as_ref().ok_or_else(missing)?.computer();
         let mut sums = computer.shares(setting, index, &masks(self.seed, id))?;
         let node = &self.program.graph.nodes[id];
         let (bias, inner) = match &node.op {
@@ -281,12 +318,7 @@ impl Half<'_> {
             *sum = modulus.add(*sum, addend);
         }
         self.sums[id] = sums;
-        let operand = node.inputs[0];
-        Ok(if self.program.places[operand].clients {
-            vec![0; self.program.elements(operand)]
-        } else {
-            self.shares[operand].clone()
-        })
+        Ok(self.operand(node.inputs[0]))
     }
 
     /// The online phase of a stage.
@@ -297,12 +329,18 @@ impl Half<'_> {
         session: &mut Session,
     ) -> Result<(), Error> {
         let (linear, circuit) = names(&self.program, stage);
-        if let (Some(setting), Some(computer)) = (&self.setting, &self.computer) {
-            session.meter.enter(Phase::Online, &linear);
+        session.meter.enter(Phase::Online, &linear);
+        self.late(stage, &material.products, session)?;
+        if let (Some(setting), Some(keys)) = (&self.setting, &self.keys) {
+            let computer = keys.computer();
             let operands = std::mem::take(&mut material.operands);
             let layers = self.program.stages[stage].linear.iter().copied().zip(operands);
             let received = layers
-                .map(|(index, share)| {
+                .map(|(index, mut share)| {
+                    let operand = self.program.graph.nodes[self.program.linear[index]].inputs[0];
+                    if self.program.places[operand].late {
+                        share.clone_from(&self.shares[operand]);
+                    }
                     Ok((index, computer.receive(setting, index, &share, &mut session.inbox)?))
                 })
                 .collect::<Result<Vec<_>, Error>>()?;

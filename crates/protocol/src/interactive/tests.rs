@@ -9,6 +9,7 @@ use model::fixed::{
 };
 use model::reference;
 
+use super::keys::{ClientKeys, Held};
 use super::server::Weights;
 use super::{Method, Plan, client, price, server};
 use crate::Reveal;
@@ -117,6 +118,11 @@ impl Builder {
     }
 }
 
+/// Keys for a prediction of their own.
+fn fresh(seed: &Seed) -> ClientKeys {
+    ClientKeys::new(seed.child("keys", 0))
+}
+
 /// What a run left behind.
 struct Run {
     result: Vec<Vec<i64>>,
@@ -153,10 +159,17 @@ fn run_plan(
             // Half of the layers fit the memory.
             let weights = Weights::encode(graph, plan, params, 1 << 20).expect("a valid plan");
             let seed = Seed::from_bytes([!seed; 32]);
-            server::predict((graph, plan), (params, &weights), reveal, &mut far, &seed)
+            server::predict(
+                (graph, plan),
+                (params, &weights),
+                reveal,
+                (&mut far, &mut Held::default(), &()),
+                &seed,
+            )
         });
         let seed = Seed::from_bytes([seed; 32]);
-        let result = client::predict((graph, plan), input, reveal, &mut near, &seed, &());
+        let result =
+            client::predict((graph, plan), (input, &mut fresh(&seed)), reveal, &mut near, &seed, &());
         if result.is_err() {
             near.give_up("the client failed");
         }

@@ -86,6 +86,11 @@ impl Sending {
         Self { base, silent: silent.then_some(None), batches: Batches::default(), pool: Pool::default() }
     }
 
+    /// The extension below, whose transfers are as both parties take them.
+    pub fn base(&mut self) -> &mut Sender {
+        &mut self.base
+    }
+
     /// The next `count` transfers: q for each. Corrections are handed to `deliver`.
     ///
     /// # Errors
@@ -134,6 +139,11 @@ impl Receiving {
             random: Prg::new(&seed.child("interactive/choices", 0)),
             seed: seed.child("interactive/silent", 0),
         }
+    }
+
+    /// The extension below.
+    pub fn base(&mut self) -> &mut Receiver {
+        &mut self.base
     }
 
     /// The next `count` transfers. Corrections of silent ones come from `corrections`.

@@ -50,6 +50,11 @@ pub const SILENT: Tag = Tag::new(59, "a correction of silent transfers");
 /// The key of a rotation.
 pub const ROTATION: Tag = Tag::new(70, "the key of a rotation");
 
+/// The name of a client's keys.
+pub const NAME: Tag = Tag::new(71, "the name of keys");
+/// Whether the server holds keys.
+pub const HELD: Tag = Tag::new(72, "whether keys are held");
+
 /// Most rows of a frame of tables or labels: 512 KiB.
 pub const FRAME_ROWS: usize = 32 << 10;
 
@@ -61,6 +66,8 @@ pub enum Frame {
     Colours(Vec<u8>),
     /// A correction of silent transfers.
     Silent(Vec<u8>),
+    /// Oblivious products.
+    Crossed(Vec<u8>),
     /// Numbers, and their bits.
     Numbers(Vec<u64>, u32),
 }
@@ -75,6 +82,7 @@ impl Frame {
             Self::Tables(rows) => outbox.send(TABLES, as_bytes(rows)),
             Self::Colours(bytes) => outbox.send(COLOURS, bytes),
             Self::Silent(bytes) => outbox.send(SILENT, bytes),
+            Self::Crossed(bytes) => outbox.send(CROSSED, bytes),
             Self::Numbers(numbers, bits) => streams::send(outbox, SHIFTS, numbers, *bits),
         }
     }
@@ -126,6 +134,15 @@ impl Frames {
     pub fn silent(&mut self, correction: Vec<u8>) -> Result<(), Error> {
         self.flush()?;
         self.hand_on(Frame::Silent(correction))
+    }
+
+    /// Sends oblivious products behind the tables so far.
+    ///
+    /// # Errors
+    /// As [`Frames::flush`].
+    pub fn crossed(&mut self, products: Vec<u8>) -> Result<(), Error> {
+        self.flush()?;
+        self.hand_on(Frame::Crossed(products))
     }
 
     /// Sends corrections of `bits` bits behind the tables so far.

@@ -101,9 +101,23 @@ pub fn shares((jobs, numbers): (&[Job], &[u64]), strings: &[Block], frames: &[Ve
 /// # Errors
 /// When the session fails.
 pub fn send(
-    (jobs, numbers, drawn): (&[Job], &[u64], &[u64]),
+    factors: (&[Job], &[u64], &[u64]),
     sender: &mut Sender,
     (inbox, outbox): (&mut Inbox, &mut Outbox),
+) -> Result<(), Error> {
+    answer(factors, sender, inbox, &mut |frame| outbox.send(wire::CROSSED, &frame))?;
+    outbox.flush()
+}
+
+/// The same where somebody else sends the frames: they are handed to `deliver`.
+///
+/// # Errors
+/// When the session fails.
+pub fn answer(
+    (jobs, numbers, drawn): (&[Job], &[u64], &[u64]),
+    sender: &mut Sender,
+    inbox: &mut Inbox,
+    deliver: &mut dyn FnMut(Vec<u8>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let (first, pads) = (sender.position(), Pads::new(sender.session()));
     let q = Zeroizing::new(transfers::send(sender, inbox, transfers_of(jobs))?);
@@ -125,8 +139,8 @@ pub fn send(
             }
             writer.push(share.wrapping_sub(*drawn) & mask(job.ring), job.ring);
         }
-        outbox.send(wire::CROSSED, &writer.finish())?;
+        deliver(writer.finish())?;
         done += count;
     }
-    outbox.flush()
+    Ok(())
 }

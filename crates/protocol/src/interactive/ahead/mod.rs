@@ -40,7 +40,7 @@
 
 pub mod bundle;
 pub mod client;
-mod gilboa;
+pub(super) mod gilboa;
 mod price;
 mod products;
 pub mod server;

@@ -81,14 +81,21 @@ fn disturbed(
         let serving = scope.spawn(move || {
             let weights = Weights::default();
             let seed = Seed::from_bytes([1; 32]);
-            let served = server::predict((graph, plan), (params, &weights), Reveal::Scores, &mut far, &seed);
+            let served = server::predict(
+                (graph, plan),
+                (params, &weights),
+                Reveal::Scores,
+                (&mut far, &mut Held::default(), &()),
+                &seed,
+            );
             if let Err(error) = &served {
                 far.give_up(&error.to_string());
             }
             served
         });
         let seed = Seed::from_bytes([2; 32]);
-        let result = client::predict((graph, plan), input, Reveal::Scores, &mut near, &seed, &());
+        let result =
+            client::predict((graph, plan), (input, &mut fresh(&seed)), Reveal::Scores, &mut near, &seed, &());
         if let Err(error) = &result {
             near.give_up(&error.to_string());
         }

@@ -81,6 +81,51 @@ fn dense_layers() {
     check(builder.finish(y));
 }
 
+/// Products that only linear layers read: squares, products of two tensors of different stages, of inputs, and moved; one is shown too.
+pub(in super::super) fn products() -> (FixedGraph, Params, Vec<Vec<i64>>) {
+    let product = || Op::Product { shift: 0 };
+    let mut builder = Builder::new(17);
+    let x = builder.input(&[2, 6]);
+    let (a, b) = (builder.dense(x, 8), builder.dense(x, 8));
+    let b = builder.same(Op::Relu, &[b]);
+    let square = builder.same(product(), &[a, a]);
+    let both = builder.same(product(), &[a, b]);
+    let joined = builder.node(Op::Concat { axis: 1 }, &[square, both], &[2, 16]);
+    let turned = builder.node(Op::Transpose { perm: vec![1, 0] }, &[joined], &[16, 2]);
+    let turned = builder.node(Op::Reshape, &[turned], &[2, 16]);
+    let c = builder.dense(turned, 8);
+    let inputs = builder.same(product(), &[x, x]);
+    let d = builder.dense(inputs, 8);
+    let later = builder.same(product(), &[c, b]);
+    let e = builder.dense(later, 8);
+    let terms = vec![Term { left: 0, negative: false }; 2];
+    let sum = builder.same(Op::Sum { terms, shift: 0 }, &[d, e]);
+    let shown = builder.same(product(), &[c, c]);
+    builder.output(shown);
+    let f = builder.dense(shown, 8);
+    let both = builder.node(Op::Concat { axis: 1 }, &[sum, f], &[2, 16]);
+    let (graph, params, input) = builder.finish(both);
+    (graph, params, input)
+}
+
+#[test]
+fn products_on_shares() {
+    let (graph, params, input) = products();
+    let expected = reference::run(&graph, &params, &input).expect("the reference runs");
+    let run = run(&graph, &params, &input, Reveal::Scores, 5);
+    assert_eq!(run.result, expected);
+    // Squares take one mask an element, others two; what is shown is computed in a circuit.
+    let priced = price(&graph, Reveal::Scores).expect("a price");
+    assert_eq!(priced.crossed, u64::from(RING) * (16 + 32 + 12 + 32));
+    let bytes = |tag: crate::frame::Tag| -> u64 {
+        run.frames.iter().filter(|frame| frame.tag == tag.id()).map(|frame| u64::from(frame.length)).sum()
+    };
+    use super::super::wire;
+    assert_eq!(bytes(wire::CROSSED), priced.crossed_bytes);
+    assert_eq!(bytes(wire::OPENED), priced.opened_bytes);
+    check((graph, params, input));
+}
+
 #[test]
 fn convolutions_with_shifts_of_their_own() {
     let windows = [

@@ -1,6 +1,6 @@
 //! Linear layers in slots: the same networks, on shares modulo a prime.
 
-use super::networks::branches;
+use super::networks::{branches, products};
 use super::*;
 use crate::session::Direction;
 
@@ -19,6 +19,11 @@ fn branches_join_at_any_stage() {
     let position = expected[0].iter().position(|value| value == best).expect("its place");
     assert_eq!(run.result, [[position as i64]]);
     check_in_slots((graph, params, input));
+}
+
+#[test]
+fn products_for_linear_layers() {
+    check_in_slots(products());
 }
 
 #[test]
