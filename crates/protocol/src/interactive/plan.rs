@@ -143,6 +143,26 @@ impl Plan {
         }
     }
 
+    /// Seconds of a prediction, all phases together, on a link whose delay is left out: both methods have the same flights, but for one
+    /// more of the keys.
+    ///
+    /// # Errors
+    /// If it does not fit the graph.
+    pub fn seconds(&self, graph: &FixedGraph, link: shape::Link) -> Result<f64, Error> {
+        /// Seconds of both parties for an AND and for a bit of the client's that enters, measured end to end
+        /// (`benches/garbling`, `oribi bench gazelle`).
+        const AND: f64 = 40e-9;
+        const LATE: f64 = 40e-9;
+        let price = self.price(graph, Reveal::Scores)?;
+        let program = self.program(graph, Reveal::Scores)?;
+        let linear = self.linear_setting(&program)?.map_or(Ok(0.0), |setting| setting.seconds())?;
+        let messages = [self.ciphertext_bytes(graph)?, self.key_bytes(graph)?];
+        let circuits = [price.offline_bytes(), price.online_bytes()];
+        let bytes: u64 = messages.iter().chain(&circuits).flatten().sum();
+        let crossing = bytes as f64 * 8.0 / (link.rate as f64).max(1.0);
+        Ok(linear + price.ands as f64 * AND + price.late_bits as f64 * LATE + crossing)
+    }
+
     /// Chooses the method too: the faster of those that hold the network.
     ///
     /// # Errors
@@ -150,13 +170,7 @@ impl Plan {
     pub fn fastest(graph: &FixedGraph, link: shape::Link) -> Result<Self, Error> {
         let plan = Self::choose_for(graph, Method::HeCoefficients, link)?;
         let Ok(other) = Self::choose(graph, Method::HeSlots) else { return Ok(plan) };
-        let program = plan.program(graph, Reveal::Scores)?;
-        let seconds = |setting: Option<Linear>| setting.map_or(Ok(0.0), |setting| setting.seconds());
-        let [own, others] = [seconds(plan.linear_setting(&program)?), {
-            let program = other.program(graph, Reveal::Scores)?;
-            seconds(other.linear_setting(&program)?)
-        }];
-        Ok(if own? <= others? { plan } else { other })
+        Ok(if plan.seconds(graph, link)? <= other.seconds(graph, link)? { plan } else { other })
     }
 
     /// Chooses for a graph.

@@ -82,7 +82,7 @@ fn dense_layers() {
 }
 
 /// Products that only linear layers read: squares, products of two tensors of different stages, of inputs, and moved; one is shown too.
-pub(in super::super) fn products() -> (FixedGraph, Params, Vec<Vec<i64>>) {
+fn products() -> (FixedGraph, Params, Vec<Vec<i64>>) {
     let product = || Op::Product { shift: 0 };
     let mut builder = Builder::new(17);
     let x = builder.input(&[2, 6]);
@@ -104,8 +104,7 @@ pub(in super::super) fn products() -> (FixedGraph, Params, Vec<Vec<i64>>) {
     builder.output(shown);
     let f = builder.dense(shown, 8);
     let both = builder.node(Op::Concat { axis: 1 }, &[sum, f], &[2, 16]);
-    let (graph, params, input) = builder.finish(both);
-    (graph, params, input)
+    builder.finish(both)
 }
 
 #[test]

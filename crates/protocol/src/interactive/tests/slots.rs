@@ -1,6 +1,6 @@
 //! Linear layers in slots: the same networks, on shares modulo a prime.
 
-use super::networks::{branches, products};
+use super::networks::branches;
 use super::*;
 use crate::session::Direction;
 
@@ -23,7 +23,16 @@ fn branches_join_at_any_stage() {
 
 #[test]
 fn products_for_linear_layers() {
-    check_in_slots(products());
+    let clamp = || Op::Clamp { low: -60, high: 50 };
+    let mut builder = Builder::new(17);
+    let x = builder.input(&[2, 6]);
+    let (a, b) = (builder.dense(x, 8), builder.dense(x, 8));
+    let (a, b) = (builder.same(clamp(), &[a]), builder.same(clamp(), &[b]));
+    let square = builder.same(Op::Product { shift: 0 }, &[a, a]);
+    let both = builder.same(Op::Product { shift: 0 }, &[a, b]);
+    let joined = builder.node(Op::Concat { axis: 1 }, &[square, both], &[2, 16]);
+    let y = builder.dense(joined, 5);
+    check_in_slots(builder.finish(y));
 }
 
 #[test]
