@@ -78,13 +78,12 @@ impl Setting {
         matches!(self, Self::Slots(_))
     }
 
-    /// Bytes of the client's keys in the server's memory, at most: uniform halves expanded, a word for each residue.
+    /// Bytes of the client's keys in the server's memory, at most: uniform halves expanded, rows padded, and the public key as words.
     pub fn key_memory(&self) -> u64 {
-        let literal = self.parameters().literal();
-        let primes: Vec<u64> = literal.data.iter().chain(&literal.special).copied().collect();
-        let bits: u64 = primes.iter().map(|prime| u64::from(64 - prime.leading_zeros())).sum();
-        let wire: u64 = self.key_bytes().iter().sum();
-        wire.saturating_mul(2 * 64 * primes.len() as u64) / bits.max(1)
+        let [public, rotations] = self.key_bytes();
+        let primes = &self.parameters().literal().data;
+        let narrowest = primes.iter().map(|prime| u64::from(64 - prime.leading_zeros())).min();
+        public * 2 * 64 / narrowest.unwrap_or(1).max(1) + rotations * 2 + rotations / 32
     }
 
     /// All that keys depend on besides their seed.
