@@ -6,6 +6,7 @@ mod choice;
 mod client;
 mod commands;
 mod console;
+mod dataset;
 mod failure;
 mod networks;
 mod plan_report;
@@ -44,6 +45,7 @@ enum Command {
     Models(commands::models::Arguments),
     Inspect(commands::inspect::Arguments),
     Run(commands::run::Arguments),
+    Plan(Box<commands::plan::Arguments>),
     Bench(commands::bench::Arguments),
     Store(commands::store::Arguments),
 }
@@ -98,6 +100,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Models(arguments) => commands::models::run(&arguments),
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Run(arguments) => commands::run::run(&arguments),
+        Command::Plan(arguments) => commands::plan::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Store(arguments) => commands::store::run(&arguments),
     }

@@ -114,6 +114,13 @@ impl Source {
             .map_err(|error| Failure::bad(format!("{}: {error}", self.path)))
     }
 
+    /// The side file's text; empty where there is none.
+    pub fn side_text(&self) -> String {
+        let built_in = builtin::NETWORKS.iter().find(|network| network.path == self.path);
+        std::fs::read_to_string(Side::path(Path::new(&self.path)))
+            .unwrap_or_else(|_| built_in.map_or(String::new(), |network| network.side_file.to_owned()))
+    }
+
     /// What its inputs are, for reading files.
     pub fn inputs(&self) -> Vec<InputSpec> {
         self.meta.inputs.iter().map(spec).collect()

@@ -54,7 +54,7 @@ fn a_network_of_gazelle_is_run_with_its_phases_apart() {
 #[test]
 fn what_is_not_there_is_refused() {
     let oribi = Oribi::new();
-    for name in ["planner", "table"] {
+    for name in ["peers", "table"] {
         let text = oribi.refusal(2, &["bench", name]);
         assert!(text.contains(name) && text.contains("deepsecure"), "{text}");
     }

@@ -6,8 +6,8 @@ mod common;
 
 use common::Oribi;
 
-const COMMANDS: [&str; 10] =
-    ["proxy", "demo", "serve", "predict", "prepare", "models", "inspect", "run", "bench", "store"];
+const COMMANDS: [&str; 11] =
+    ["proxy", "demo", "serve", "predict", "prepare", "models", "inspect", "run", "plan", "bench", "store"];
 
 #[test]
 fn every_command_explains_itself() {

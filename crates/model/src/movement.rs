@@ -106,7 +106,7 @@ impl Move<'_> {
     }
 
     /// Moves values. Shapes must have passed [`Move::shape`]; `fill` is the value of margins.
-    pub(crate) fn apply<T: Copy>(&self, inputs: &[(&[usize], &[T])], out: &[usize], fill: T) -> Vec<T> {
+    pub fn apply<T: Copy>(&self, inputs: &[(&[usize], &[T])], out: &[usize], fill: T) -> Vec<T> {
         let Some(&(shape, data)) = inputs.first() else { return Vec::new() };
         let own: Vec<i64> = strides(shape).into_iter().map(|s| s as i64).collect();
         match self {

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod demo;
 pub mod inspect;
 pub mod models;
+pub mod plan;
 pub mod predict;
 pub mod prepare;
 pub mod proxy;

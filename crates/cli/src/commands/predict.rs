@@ -1,8 +1,10 @@
 //! `oribi predict`: private inputs, a server's model.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use oribi::Fingerprint;
+use oribi::input::Projection;
 use protocol::shape::Link;
 
 use crate::choice::{Garbling, Output, Protocol};
@@ -36,6 +38,9 @@ pub struct Arguments {
     /// What to reveal: all scores, or the best label alone.
     #[arg(long, value_name = "WHAT", default_value = "scores")]
     output: Output,
+    /// The public basis that inputs are multiplied by, where the model takes coordinates; an .npy of the model's owner.
+    #[arg(long, value_name = "FILE")]
+    projection: Option<String>,
     /// How many of the best classes to print.
     #[arg(long, value_name = "K", default_value_t = 3)]
     top: usize,
@@ -71,6 +76,7 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let projection = arguments.projection.as_deref().map(Projection::load).transpose()?.map(Arc::new);
     let wanted = Wanted {
         model: arguments.model.as_deref(),
         protocol: arguments.protocol.or(arguments.proxy.as_ref().map(|_| Protocol::DeepSecure)),
@@ -89,7 +95,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let files = arguments
         .inputs
         .iter()
-        .map(|input| oribi::input::open(input, client.inputs()))
+        .map(|input| oribi::input::open_projected(input, client.inputs(), projection.as_ref()))
         .collect::<Result<Vec<_>, _>>()?;
     let progress =
         Progress::new(files.iter().map(|file| file.len() as u64).sum(), "predicting", arguments.link);

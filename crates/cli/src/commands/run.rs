@@ -1,9 +1,11 @@
 //! `oribi run`: the plaintext references.
 
+use std::sync::Arc;
+
 use model::fixed::{FixedGraph, Params};
 use model::graph::Layer;
 use model::{Tensor, float, reference};
-use oribi::input::Example;
+use oribi::input::{Example, Projection};
 
 use crate::choice::{Numbers, Protocol};
 use crate::console::{Progress, note, out};
@@ -32,6 +34,9 @@ pub struct Arguments {
     /// Which protocol's integers: deepsecure, lola, gazelle or delphi. Implies --fixed.
     #[arg(long, value_name = "PROTOCOL", conflicts_with = "float")]
     protocol: Option<Protocol>,
+    /// The public basis that inputs are multiplied by, where the model takes coordinates; an .npy.
+    #[arg(long, value_name = "FILE")]
+    projection: Option<String>,
     #[command(flatten)]
     numbers: Numbers,
     /// Print one JSON object a line.
@@ -47,10 +52,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         (_, protocol) => Reference::fixed(&source, protocol.map_or(Number::Ring, Number::Of))?,
     };
     let specs = source.inputs();
+    let projection = arguments.projection.as_deref().map(Projection::load).transpose()?.map(Arc::new);
     let files = arguments
         .inputs
         .iter()
-        .map(|input| oribi::input::open(input, &specs))
+        .map(|input| oribi::input::open_projected(input, &specs, projection.as_ref()))
         .collect::<Result<Vec<_>, _>>()?;
     let progress = Progress::new(files.iter().map(|file| file.len() as u64).sum(), "computing", None);
     let mut warned = false;

@@ -1,4 +1,4 @@
-//! Import of ONNX files.
+//! Import of ONNX files, and their writing (`export`).
 //!
 //! The files are decoded by `prost` from a hand-written subset of ONNX's schema (`proto`): the alternatives bring a
 //! whole inference engine (tract), a build script with `protoc`, or a second decoder to keep safe. ONNX's types do not
@@ -12,6 +12,7 @@ mod arithmetic;
 mod attributes;
 mod classical;
 mod constant;
+mod export;
 mod guard;
 mod import;
 mod linear;
@@ -30,6 +31,8 @@ use prost::bytes::Bytes;
 
 use crate::error::Error;
 use crate::graph::Graph;
+
+pub use export::to_bytes;
 
 /// The largest model file: 1 GiB.
 pub const MAX_FILE: u64 = 1 << 30;

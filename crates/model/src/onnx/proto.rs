@@ -1,4 +1,4 @@
-//! The part of ONNX's protobuf schema that an import reads (field numbers from onnx.proto3, IR version 10).
+//! The part of ONNX's protobuf schema that imports read and exports write (field numbers from onnx.proto3, IR version 10).
 //!
 //! The messages are written by hand with prost's derive: the schema's tags never change, the subset fits a page, and the
 //! build needs neither `protoc` nor a build script. Fields that are left out here are skipped by the decoder.
@@ -76,6 +76,8 @@ pub(super) struct AttributeProto {
     pub floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
+    #[prost(int32, tag = "20")]
+    pub r#type: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]

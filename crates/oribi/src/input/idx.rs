@@ -63,7 +63,7 @@ pub(super) fn open(
 }
 
 /// The axis lengths.
-fn read_header(reader: &mut impl Read) -> Result<Vec<usize>, String> {
+pub(super) fn read_header(reader: &mut impl Read) -> Result<Vec<usize>, String> {
     let short = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::UnexpectedEof => "the IDX header is truncated".to_owned(),
         _ => format!("cannot be read: {error}"),

@@ -8,17 +8,22 @@
 mod array;
 mod idx;
 mod json;
+mod labels;
 mod npy;
 mod npz;
 mod picture;
+mod projection;
 mod shape;
 mod zip;
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use array::ArrayReader;
+pub use labels::labels;
+pub use projection::Projection;
 
 /// What a model takes as one of its inputs.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +114,7 @@ pub struct InputFile {
     count: usize,
     selected: Option<usize>,
     next: usize,
+    projection: Option<Arc<Projection>>,
 }
 
 impl std::fmt::Debug for InputFile {
@@ -192,9 +198,25 @@ pub fn open(argument: &str, specs: &[InputSpec]) -> Result<InputFile, InputError
             (Source::Ready(examples), count)
         }
     };
-    let mut opened = InputFile { path, source, count, selected, next: 0 };
+    let mut opened = InputFile { path, source, count, selected, next: 0, projection: None };
     opened.select()?;
     Ok(opened)
+}
+
+/// As [`open`] for a model that takes coordinates under a public basis: files hold the inputs as they are, and what is read from them is
+/// multiplied by the basis. Without one it is [`open`].
+///
+/// # Errors
+/// As [`open`], and if the basis is not the model's.
+pub fn open_projected(
+    argument: &str,
+    specs: &[InputSpec],
+    projection: Option<&Arc<Projection>>,
+) -> Result<InputFile, InputError> {
+    let Some(projection) = projection else { return open(argument, specs) };
+    let whole = projection.spec(Path::new(argument), specs)?;
+    let opened = open(argument, &[whole])?;
+    Ok(InputFile { projection: Some(Arc::clone(projection)), ..opened })
 }
 
 /// An input from a PNG picture in memory, for a model that takes one tensor; `name` stands for the file.
@@ -261,6 +283,10 @@ impl InputFile {
                 }
                 vec![values]
             }
+        };
+        let tensors = match &self.projection {
+            Some(projection) => tensors.iter().map(|tensor| projection.apply(tensor)).collect(),
+            None => tensors,
         };
         let path = self.path.display();
         let name = if self.count == 1 { path.to_string() } else { format!("{path}#{}", self.next) };

@@ -77,6 +77,9 @@ impl Table for DeepSecure {
     }
 
     fn run(&self, arguments: &Arguments) -> Result<usize, Failure> {
+        if arguments.preprocessed {
+            return super::planner::preprocessed(arguments);
+        }
         heading(
             arguments,
             &[

@@ -9,6 +9,7 @@ mod gazelle;
 mod kernels;
 mod lola;
 mod mnist;
+mod planner;
 mod plot;
 mod private;
 mod table;
@@ -19,17 +20,18 @@ use crate::failure::Failure;
 use table::Table;
 
 /// All tables, in the order of `all`.
-const TABLES: [&dyn Table; 4] = [&deepsecure::DeepSecure, &gazelle::Gazelle, &delphi::Delphi, &lola::Lola];
+const TABLES: [&dyn Table; 5] =
+    [&deepsecure::DeepSecure, &gazelle::Gazelle, &delphi::Delphi, &lola::Lola, &planner::Planner];
 
 /// The names of the tables that later versions are to have.
-const PLANNED: [&str; 2] = ["planner", "peers"];
+const PLANNED: [&str; 1] = ["peers"];
 
 /// Run the papers' tables on this machine, and print their figures beside its own.
 ///
 /// Networks are generated from fixed seeds unless --data gives real ones.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Which table: deepsecure, gazelle, delphi, lola, or all.
+    /// Which table: deepsecure, gazelle, delphi, lola, planner, or all.
     #[arg(value_name = "TABLE", default_value = "all")]
     table: String,
     /// A folder with real networks, such as deepsecure_b1.onnx, and with the MNIST files, or with folders `models` and `mnist`; what it
@@ -42,6 +44,9 @@ pub struct Arguments {
     /// Run the rows that take more than a minute too; without it they are counted but not run.
     #[arg(long)]
     full: bool,
+    /// deepsecure: Table 4 instead, networks that are pruned and retrained first; takes --data.
+    #[arg(long)]
+    preprocessed: bool,
     /// delphi: write the figures into this folder, one SVG each.
     #[arg(long, value_name = "FOLDER")]
     plots: Option<PathBuf>,

@@ -1,0 +1,222 @@
+//! Delphi's search for activations (section 5, Figure 6).
+//!
+//! A network of ReLUs becomes one of ReLU6; then, for each number of quadratic layers from half of all to all, population-based training
+//! looks for where they stand best, and again for the hyper-parameters with which they train best. A member that is replaced takes the
+//! weights of the one that it is mutated from, so that nothing is trained from scratch.
+
+mod population;
+pub mod report;
+
+use model::fixed::NodeId;
+use model::graph::{Graph, Layer};
+
+use crate::data::Data;
+use crate::draws::Draws;
+use crate::error::Error;
+use crate::network::{Activations, Network};
+use crate::optimise::Optimiser;
+use crate::train::{Observer, Settings, Silent, train};
+
+use population::{Member, Round, run};
+
+/// How to search.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// Training of members; its epochs are those of one step of the population.
+    pub settings: Settings,
+    /// Epochs that make ReLU6 of ReLU.
+    pub first_epochs: usize,
+    /// Members of a population.
+    pub population: usize,
+    /// Steps of the population over placements.
+    pub placements: usize,
+    /// Steps of the population over hyper-parameters.
+    pub hyper: usize,
+    /// Threads; what is found does not depend on their number.
+    pub workers: usize,
+    /// The share of the data that is held out to compare members (the paper: 0.2).
+    pub validation: f64,
+    /// The least accuracy on it.
+    pub min_accuracy: f64,
+}
+
+/// A network that was found.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// How many of its activation layers are quadratic.
+    pub count: usize,
+    /// Which, by name.
+    pub layers: Vec<String>,
+    /// The network.
+    pub graph: Graph,
+    /// Its accuracy on the validation data, in floats.
+    pub validation: f64,
+    /// `accuracy (1 + quadratic elements / elements)`.
+    pub score: f64,
+    /// Elements of quadratic activations, and of all.
+    pub elements: [usize; 2],
+    /// The rate with which it was trained last.
+    pub rate: f64,
+    /// The momentum or nothing.
+    pub momentum: Option<f64>,
+}
+
+/// What the search tells while it runs.
+pub trait Watcher: Sync {
+    /// A member was trained; `false` stops the search.
+    fn trained(&self, _what: &str, _accuracy: f64) -> bool {
+        true
+    }
+}
+
+/// Nobody watches.
+impl Watcher for () {}
+
+/// The activation layers that may become quadratic: ReLUs and clamps from 0, in order.
+pub fn activations(graph: &Graph) -> Vec<NodeId> {
+    let is = |layer: &Layer| {
+        matches!(layer, Layer::Relu) || matches!(layer, Layer::Clamp { low, .. } if *low == 0.0)
+    };
+    (0..graph.nodes.len()).filter(|&id| is(&graph.nodes[id].layer)).collect()
+}
+
+/// Elements of some nodes.
+fn elements(graph: &Graph, nodes: &[NodeId]) -> usize {
+    nodes.iter().map(|&id| graph.nodes[id].shape.iter().product::<usize>()).sum()
+}
+
+impl Search {
+    /// Refuses what makes no sense.
+    fn check(&self) -> Result<(), Error> {
+        let bad = |what: &str| Err(Error::Setting(what.into()));
+        if self.population == 0 || self.workers == 0 {
+            return bad("a search needs at least one member and one worker");
+        }
+        if !(self.validation > 0.0 && self.validation < 1.0) {
+            return bad("the share of data that is held out must lie between 0 and 1");
+        }
+        if !(0.0..=1.0).contains(&self.min_accuracy) {
+            return bad("an accuracy lies between 0 and 1; 0.987 for 98.7 %");
+        }
+        self.settings.check()
+    }
+
+    /// Searches; the first candidate is the network of ReLU6, for comparison, whatever its accuracy.
+    ///
+    /// # Errors
+    /// [`Error::Unreached`] if no network with quadratic layers has the least accuracy, and as [`train`].
+    pub fn run(&self, graph: &Graph, data: &Data, watcher: &dyn Watcher) -> Result<Vec<Candidate>, Error> {
+        self.check()?;
+        let all = activations(graph);
+        if all.is_empty() {
+            return Err(Error::Setting("the network has no ReLU that could become quadratic".into()));
+        }
+        let (training, validation) = data.split(self.validation, self.settings.seed);
+        let clipped = Activations { clipped: true, quadratic: Vec::new() };
+        let mut first = Network::with_activations(graph, &clipped)?;
+        if self.first_epochs > 0 {
+            let settings = Settings { epochs: self.first_epochs, exchange: 0.0, ..self.settings.clone() };
+            train(
+                &mut first,
+                &training,
+                &settings,
+                &[],
+                None,
+                &mut Watched { watcher, observer: &mut Silent },
+            )?;
+        }
+        let accuracy = first.accuracy(&validation)?;
+        let weights = first.weights()?;
+        if !watcher.trained("ReLU6", accuracy) {
+            return Err(Error::Stopped);
+        }
+        let mut found =
+            vec![self.candidate(&first, &Member::first(&weights, vec![], &self.settings, accuracy), &all)?];
+        let mut best: Option<(f64, String)> = None;
+        for count in (all.len() / 2).max(1)..=all.len() {
+            let round = Round {
+                search: self,
+                graph,
+                all: &all,
+                training: &training,
+                validation: &validation,
+                watcher,
+            };
+            let placed = run(&round, self.placements_of(&first, &all, count)?, false)?;
+            let tuned = run(&round, placed, true)?;
+            let most = tuned.iter().max_by(|a, b| a.accuracy.total_cmp(&b.accuracy));
+            if let Some(most) = most
+                && best.as_ref().is_none_or(|(accuracy, _)| most.accuracy > *accuracy)
+            {
+                best = Some((most.accuracy, format!("{count} of {} layers quadratic", all.len())));
+            }
+            let good = tuned.into_iter().filter(|member| member.accuracy >= self.min_accuracy);
+            if let Some(member) =
+                good.max_by(|a, b| self.score(graph, &all, a).total_cmp(&self.score(graph, &all, b)))
+            {
+                let network = member.network(graph)?;
+                found.push(self.candidate(&network, &member, &all)?);
+            }
+        }
+        if found.len() == 1 {
+            let (best, which) = best.unwrap_or((accuracy, "ReLU6 alone".into()));
+            return Err(Error::Unreached { wanted: self.min_accuracy, best, which });
+        }
+        Ok(found)
+    }
+
+    /// `acc (1 + #quadratic activations / #activations)` (section 5.1).
+    fn score(&self, graph: &Graph, all: &[NodeId], member: &Member) -> f64 {
+        let share = elements(graph, &member.quadratic) as f64 / elements(graph, all).max(1) as f64;
+        member.accuracy * (1.0 + share)
+    }
+
+    /// Different placements of `count` quadratic layers, each with the weights of the network of ReLU6.
+    fn placements_of(&self, first: &Network, all: &[NodeId], count: usize) -> Result<Vec<Member>, Error> {
+        let mut draws = Draws::new(self.settings.seed, 1000 + count as u64);
+        let mut members: Vec<Member> = Vec::new();
+        // Few placements may exist; drawing again and again finds most of those.
+        for _ in 0..20 * self.population {
+            let mut places: Vec<NodeId> =
+                draws.shuffled(all.len()).into_iter().take(count).map(|i| all[i]).collect();
+            places.sort_unstable();
+            if members.len() < self.population && members.iter().all(|member| member.quadratic != places) {
+                let activations = Activations { clipped: true, quadratic: places.clone() };
+                let mut network = Network::with_activations(first.graph(), &activations)?;
+                network.adopt(first)?;
+                members.push(Member::first(&network.weights()?, places, &self.settings, 0.0));
+            }
+        }
+        Ok(members)
+    }
+
+    fn candidate(&self, network: &Network, member: &Member, all: &[NodeId]) -> Result<Candidate, Error> {
+        let graph = network.graph();
+        Ok(Candidate {
+            count: member.quadratic.len(),
+            layers: member.quadratic.iter().map(|&id| graph.nodes[id].name.clone()).collect(),
+            graph: network.to_graph()?,
+            validation: member.accuracy,
+            score: self.score(graph, all, member),
+            elements: [elements(graph, &member.quadratic), elements(graph, all)],
+            rate: member.rate,
+            momentum: match member.optimiser {
+                Optimiser::Sgd { momentum } => Some(momentum),
+                Optimiser::Adam => None,
+            },
+        })
+    }
+}
+
+/// Lets a watcher stop a training between steps.
+struct Watched<'a> {
+    watcher: &'a dyn Watcher,
+    observer: &'a mut dyn Observer,
+}
+
+impl Observer for Watched<'_> {
+    fn step(&mut self, progress: crate::train::Progress) -> bool {
+        self.observer.step(progress)
+            && (!progress.step.is_multiple_of(16) || self.watcher.trained("", f64::NAN))
+    }
+}

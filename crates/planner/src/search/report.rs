@@ -1,0 +1,138 @@
+//! The result of a search as a table and as a picture: accuracy against cost (in kind the paper's Figures 7 to 11).
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+/// A row of the table.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The file with the network.
+    pub file: String,
+    /// Quadratic layers.
+    pub quadratic_layers: Vec<String>,
+    /// Elements of quadratic activations.
+    pub quadratic_elements: usize,
+    /// Elements of all activations.
+    pub elements: usize,
+    /// On the validation data, in floats.
+    pub validation_accuracy: f64,
+    /// On data that the search never saw, under the integer reference; none without such data.
+    pub test_accuracy: Option<f64>,
+    /// The paper's score.
+    pub score: f64,
+    /// What a prediction costs, in the unit of [`Table::cost`].
+    pub cost: Option<f64>,
+}
+
+/// All rows.
+#[derive(Clone, Debug, Serialize)]
+pub struct Table {
+    /// What the costs are, with their unit.
+    pub cost: &'static str,
+    /// The rows, the network of ReLU6 first.
+    pub rows: Vec<Row>,
+}
+
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 400.0;
+const MARGIN: f64 = 70.0;
+
+impl Table {
+    /// Lines for people.
+    pub fn lines(&self) -> Vec<String> {
+        let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+        let mut lines = vec![format!(
+            "{:<24} {:>9} {:>11} {:>11} {:>8} {:>16}",
+            "network", "quadratic", "validation", "test", "score", self.cost
+        )];
+        lines.extend(self.rows.iter().map(|row| {
+            let share = row.quadratic_elements as f64 / row.elements.max(1) as f64;
+            let cost = row.cost.map_or("-".into(), |cost| format!("{cost:.3}"));
+            let test = row.test_accuracy.map_or("-".into(), percent);
+            format!(
+                "{:<24} {:>9} {:>11} {:>11} {:>8.4} {:>16}",
+                row.file,
+                percent(share),
+                percent(row.validation_accuracy),
+                test,
+                row.score,
+                cost
+            )
+        }));
+        lines
+    }
+
+    /// A point a row: cost across, accuracy (on test data, where there are some) up.
+    pub fn svg(&self) -> String {
+        let points: Vec<(f64, f64, &str)> = self
+            .rows
+            .iter()
+            .filter_map(|row| {
+                Some((row.cost?, row.test_accuracy.unwrap_or(row.validation_accuracy), row.file.as_str()))
+            })
+            .collect();
+        let span = |of: fn(&(f64, f64, &str)) -> f64| {
+            let low = points.iter().map(of).fold(f64::INFINITY, f64::min);
+            let high = points.iter().map(of).fold(f64::NEG_INFINITY, f64::max);
+            let room = ((high - low) * 0.15).max(1e-9 + high.abs() * 1e-3);
+            if low <= high { (low - room, high + room) } else { (0.0, 1.0) }
+        };
+        let ((left, right), (bottom, top)) = (span(|p| p.0), span(|p| p.1));
+        let x = |v: f64| MARGIN + (v - left) / (right - left) * (WIDTH - 2.0 * MARGIN);
+        let y = |v: f64| HEIGHT - MARGIN - (v - bottom) / (top - bottom) * (HEIGHT - 2.0 * MARGIN);
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n"
+        );
+        // Writing to a string cannot fail.
+        let mut line = |text: String| {
+            let _ = writeln!(svg, "{text}");
+        };
+        line(format!("<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>"));
+        line(format!(
+            "<path d=\"M{MARGIN} {MARGIN}V{0}H{1}\" fill=\"none\" stroke=\"black\"/>",
+            HEIGHT - MARGIN,
+            WIDTH - MARGIN
+        ));
+        line(format!(
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            WIDTH / 2.0,
+            HEIGHT - 20.0,
+            escaped(self.cost)
+        ));
+        line(format!("<text x=\"{MARGIN}\" y=\"{}\">accuracy</text>", MARGIN - 20.0));
+        for (share, anchor) in [(0.0, "start"), (1.0, "end")] {
+            line(format!(
+                "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{:.2}</text>",
+                x(left + share * (right - left)),
+                HEIGHT - MARGIN + 18.0,
+                left + share * (right - left)
+            ));
+            line(format!(
+                "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{:.2} %</text>",
+                MARGIN - 6.0,
+                y(bottom + share * (top - bottom)) + 4.0,
+                100.0 * (bottom + share * (top - bottom))
+            ));
+        }
+        for (cost, accuracy, name) in points {
+            line(format!(
+                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\" fill=\"#1b6ca8\"/>",
+                x(cost),
+                y(accuracy)
+            ));
+            line(format!(
+                "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+                x(cost) + 7.0,
+                y(accuracy) - 6.0,
+                escaped(name)
+            ));
+        }
+        line("</svg>".into());
+        svg
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
