@@ -76,3 +76,20 @@ fn what_a_proxy_cannot_do_is_refused_in_words() {
     assert!(text.contains("server"), "{text}");
     proxy.finish();
 }
+
+#[test]
+fn base_transfers_are_those_that_were_asked_for_between_proxy_and_server_too() {
+    let oribi = Oribi::new();
+    let server = oribi.serve(&[&model("digits.onnx"), "--base-ot", "ml-kem"]);
+    let proxy = oribi.listen("proxy", &["--server", &server.address, "--fingerprint", &server.fingerprint]);
+    let seven = model("digits/7.png");
+    let asking = |base: &'static str| {
+        [&["predict", seven.as_str(), "--base-ot", base], &both(&server, &proxy)[..]].concat()
+    };
+    let lines = oribi.json(&[&asking("ml-kem")[..], &["--json"]].concat());
+    assert_eq!(lines[0]["class"], Value::from(7));
+    let text = oribi.refusal(1, &asking("ristretto"));
+    assert!(text.contains("ristretto") && text.contains("ml-kem"), "{text}");
+    proxy.finish();
+    server.finish();
+}

@@ -97,7 +97,7 @@ fn receive_decoding(
 
 /// Bytes of tables after which the proxy tells the client that it goes on: well below what the slowest line carries in the time that a
 /// client waits for a frame.
-const BEAT_BYTES: u64 = 1 << 20;
+const BEAT_BYTES: u64 = 1 << 21;
 
 /// Tells a proxy's client, each time so many bytes of tables have gone to the server, that the prediction goes on.
 pub struct Beats<'a> {
