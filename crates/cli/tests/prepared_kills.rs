@@ -96,7 +96,7 @@ fn kills(count: usize) {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let client = world.start(arguments[0], &world.address(), &arguments[1..]);
         std::thread::sleep(most.mul_f64(f64::from(u16::from_le_bytes([bytes[1], bytes[2]])) / 60_000.0));
-        if bytes[3] % 2 == 0 {
+        if bytes[3].is_multiple_of(2) {
             client.kill();
         } else {
             world.stop();
