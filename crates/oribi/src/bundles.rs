@@ -42,7 +42,7 @@ pub(crate) fn granted(plan: &Plan) -> Result<Option<[u8; 16]>, Error> {
 }
 
 /// What bundles of this plan are good for: predictions by the same protocol, graph, plan and output, of a model with the same weights.
-pub(crate) fn offer(plan: &Plan, work: &Work<'_>, reveal: Reveal, model: [u8; 16], name: &str) -> Offer {
+pub(crate) fn offer(plan: &Plan, work: &Work<'_>, reveal: Reveal, model: [u8; 16]) -> Offer {
     let mut terms = plan.payload.clone();
     if let Value::Object(entries) = &mut terms {
         entries.remove(STORE);
@@ -52,7 +52,9 @@ pub(crate) fn offer(plan: &Plan, work: &Work<'_>, reveal: Reveal, model: [u8; 16
     for text in [DELPHI, reveal.name(), &terms.to_string()] {
         hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
     }
-    let label = format!("{name}, {DELPHI}, {}", reveal.name());
+    // The name on the server's list is not in the plan; a part of the identifier tells models apart.
+    let [a, b, c, d, ..] = model;
+    let label = format!("model {a:02x}{b:02x}{c:02x}{d:02x}, {DELPHI}, {}", reveal.name());
     Offer { model, plan: *hasher.finalize().as_bytes(), label }
 }
 

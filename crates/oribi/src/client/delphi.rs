@@ -108,7 +108,7 @@ impl Stored {
         if let Some(side) = side.as_ref() {
             return Ok(Arc::clone(side));
         }
-        let offer = bundles::offer(plan, work, reveal, self.model, "a model");
+        let offer = bundles::offer(plan, work, reveal, self.model);
         let agreed = ClientSide::agree(session, &self.supply.store, self.server, &offer)?;
         if let Some(warning) = agreed.outcome().warning() {
             (self.supply.tell)(&warning);

@@ -143,7 +143,7 @@ impl Connected {
         };
         let mut side = self.side.lock().unwrap_or_else(PoisonError::into_inner);
         if side.is_none() {
-            let offer = bundles::offer(plan, work, reveal, *id, "a model");
+            let offer = bundles::offer(plan, work, reveal, *id);
             let agreed = ServerSide::agree(session, store, &offer)?;
             if let Some((_, bundles)) = agreed.outcome().apart {
                 (self.model.config.tell)(&format!(
