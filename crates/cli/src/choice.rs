@@ -274,6 +274,34 @@ impl Linear {
     }
 }
 
+/// `--garbler`: which party garbles in `delphi`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Garbler {
+    /// The server: the client keeps what is garbled.
+    Server,
+    /// The client: the server keeps it.
+    Client,
+}
+
+impl Garbler {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
+impl From<Garbler> for interactive::Garbler {
+    fn from(garbler: Garbler) -> Self {
+        match garbler {
+            Garbler::Server => Self::Server,
+            Garbler::Client => Self::Client,
+        }
+    }
+}
+
 /// Options of `lola` for a server.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Encryption {

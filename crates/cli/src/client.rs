@@ -7,11 +7,12 @@ use oribi::client::{DeepSecure, Delphi, Engine, Gazelle, KeyFolder, Lola, Outsou
 use oribi::input::{Example, InputSpec};
 use oribi::{ClientConfig, Connection, Fingerprint, Prediction, Trust, Trusted};
 use protocol::handshake::{ModelInfo, Plan};
+use protocol::interactive;
 use protocol::meter::{Phase, Snapshot};
 use protocol::shape::Link;
 use protocol::{Progress, Reveal};
 
-use crate::choice::{Garbling, Output, Protocol};
+use crate::choice::{Garbler, Garbling, Output, Protocol};
 use crate::console::note;
 use crate::failure::Failure;
 use crate::report::{self, Cost, Costs, Line, Outputs, PeakRss};
@@ -29,6 +30,8 @@ pub struct Wanted<'a> {
     pub link: Option<Link>,
     /// Options of `deepsecure`.
     pub garbling: Garbling,
+    /// Who is to garble in `delphi`, where that matters to the user.
+    pub garbler: Option<Garbler>,
     /// A proxy that garbles, and its fingerprint.
     pub proxy: Option<(&'a str, Option<Fingerprint>)>,
     /// Threads of `lola`, 0 for all cores.
@@ -141,6 +144,21 @@ impl Wanted<'_> {
     }
 }
 
+/// Whether the party garbles that the user wants.
+fn agreed_garbler(client: &oribi::Client, wanted: Garbler) -> Result<(), Failure> {
+    if client.protocol() != Protocol::Delphi.name() {
+        return Err(Failure::bad(format!("--garbler is for delphi, and this is {}", client.protocol())));
+    }
+    let plan = interactive::Plan::of(client.plan()).map_err(Failure::running)?;
+    if plan.garbler != wanted.into() {
+        let wanted = wanted.name();
+        return Err(Failure::bad(format!(
+            "the server has the other party garble: ask its owner for oribi serve --garbler {wanted}, or leave --garbler out"
+        )));
+    }
+    Ok(())
+}
+
 impl Client {
     /// Connects to a server and agrees on a model and a protocol.
     ///
@@ -165,6 +183,9 @@ impl Client {
             protocol,
             reveal: Reveal::from(wanted.output),
         })?;
+        if let Some(garbler) = wanted.garbler {
+            agreed_garbler(&client, garbler)?;
+        }
         Ok(Self { inner: client, parts: wanted.parts, warned: false })
     }
 

@@ -3,7 +3,7 @@
 use linear::gazelle::Product;
 use linear::slots::Operations;
 use model::fixed::FixedGraph;
-use protocol::interactive::{Method, Plan, Price, ahead};
+use protocol::interactive::{Garbler, Method, Plan, Price, ahead};
 use protocol::{Error, Reveal};
 use serde::Serialize;
 
@@ -150,8 +150,8 @@ impl Ahead {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn new(graph: &FixedGraph) -> Result<Self, Error> {
-        let plan = Plan::choose(graph, Method::HeCoefficients)?;
+    pub fn new(graph: &FixedGraph, garbler: Garbler) -> Result<Self, Error> {
+        let plan = Plan { garbler, ..Plan::choose(graph, Method::HeCoefficients)? };
         let price = ahead::price((graph, &plan), Reveal::Scores)?;
         let each = |bytes: u64| bytes as f64 / price.activations.max(1) as f64;
         let sum = |both: [u64; 2]| both[0] + both[1];
@@ -170,7 +170,15 @@ impl Ahead {
             format!("{} from the client, {} from the server", bytes(client), bytes(server))
         };
         vec![
-            format!("stages      {}, one round trip each", price.stages),
+            match self.plan.garbler {
+                Garbler::Server => format!("stages      {}, one round trip each", price.stages),
+                Garbler::Client => {
+                    format!(
+                        "stages      {}, one round trip each and one more; the client garbles",
+                        price.stages
+                    )
+                }
+            },
             format!(
                 "encryption  ring degree {}, {} primes; {} of ciphertexts sent, {} returned, offline",
                 self.plan.degree,
@@ -193,9 +201,9 @@ impl Ahead {
                 self.online_bytes_per_activation
             ),
             format!(
-                "a bundle    {} at the client, {} bytes at the server, for one prediction",
+                "a bundle    {} at the client, {} at the server, for one prediction",
                 bytes(price.stored_bytes[0]),
-                price.stored_bytes[1]
+                bytes(price.stored_bytes[1])
             ),
         ]
     }

@@ -1,7 +1,11 @@
 //! Rewrites that make an imported graph small: softmax moves to the outputs, scales fold into the layers next to them,
-//! reshapes merge, and what nothing needs goes.
+//! reshapes merge, quadratics become squares, and what nothing needs goes.
+
+mod squares;
 
 use std::sync::Arc;
+
+use squares::complete_squares;
 
 use crate::error::Error;
 use crate::fixed::Post;
@@ -22,6 +26,7 @@ pub fn simplify(mut graph: Graph) -> Result<Graph, Error> {
         let before = graph.nodes.len();
         let mut changed = sink_softmax(&mut graph);
         changed |= merge_reshapes(&mut graph);
+        changed |= complete_squares(&mut graph)?;
         changed |= fold_scales(&mut graph)?;
         changed |= pool_first(&mut graph);
         graph = prune(graph);
@@ -225,6 +230,19 @@ fn fold_scales(graph: &mut Graph) -> Result<bool, Error> {
             }
             _ => None,
         };
+        // Padding is zero after the scale: its factor alone moves into the layer.
+        if merged.is_none()
+            && let (Layer::Affine { factor: Some(f), addend: Some(a) }, conv @ Layer::Conv { .. }) =
+                (&graph.nodes[from].layer, &graph.nodes[id].layer)
+            && f.data().iter().all(|f| *f != 0.0)
+            && let Some(layer) = scale_before(conv, &graph.nodes[from].shape, Some(f), None)?
+        {
+            let addend = combine(a, f, |a, f| a / f)?;
+            graph.nodes[id].layer = layer;
+            graph.nodes[from].layer = Layer::Affine { factor: None, addend: Some(Arc::new(addend)) };
+            changed = true;
+            continue;
+        }
         if let Some(layer) = merged {
             let inputs = graph.nodes[from].inputs.clone();
             if !matches!(graph.nodes[from].layer, Layer::Affine { .. }) {
@@ -337,17 +355,19 @@ fn scale_before(
     }))
 }
 
+/// Two tensors element by element, broadcast against each other.
+fn combine(a: &Tensor, b: &Tensor, f: fn(f32, f32) -> f32) -> Result<Tensor, Error> {
+    let target = crate::shapes::broadcast(a.shape(), b.shape())?;
+    let (a, b) = (spread(a, &target)?, spread(b, &target)?);
+    Tensor::new(target, a.data().iter().zip(b.data()).map(|(&x, &y)| f(x, y)).collect())
+}
+
 /// Two scales in a row.
 fn compose(
     shape: &[usize],
     first: [Option<&Tensor>; 2],
     second: [Option<&Tensor>; 2],
 ) -> Result<Option<Layer>, Error> {
-    let combine = |a: &Tensor, b: &Tensor, f: fn(f32, f32) -> f32| -> Result<Tensor, Error> {
-        let target = crate::shapes::broadcast(a.shape(), b.shape())?;
-        let (a, b) = (spread(a, &target)?, spread(b, &target)?);
-        Tensor::new(target, a.data().iter().zip(b.data()).map(|(&x, &y)| f(x, y)).collect())
-    };
     let times = |a: Option<&Tensor>, b: Option<&Tensor>| match (a, b) {
         (Some(a), Some(b)) => combine(a, b, |x, y| x * y).map(Some),
         (a, b) => Ok(a.or(b).cloned()),

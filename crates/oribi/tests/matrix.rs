@@ -151,7 +151,10 @@ fn delphi(graph: &FixedGraph, params: &Params, input: &[Vec<i64>]) -> Result<Vec
             server::prepare_and_predict((graph, plan), weights, Reveal::Scores, &mut far, &seed)
         });
         let seed = Seed::from_bytes([2; 32]);
-        let result = client::prepare_and_predict((graph, plan), input, Reveal::Scores, &mut near, &seed, &());
+        let inputs = &[input];
+        let result =
+            client::prepare_and_predict((graph, plan), inputs, Reveal::Scores, &mut near, &seed, &())
+                .map(|mut results| results.remove(0));
         drop(near);
         let served = serving.join().expect("no panic");
         result.and_then(|result| served.map(|()| result))

@@ -7,7 +7,7 @@ use protocol::shape::Link;
 
 use crate::builtin::{self, DIGITS};
 use crate::child::ServerProcess;
-use crate::choice::{Encryption, Garbling, Numbers, Output, Protocol};
+use crate::choice::{Encryption, Garbler, Garbling, Numbers, Output, Protocol};
 use crate::client::{Client, Wanted};
 use crate::console::{Human, Progress, out};
 use crate::failure::Failure;
@@ -38,6 +38,9 @@ pub struct Arguments {
     output: Output,
     #[command(flatten)]
     garbling: Garbling,
+    /// delphi: which party garbles, server (the default) or client.
+    #[arg(long, value_name = "PARTY")]
+    garbler: Option<Garbler>,
     #[command(flatten)]
     encryption: Encryption,
     /// Print one JSON object a line; the report for people goes to standard error.
@@ -57,6 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         output: arguments.output,
         link: arguments.link,
         garbling: arguments.garbling,
+        garbler: arguments.garbler,
         proxy: None,
         threads: arguments.encryption.threads,
         batch: arguments.encryption.batch,
@@ -136,6 +140,9 @@ fn server_arguments(arguments: &Arguments) -> Vec<String> {
     }
     list.extend(arguments.numbers.arguments());
     list.extend(arguments.garbling.arguments());
+    if let Some(garbler) = arguments.garbler {
+        list.extend(["--garbler".to_owned(), garbler.name().to_owned()]);
+    }
     list.extend(arguments.encryption.arguments());
     list.push("--".to_owned());
     list.push(model(arguments).to_owned());

@@ -5,7 +5,7 @@ use protocol::Reveal;
 use protocol::garbled::{Price, price};
 use serde::Serialize;
 
-use crate::choice::{Encryption, FirstLayer, Linear, Numbers, Protocol};
+use crate::choice::{Encryption, FirstLayer, Garbler, Linear, Numbers, Protocol};
 use crate::console::{out, patiently};
 use crate::failure::Failure;
 use crate::plan_report::Encrypted;
@@ -28,6 +28,9 @@ pub struct Arguments {
     /// gazelle: how linear layers are computed, he-slots (the paper's kernels, with rotations), he-coefficients or auto.
     #[arg(long, value_name = "METHOD", default_value = "auto")]
     linear: Linear,
+    /// delphi: which party garbles, server or client.
+    #[arg(long, value_name = "PARTY", default_value = "server")]
+    garbler: Garbler,
     #[command(flatten)]
     numbers: Numbers,
     #[command(flatten)]
@@ -134,7 +137,8 @@ impl Costs {
                 self.shared = Some(shared);
             }
             Protocol::Delphi => {
-                let ahead = Ahead::new(fixed).map_err(|why| format!("{}: {why}", protocol.name()))?;
+                let ahead = Ahead::new(fixed, arguments.garbler.into());
+                let ahead = ahead.map_err(|why| format!("{}: {why}", protocol.name()))?;
                 self.ahead = Some(ahead);
             }
         }

@@ -7,7 +7,7 @@ use oribi::Fingerprint;
 use oribi::input::Projection;
 use protocol::shape::Link;
 
-use crate::choice::{Garbling, Output, Protocol};
+use crate::choice::{Garbler, Garbling, Output, Protocol};
 use crate::client::{Client, Wanted};
 use crate::console::{Human, Progress, note, out};
 use crate::failure::Failure;
@@ -56,6 +56,9 @@ pub struct Arguments {
     proxy_fingerprint: Option<Fingerprint>,
     #[command(flatten)]
     garbling: Garbling,
+    /// delphi: refuse a server that has the other party garble (see oribi serve --garbler).
+    #[arg(long, value_name = "PARTY")]
+    garbler: Option<Garbler>,
     /// lola: threads of this side; all cores by default.
     #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
     threads: usize,
@@ -83,6 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         output: arguments.output,
         link: arguments.link,
         garbling: arguments.garbling,
+        garbler: arguments.garbler,
         proxy: arguments.proxy.as_deref().map(|address| (address, arguments.proxy_fingerprint)),
         threads: arguments.threads,
         batch: arguments.batch,

@@ -9,11 +9,12 @@ use oribi::server::{DeepSecure, Delphi, DelphiConfig, Event, Gazelle, GazelleCon
 use oribi::{Identity, ServedModel, Server, ServerConfig, Variant};
 use protocol::Reveal;
 use protocol::encrypted::plans;
+use protocol::interactive;
 use protocol::meter::Phase;
 use protocol::shape::Link;
 
 use crate::child::{Announcement, wait_for_parent};
-use crate::choice::{Encryption, Garbling, Linear, Numbers, Output, Protocol, Size};
+use crate::choice::{Encryption, Garbler, Garbling, Linear, Numbers, Output, Protocol, Size};
 use crate::console::{note, out, patiently};
 use crate::failure::{FAILED, Failure};
 use crate::report::{bytes, seconds};
@@ -64,6 +65,10 @@ pub struct Arguments {
     /// gazelle: how linear layers are computed, he-slots (the paper's kernels, with rotations), he-coefficients or auto.
     #[arg(long, value_name = "METHOD", default_value = "auto")]
     linear: Linear,
+    /// delphi: which party garbles, server or client. The other stores what is garbled, 1.6 kB a ReLU, and receives it beforehand; once the
+    /// input is there the garbler sends 0.4 kB a ReLU. A garbler that departs from the protocol may learn more than it should.
+    #[arg(long, value_name = "PARTY", default_value = "server")]
+    garbler: Garbler,
     /// gazelle, delphi: most memory for encoded weights of each model; others are encoded when they are needed.
     #[arg(long, value_name = "SIZE", default_value = "1GB")]
     weights_memory: Size,
@@ -210,7 +215,9 @@ fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<V
             Protocol::DeepSecure => Ok(serde_json::Value::Null),
             Protocol::Gazelle => arguments.linear.plan(&graph, link).and_then(|plan| plan.payload()),
             // Bundles are made ahead from products of coefficients.
-            Protocol::Delphi => Linear::HeCoefficients.plan(&graph, link).and_then(|plan| plan.payload()),
+            Protocol::Delphi => Linear::HeCoefficients
+                .plan(&graph, link)
+                .and_then(|plan| interactive::Plan { garbler: arguments.garbler.into(), ..plan }.payload()),
             Protocol::Lola => patiently(
                 &format!(
                     "{}: looking for the best plan of {name}; large networks take a minute",

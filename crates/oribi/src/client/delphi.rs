@@ -78,6 +78,9 @@ impl Engine for Delphi {
     }
 }
 
+/// Predictions of one run, at most.
+const BATCH: usize = 16;
+
 /// A client that has read its plan.
 struct Connected {
     agreed: Agreed,
@@ -148,9 +151,43 @@ impl Connected {
     }
 }
 
+impl Connected {
+    /// A bundle for a prediction, which the server is told of: a stored one, or one that is made now. It is told too how many predictions a run
+    /// has, where that is `count`, as soon as it knows that it is one of predictions.
+    fn bundle(
+        &self,
+        (work, count): (&Work<'_>, Option<usize>),
+        side: Option<&ClientSide>,
+        session: &mut Session,
+        seed: &Seed,
+        progress: &dyn Progress,
+    ) -> Result<(ClientBundle, Option<Ticket>), Error> {
+        let tell = |session: &mut Session| count.map_or(Ok(()), |count| client::announce(count, session));
+        let (Some(stored), Some(side)) = (&self.stored, side) else {
+            tell(session)?;
+            return Ok((Self::make(work, session, seed, progress)?, None));
+        };
+        session.meter.enter(Phase::Online, "");
+        if let Some((ticket, bundle)) = stored.take(side, work)? {
+            side.announce(session, ticket)?;
+            tell(session)?;
+            return Ok((bundle, Some(ticket)));
+        }
+        (stored.supply.tell)("no prepared bundle is left: this prediction prepares its own");
+        session.meter.enter(Phase::Offline, "");
+        side.without(session)?;
+        tell(session)?;
+        Ok((Self::make(work, session, seed, progress)?, None))
+    }
+}
+
 impl Engine for Connected {
     fn name(&self) -> &'static str {
         DELPHI
+    }
+
+    fn batch(&self) -> usize {
+        BATCH
     }
 
     fn predict(
@@ -162,33 +199,42 @@ impl Engine for Connected {
         seed: &Seed,
         progress: &dyn Progress,
     ) -> Result<Integers, Error> {
+        let mut results = self.predict_batch(plan, &[input.to_vec()], reveal, session, seed, progress)?;
+        results.pop().ok_or_else(|| Error::Refused("an output is missing".into()))
+    }
+
+    fn predict_batch(
+        &self,
+        plan: &Plan,
+        batch: &[Vec<Vec<i64>>],
+        reveal: Reveal,
+        session: &mut Session,
+        seed: &Seed,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Integers>, Error> {
         let work = self.work(plan, reveal)?;
-        let mut used = None;
-        let bundle = match &self.stored {
-            None => Self::make(&work, session, seed, progress)?,
-            Some(stored) => {
-                let side = stored.side((plan, &work), reveal, session)?;
-                session.meter.enter(Phase::Online, "");
-                match stored.take(&side, &work)? {
-                    Some((ticket, bundle)) => {
-                        side.announce(session, ticket)?;
-                        used = Some((side, ticket));
-                        bundle
-                    }
-                    None => {
-                        (stored.supply.tell)("no prepared bundle is left: this prediction prepares its own");
-                        session.meter.enter(Phase::Offline, "");
-                        side.without(session)?;
-                        Self::make(&work, session, seed, progress)?
-                    }
-                }
+        let side =
+            self.stored.as_ref().map(|stored| stored.side((plan, &work), reveal, session)).transpose()?;
+        let mut results = Vec::with_capacity(batch.len());
+        for (number, group) in batch.chunks(work.together()).enumerate() {
+            let (mut bundles, mut used) = (Vec::with_capacity(group.len()), Vec::new());
+            for at in 0..group.len() {
+                let seed = seed.child("prediction", (number * BATCH + at) as u64);
+                let told = (number == 0 && at == 0).then_some(batch.len());
+                let (bundle, ticket) =
+                    self.bundle((&work, told), side.as_deref(), session, &seed, progress)?;
+                bundles.push(bundle);
+                used.extend(ticket);
             }
-        };
-        let outputs = client::predict(&work, bundle, input, session, progress)?;
-        if let Some((side, ticket)) = used {
-            side.confirm(ticket)?;
+            let inputs: Vec<&[Vec<i64>]> = group.iter().map(Vec::as_slice).collect();
+            results.extend(client::predict_batch(&work, bundles, &inputs, session, progress)?);
+            for (side, ticket) in side.iter().flat_map(|side| used.iter().map(move |ticket| (side, *ticket)))
+            {
+                side.confirm(ticket)?;
+            }
         }
-        Ok(outputs.into_iter().map(|values| values.into_iter().map(i128::from).collect()).collect())
+        let wide = |values: Vec<i64>| values.into_iter().map(i128::from).collect();
+        Ok(results.into_iter().map(|outputs| outputs.into_iter().map(wide).collect()).collect())
     }
 
     fn prepare(

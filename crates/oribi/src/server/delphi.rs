@@ -9,7 +9,7 @@ use model::fixed::Params;
 use protocol::handshake::{ModelId, Plan};
 use protocol::interactive::Plan as Agreed;
 use protocol::interactive::ahead::bundle::ServerBundle;
-use protocol::interactive::ahead::server::{Preparer, Weights, predict};
+use protocol::interactive::ahead::server::{Preparer, Weights, announced, predict_batch};
 use protocol::interactive::ahead::{DELPHI, Work};
 use protocol::{Error, Phase, Reveal, Session};
 
@@ -215,34 +215,61 @@ impl Engine for Connected {
         let work = Work::new((&plan.graph, &self.model.agreed), reveal, weights)?;
         let weights = (params, &self.model.weights);
         let side = self.side((plan, &work), reveal, session)?;
-        let request = side.as_ref().map_or(Ok(Request::Without), |side| side.next(session))?;
-        let _under_way = match &request {
-            Request::Bundle(_) | Request::Without => Some(self.model.traffic.enter()),
-            Request::Make(_) | Request::Target => None,
+        let next = |session: &mut Session| match &side {
+            Some(side) => side.next(session),
+            None => Ok(Request::Without),
         };
-        match request {
-            Request::Without => {
-                let bundle = self.make(&work, params, session, seed)?;
-                predict(&work, bundle, weights, session)
+        let first = match next(session)? {
+            Request::Make(prepared) => return self.store(prepared, &work, params, session, seed),
+            Request::Target => {
+                let target = self.model.config.prefill;
+                return side.as_ref().map_or(Ok(()), |side| side.tell_target(session, target));
             }
+            request => request,
+        };
+        let _under_way = self.model.traffic.enter();
+        let client = side.as_ref().map(|side| side.outcome().peer.to_string()).unwrap_or_default();
+        let (mut first, mut left) = (Some(first), 0..announced(session)?);
+        while !left.is_empty() {
+            let mut bundles = Vec::new();
+            for at in left.by_ref().take(work.together()) {
+                let request = first.take().map_or_else(|| next(session), Ok)?;
+                let seed = seed.child("prediction", at as u64);
+                bundles.push(self.bundle(request, &client, (&work, params), session, &seed)?);
+            }
+            predict_batch(&work, bundles, weights, session)?;
+        }
+        Ok(())
+    }
+}
+
+impl Connected {
+    /// The bundle of a prediction.
+    fn bundle(
+        &self,
+        request: Request<'_>,
+        client: &str,
+        (work, params): (&Work<'_>, &Params),
+        session: &mut Session,
+        seed: &Seed,
+    ) -> Result<ServerBundle, Error> {
+        match request {
+            Request::Without => self.make(work, params, session, seed),
             Request::Bundle(bundle) => {
-                let client = side.as_ref().map(|side| side.outcome().peer.to_string()).unwrap_or_default();
                 (self.model.config.tell)(&format!("client {client:.16} uses bundle {}", bundle.number()));
                 session.meter.enter(Phase::Online, "");
-                let bytes = bundle.read_all(ServerBundle::bytes(&work) as u64);
+                let bytes = bundle.read_all(ServerBundle::bytes(work) as u64);
                 let bytes = bytes.map_err(|_| {
                     Error::Refused(
                         "the server's half of this bundle is damaged; the next prediction takes another"
                             .into(),
                     )
                 })?;
-                predict(&work, ServerBundle::decode(&work, &bytes)?, weights, session)
+                ServerBundle::decode(work, &bytes)
             }
-            Request::Make(prepared) => self.store(prepared, &work, params, session, seed),
-            Request::Target => match &side {
-                Some(side) => side.tell_target(session, self.model.config.prefill),
-                None => Ok(()),
-            },
+            Request::Make(_) | Request::Target => {
+                Err(Error::Refused("a run is one of predictions, or prepares one for later".into()))
+            }
         }
     }
 }

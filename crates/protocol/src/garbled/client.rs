@@ -270,6 +270,7 @@ impl Observer for Watch<'_> {
 /// What the garbler needs to decode a word: for each bit either its public value or the zero-labels' colours.
 ///
 /// Erased on drop.
+#[derive(Clone, Debug)]
 pub struct OutputWord {
     bits: Vec<Bit<Vec<bool>>>,
     lanes: usize,

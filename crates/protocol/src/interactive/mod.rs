@@ -55,7 +55,7 @@ mod shares;
 mod transfers;
 mod wire;
 
-pub use plan::{Method, Plan, SlotLayer};
+pub use plan::{Garbler, Method, Plan, SlotLayer};
 pub use price::{Price, price};
 
 use model::fixed::FixedGraph;

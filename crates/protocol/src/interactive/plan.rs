@@ -25,6 +25,23 @@ pub enum Method {
     HeSlots,
 }
 
+/// Who garbles. The other party keeps what is garbled, and evaluates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Garbler {
+    /// The server.
+    #[default]
+    Server,
+    /// The client, which `delphi` alone has.
+    Client,
+}
+
+impl Garbler {
+    fn is_server(&self) -> bool {
+        *self == Self::Server
+    }
+}
+
 /// The linear method and its parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -40,6 +57,9 @@ pub struct Plan {
     /// The base transfers.
     #[serde(default)]
     pub base_ot: BaseOt,
+    /// Who garbles.
+    #[serde(default, skip_serializing_if = "Garbler::is_server")]
+    pub garbler: Garbler,
     /// The layers of `he-coefficients`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<Layer>,
@@ -239,6 +259,9 @@ impl Plan {
     /// # Errors
     /// As [`Program::new`], or if the plan has no modulus of shares.
     pub(super) fn program<'a>(&self, graph: &'a FixedGraph, reveal: Reveal) -> Result<Program<'a>, Error> {
+        if !self.garbler.is_server() {
+            return Err(Error::malformed("plan", "in this protocol the server garbles"));
+        }
         let program = Program::new(graph, reveal)?;
         if self.linear != Method::HeSlots || program.linear.is_empty() {
             return Ok(program);

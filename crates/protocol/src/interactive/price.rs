@@ -13,6 +13,7 @@ use super::products::Quadratic;
 use super::program::{Program, is_elementwise};
 use super::transfers::{Batches, SILENT_FROM};
 use crate::error::Error;
+use crate::garbled::client::OutputWord;
 use crate::handshake::Reveal;
 
 /// A stage's circuit, counted.
@@ -26,6 +27,10 @@ pub struct Survey {
     pub rows: usize,
     /// Wires that the client learns the value of.
     pub colours: usize,
+    /// The words that it learns, with their outputs.
+    pub shown: Vec<(usize, OutputWord)>,
+    /// Bits of the server's parameters that enter.
+    pub secret: usize,
     /// Gates.
     pub counts: Counts,
 }
@@ -39,6 +44,8 @@ struct Counting {
     entries: Vec<Entry>,
     late: u64,
     colours: usize,
+    shown: Vec<(usize, OutputWord)>,
+    secret: u64,
 }
 
 impl Party<Counter<Error>> for Counting {
@@ -62,14 +69,18 @@ impl Party<Counter<Error>> for Counting {
         indices: &[usize],
         bits: u32,
     ) -> Result<Word<CountedWires>, Error> {
+        self.secret += indices.len() as u64 * u64::from(bits);
         Ok(Word::from_wires(vec![g.input(indices.len()); bits as usize], indices.len()))
     }
 
     fn export(&mut self, _node: NodeId, _lanes: &Lanes, _shares: &[u64]) {}
 
-    fn reveal(&mut self, _g: &mut Counter<Error>, _output: usize, word: &Word<CountedWires>) {
+    fn reveal(&mut self, _g: &mut Counter<Error>, output: usize, word: &Word<CountedWires>) {
         let wires = word.bits().iter().filter(|bit| matches!(bit, Bit::Wire(_)));
         self.colours += wires.count() * word.lanes();
+        if self.colours as u64 <= MOST {
+            self.shown.push((output, OutputWord::of(word, |_| vec![false; word.lanes()])));
+        }
     }
 }
 
@@ -83,7 +94,7 @@ impl Survey {
         run(&mut g, program, stage, &mut party)?;
         let counts = g.counts();
         let rows = counts.table_bytes() / size_of::<kernel::block::Block>() as u64;
-        if rows > MOST || party.colours as u64 > MOST {
+        if rows > MOST || party.colours as u64 > MOST || party.secret > MOST {
             return Err(Error::Refused("a layer of the network is too large for this protocol".into()));
         }
         Ok(Self {
@@ -91,6 +102,8 @@ impl Survey {
             late: party.late as usize,
             rows: rows as usize,
             colours: party.colours,
+            shown: party.shown,
+            secret: party.secret as usize,
             counts,
         })
     }

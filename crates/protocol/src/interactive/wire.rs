@@ -42,6 +42,8 @@ pub const SHIFTS: Tag = Tag::new(61, "corrections of shares");
 pub const CROSSED: Tag = Tag::new(63, "products of masks");
 /// Factors of products less the server's masks.
 pub const FACTORS: Tag = Tag::new(112, "masked factors");
+/// How many predictions share flights.
+pub const BATCH: Tag = Tag::new(113, "the number of inputs");
 /// Values less the client's masks.
 pub const OPENED: Tag = Tag::new(62, "masked values");
 

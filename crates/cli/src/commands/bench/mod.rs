@@ -3,6 +3,7 @@
 //! A table is one file here and one entry in [`TABLES`].
 
 mod clients;
+mod convolutions;
 mod deepsecure;
 mod delphi;
 mod gazelle;

@@ -5,11 +5,11 @@
 
 use kernel::block::{Block, as_bytes, as_bytes_mut};
 use kernel::seed::Seed;
-use model::fixed::NodeId;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::super::plan::Garbler;
 use super::Work;
-use super::products::{Kept, Quadratic};
+use super::products::{self, Crossed, Quadratic};
 use super::streams::{pack, packed_bytes, unpack};
 use crate::error::Error;
 use crate::garbled::wire::{pack as pack_bits, unpack as unpack_bits};
@@ -27,68 +27,44 @@ pub type Pair = [u8; 16];
 /// Bytes before a bundle's material: version, party, digest, seed.
 const HEADER: usize = 2 + 16 + 32;
 
-/// The server's half: a seed.
-#[derive(ZeroizeOnDrop)]
-pub struct ServerBundle {
-    #[zeroize(skip)]
-    pub(super) digest: [u8; 16],
-    pub(super) seed: Seed,
-}
+/// The server's half.
+pub struct ServerBundle(pub(super) Half);
 
 /// The client's half.
-pub struct ClientBundle {
-    pub(super) digest: [u8; 16],
-    pub(super) seed: Seed,
-    /// Public start points of the hash, and of the labels of the server's parameters.
-    pub(super) start: [Block; 2],
-    pub(super) stages: Vec<Material>,
+pub struct ClientBundle(pub(super) Half);
+
+/// A party's half.
+pub(super) struct Half {
+    pub digest: [u8; 16],
+    pub seed: Seed,
+    pub kept: Kept,
 }
 
-/// The client's material of a stage. Erased on drop.
+/// What a party keeps besides its seed.
+pub(super) enum Kept {
+    /// The garbler: colours of the zero-labels of results, where it is the client.
+    Garbler(Zeroizing<Vec<bool>>),
+    /// The evaluator: public start points of the hash and of the labels of what the garbler knows, and the material of each stage.
+    Evaluator([Block; 2], Vec<Material>),
+}
+
+/// The evaluator's material of a stage. Erased on drop.
 #[derive(Default, Zeroize, ZeroizeOnDrop)]
 pub struct Material {
     /// Garbled tables.
     pub tables: Vec<Block>,
-    /// Labels of its own shares.
+    /// Labels of a client's shares; or what makes labels of a server's, then labels of its parameters.
     pub labels: Vec<Block>,
-    /// What it adds to the shares that leave the circuit, tensor by tensor.
+    /// What the evaluator adds to the shares that leave the circuit, tensor by tensor.
     pub shifts: Vec<Vec<u64>>,
-    /// Colours of the zero-labels of results that it learns.
+    /// Colours of the zero-labels of results, where the client evaluates.
     pub colours: Vec<bool>,
-    /// Of products on shares.
-    #[zeroize(skip)]
-    pub products: Vec<Kept>,
-}
-
-impl ServerBundle {
-    /// The name that it shares with the client's half.
-    pub fn pair(&self) -> Pair {
-        start(&self.seed)[0].to_bytes()
-    }
-
-    /// The bytes to be stored.
-    pub fn encode(&self, _work: &Work<'_>) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(vec![VERSION, SERVER]);
-        bytes.extend_from_slice(&self.digest);
-        bytes.extend_from_slice(self.seed.as_bytes());
-        bytes
-    }
-
-    /// Bytes of a bundle of a plan.
-    pub fn bytes(_work: &Work<'_>) -> usize {
-        HEADER
-    }
-
-    /// The bundle that was stored.
-    ///
-    /// # Errors
-    /// If the bytes are none, or of another plan.
-    pub fn decode(work: &Work<'_>, bytes: &[u8]) -> Result<Self, Error> {
-        let mut reader = Reader { rest: bytes };
-        let seed = reader.header(work, SERVER)?;
-        reader.end()?;
-        Ok(Self { digest: work.digest, seed })
-    }
+    /// A server's shares of the sums of the stage's linear layers.
+    pub sums: Vec<Vec<u64>>,
+    /// Of products on shares: the client's.
+    pub products: Vec<products::Kept>,
+    /// The server's.
+    pub crossed: Vec<Crossed>,
 }
 
 /// The start points of the hash, and of the labels of known inputs, of a garbler's bundle. The first is drawn once, and so is a name.
@@ -96,38 +72,20 @@ pub(super) fn start(seed: &Seed) -> [Block; 2] {
     [seed.block("ahead/start", 0), seed.block("ahead/input", 0)]
 }
 
-impl ClientBundle {
-    /// The name that it shares with the server's half.
+impl ServerBundle {
+    /// The name that it shares with the client's half.
     pub fn pair(&self) -> Pair {
-        self.start[0].to_bytes()
+        self.0.pair()
     }
 
     /// Bytes of a bundle of a plan.
     pub fn bytes(work: &Work<'_>) -> usize {
-        (0..work.surveys.len())
-            .map(|stage| Material::bytes(work, stage))
-            .fold(HEADER + 32, usize::saturating_add)
+        Half::bytes(work, SERVER)
     }
 
     /// The bytes to be stored.
     pub fn encode(&self, work: &Work<'_>) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(Self::bytes(work)));
-        bytes.extend_from_slice(&[VERSION, CLIENT]);
-        bytes.extend_from_slice(&self.digest);
-        bytes.extend_from_slice(self.seed.as_bytes());
-        bytes.extend_from_slice(as_bytes(&self.start));
-        for material in &self.stages {
-            bytes.extend_from_slice(as_bytes(&material.tables));
-            bytes.extend_from_slice(as_bytes(&material.labels));
-            for shifts in &material.shifts {
-                bytes.extend_from_slice(&pack(shifts, work.program.ring));
-            }
-            bytes.extend_from_slice(&pack_bits(&material.colours));
-            for numbers in material.products.iter().flat_map(|kept| kept.columns()) {
-                bytes.extend_from_slice(&pack(numbers, work.program.ring));
-            }
-        }
-        bytes
+        self.0.encode(work, SERVER)
     }
 
     /// The bundle that was stored.
@@ -135,48 +93,158 @@ impl ClientBundle {
     /// # Errors
     /// If the bytes are none, or of another plan.
     pub fn decode(work: &Work<'_>, bytes: &[u8]) -> Result<Self, Error> {
+        Half::decode(work, SERVER, bytes).map(Self)
+    }
+}
+
+impl ClientBundle {
+    /// The name that it shares with the server's half.
+    pub fn pair(&self) -> Pair {
+        self.0.pair()
+    }
+
+    /// Bytes of a bundle of a plan.
+    pub fn bytes(work: &Work<'_>) -> usize {
+        Half::bytes(work, CLIENT)
+    }
+
+    /// The bytes to be stored.
+    pub fn encode(&self, work: &Work<'_>) -> Zeroizing<Vec<u8>> {
+        self.0.encode(work, CLIENT)
+    }
+
+    /// The bundle that was stored.
+    ///
+    /// # Errors
+    /// If the bytes are none, or of another plan.
+    pub fn decode(work: &Work<'_>, bytes: &[u8]) -> Result<Self, Error> {
+        Half::decode(work, CLIENT, bytes).map(Self)
+    }
+}
+
+/// Whether a party garbles.
+fn garbles(work: &Work<'_>, party: u8) -> bool {
+    (work.garbler == Garbler::Server) == (party == SERVER)
+}
+
+impl Half {
+    fn pair(&self) -> Pair {
+        match &self.kept {
+            Kept::Garbler(_) => start(&self.seed)[0].to_bytes(),
+            Kept::Evaluator(start, _) => start[0].to_bytes(),
+        }
+    }
+
+    fn bytes(work: &Work<'_>, party: u8) -> usize {
+        match garbles(work, party) {
+            true if party == CLIENT => HEADER + work.colours().div_ceil(8),
+            true => HEADER,
+            false => (0..work.surveys.len())
+                .map(|stage| Material::bytes(work, stage))
+                .fold(HEADER + 32, usize::saturating_add),
+        }
+    }
+
+    fn encode(&self, work: &Work<'_>, party: u8) -> Zeroizing<Vec<u8>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(Self::bytes(work, party)));
+        bytes.extend_from_slice(&[VERSION, party]);
+        bytes.extend_from_slice(&self.digest);
+        bytes.extend_from_slice(self.seed.as_bytes());
+        match &self.kept {
+            Kept::Garbler(colours) => bytes.extend_from_slice(&pack_bits(colours)),
+            Kept::Evaluator(start, stages) => {
+                bytes.extend_from_slice(as_bytes(start));
+                stages.iter().for_each(|material| material.write(work.program.ring, &mut bytes));
+            }
+        }
+        bytes
+    }
+
+    fn decode(work: &Work<'_>, party: u8, bytes: &[u8]) -> Result<Self, Error> {
         // Before anything is allocated.
-        if bytes.len() != Self::bytes(work) {
-            return Err(malformed(format!("{} bytes where {} are due", bytes.len(), Self::bytes(work))));
+        let due = Self::bytes(work, party);
+        if bytes.len() != due {
+            return Err(malformed(format!("{} bytes where {due} are due", bytes.len())));
         }
         let mut reader = Reader { rest: bytes };
-        let seed = reader.header(work, CLIENT)?;
-        let start = reader.blocks(2)?;
-        let stages = (0..work.surveys.len())
-            .map(|stage| Material::read(work, stage, &mut reader))
-            .collect::<Result<_, _>>()?;
+        let seed = reader.header(work, party)?;
+        let kept = match garbles(work, party) {
+            true if party == CLIENT => Kept::Garbler(Zeroizing::new(reader.bits(work.colours())?)),
+            true => Kept::Garbler(Zeroizing::default()),
+            false => {
+                let start = reader.blocks(2)?;
+                let stages = (0..work.surveys.len()).map(|stage| Material::read(work, stage, &mut reader));
+                Kept::Evaluator([start[0], start[1]], stages.collect::<Result<_, _>>()?)
+            }
+        };
         reader.end()?;
-        Ok(Self { digest: work.digest, seed, start: [start[0], start[1]], stages })
+        Ok(Self { digest: work.digest, seed, kept })
     }
 }
 
 impl Material {
+    /// The lists of numbers of a product that the evaluator keeps.
+    fn columns(work: &Work<'_>, of: &Quadratic) -> usize {
+        match work.garbler {
+            Garbler::Server => products::Kept::columns_of(of),
+            Garbler::Client => Crossed::columns_of(of),
+        }
+    }
+
+    /// The layers of which it keeps shares, and colours.
+    fn rest<'w>(work: &'w Work<'_>, stage: usize) -> (&'w [usize], usize) {
+        match work.garbler {
+            Garbler::Server => (&[], work.surveys[stage].colours),
+            Garbler::Client => (&work.program.stages[stage].linear, 0),
+        }
+    }
+
     fn bytes(work: &Work<'_>, stage: usize) -> usize {
-        let survey = &work.surveys[stage];
-        let shifts = |node: &NodeId| packed_bytes(work.program.elements(*node), work.program.ring);
-        let shifts = work.exports(stage).iter().map(shifts).sum::<usize>();
-        (survey.rows.saturating_add(survey.late)).saturating_mul(size_of::<Block>()).saturating_add(shifts)
-            + survey.colours.div_ceil(8)
-            + Quadratic::of(&work.program, stage).iter().map(Kept::bytes).sum::<usize>()
+        let (program, survey) = (&work.program, &work.surveys[stage]);
+        let (layers, colours) = Self::rest(work, stage);
+        let packed = |count: usize| packed_bytes(count, program.ring);
+        let shifts = work.exports(stage).iter().map(|node| packed(program.elements(*node))).sum::<usize>();
+        let sums = layers.iter().map(|index| packed(program.elements(program.linear[*index]))).sum::<usize>();
+        let columns = |of: &Quadratic| Self::columns(work, of).saturating_mul(packed(of.count));
+        let blocks = survey.rows.saturating_add(work.transfers(stage)).saturating_mul(size_of::<Block>());
+        blocks.saturating_add(shifts + sums)
+            + colours.div_ceil(8)
+            + Quadratic::of(program, stage).iter().map(columns).sum::<usize>()
+    }
+
+    fn write(&self, ring: u32, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(as_bytes(&self.tables));
+        bytes.extend_from_slice(as_bytes(&self.labels));
+        self.shifts.iter().for_each(|shifts| bytes.extend_from_slice(&pack(shifts, ring)));
+        bytes.extend_from_slice(&pack_bits(&self.colours));
+        let clients = self.products.iter().flat_map(products::Kept::columns);
+        let servers = self.crossed.iter().flat_map(Crossed::columns);
+        for numbers in self.sums.iter().chain(clients).chain(servers) {
+            bytes.extend_from_slice(&Zeroizing::new(pack(numbers, ring)));
+        }
     }
 
     fn read(work: &Work<'_>, stage: usize, reader: &mut Reader<'_>) -> Result<Self, Error> {
-        let survey = &work.surveys[stage];
+        let (program, survey) = (&work.program, &work.surveys[stage]);
+        let (layers, colours) = Self::rest(work, stage);
         let mut material = Self::default();
         material.tables = reader.blocks(survey.rows)?;
-        material.labels = reader.blocks(survey.late)?;
+        material.labels = reader.blocks(work.transfers(stage))?;
         for node in work.exports(stage) {
-            material.shifts.push(reader.numbers((work.program.elements(node), work.program.ring))?);
+            material.shifts.push(reader.numbers((program.elements(node), program.ring))?);
         }
-        let colours = reader.take(survey.colours.div_ceil(8))?;
-        material.colours = unpack_bits(colours, survey.colours);
-        if pack_bits(&material.colours) != colours {
-            return Err(malformed("spare bits are set".into()));
+        material.colours = reader.bits(colours)?;
+        for index in layers {
+            let count = program.elements(program.linear[*index]);
+            material.sums.push(reader.numbers((count, program.ring))?);
         }
-        for quadratic in Quadratic::of(&work.program, stage) {
-            let column = |_| reader.numbers((quadratic.count, work.program.ring));
-            let columns = (0..Kept::columns_of(&quadratic)).map(column).collect::<Result<Vec<_>, _>>()?;
-            material.products.push(Kept::from_columns(&quadratic, columns));
+        for of in Quadratic::of(program, stage) {
+            let column = |_| reader.numbers((of.count, program.ring));
+            let columns = (0..Self::columns(work, &of)).map(column).collect::<Result<Vec<_>, _>>()?;
+            match work.garbler {
+                Garbler::Server => material.products.push(products::Kept::from_columns(&of, columns)),
+                Garbler::Client => material.crossed.push(Crossed::from_columns(&of, columns)),
+            }
         }
         Ok(material)
     }
@@ -208,6 +276,15 @@ impl<'a> Reader<'a> {
         let mut seed = Zeroizing::new([0; 32]);
         seed.copy_from_slice(self.take(32)?);
         Ok(Seed::from_bytes(*seed))
+    }
+
+    fn bits(&mut self, count: usize) -> Result<Vec<bool>, Error> {
+        let packed = self.take(count.div_ceil(8))?;
+        let bits = unpack_bits(packed, count);
+        if pack_bits(&bits) != packed {
+            return Err(malformed("spare bits are set".into()));
+        }
+        Ok(bits)
     }
 
     fn blocks(&mut self, count: usize) -> Result<Vec<Block>, Error> {

@@ -1,36 +1,27 @@
-//! The client's half: it chooses masks, encrypts them, and evaluates.
+//! The client's half: it chooses masks, encrypts them, and evaluates or garbles.
 
 use std::collections::HashMap;
-use std::thread;
 
-use garble::evaluator::Evaluator;
-use garble::labels::{ActiveLabels, Labels};
-use garble::word::Word;
-use kernel::block::{Block, as_bytes_mut};
 use kernel::seed::Seed;
 use linear::coefficients::Client as Holder;
-use model::fixed::{FixedGraph, NodeId, ParamId};
-use ot::random::Pads;
-use ot::softspoken::Receiver;
+use model::fixed::{FixedGraph, NodeId};
 use zeroize::Zeroizing;
 
-use super::super::circuit::{Entry, Party, run};
 use super::super::client::collect;
-use super::super::lanes::Lanes;
-use super::super::plan::Plan;
-use super::super::program::Program;
+use super::super::names;
+use super::super::plan::{Garbler, Plan};
 use super::super::shares::Addends;
-use super::super::wire::{self, Stored};
-use super::super::{names, transfers};
-use super::bundle::{ClientBundle, Material};
-use super::gilboa::{self, Job};
-use super::products::{Kept, Masked, Quadratic};
+use super::super::wire;
+use super::bundle::{self, ClientBundle, Half as Bundle, Material};
+use super::evaluator::{Evaluating, both, entering, evaluate};
+use super::garbler::{Garbling, Own, labels, masks_of, offset, sums};
+use super::gilboa::Job;
+use super::products::{Crossed, Kept, Masked, Quadratic};
 use super::state::State;
-use super::streams::{self, BitString, mask, numbers, push_bits, start_of};
-use super::{NAMELESS, Work};
+use super::streams::{self, BitString, mask};
+use super::{MOST_BATCH, NAMELESS, Work};
 use crate::error::Error;
 use crate::frame::Length;
-use crate::garbled::client::OutputWord;
 use crate::garbled::wire::{packed_length, unpack};
 use crate::handshake::Reveal;
 use crate::meter::Phase;
@@ -70,37 +61,62 @@ impl<'a> Preparer<'a> {
         progress: &dyn Progress,
     ) -> Result<ClientBundle, Error> {
         session.meter.enter(Phase::Offline, "");
-        let mut receiver = transfers::respond(session, self.work.base, &seed.child("ahead/transfers", 0))?;
-        session.outbox.flush()?;
-        let mut start = [Block::ZERO; 2];
-        session.inbox.recv_into(wire::START, as_bytes_mut(&mut start))?;
-        let mut state = self.masks(&seed);
-        let doubled = self.linear(session, &state, &seed)?;
-        self.halve(session, &mut receiver, &doubled, &mut state)?;
-        for stage in 0..self.work.program.stages.len() {
-            state.merge(&self.work.program, stage, &Addends::Client);
-        }
-        let products = self.products(session, &mut receiver, &state, &seed)?;
-        let mut stages = self.material(session, &mut receiver, &state, progress)?;
-        let mut products = products.into_iter();
-        for (stage, material) in stages.iter_mut().enumerate() {
-            let count = self.work.program.stages[stage].products.len();
-            material.products.extend(products.by_ref().take(count));
-        }
-        Ok(ClientBundle { digest: self.work.digest, seed, start, stages })
+        let kept = match self.work.garbler {
+            Garbler::Server => self.evaluator(session, &seed, progress)?,
+            Garbler::Client => self.garbler(session, &seed, progress)?,
+        };
+        Ok(ClientBundle(Bundle { digest: self.work.digest, seed, kept }))
     }
 
-    /// The client's shares of all values: masks, and what follows from them.
-    fn masks(&self, seed: &Seed) -> State {
-        let program = &self.work.program;
-        let mut state = State::new(program);
-        for stage in 0..program.stages.len() {
-            for node in self.work.opened(stage) {
-                state.tensors[node] = drawn(program, seed, node);
-            }
-            state.local(program, stage, &Addends::Client);
+    /// What it keeps if the server garbles.
+    fn evaluator(
+        &self,
+        session: &mut Session,
+        seed: &Seed,
+        progress: &dyn Progress,
+    ) -> Result<bundle::Kept, Error> {
+        let (work, program) = (self.work, &self.work.program);
+        let mut side = Evaluating::begin(work, session, seed)?;
+        let mut state = masks(work, seed);
+        let doubled = self.linear(session, &state, seed)?;
+        state.put_sums(program, side.halve(session, &doubled)?);
+        drop(doubled);
+        merge(work, &mut state);
+        let products = products(work, session, &mut side, &state, seed)?;
+        let choices = |stage: usize| Ok(entering(work, stage, |node| state.of(program, node)));
+        let mut stages = side.material(session, &choices, progress)?;
+        let mut products = products.into_iter();
+        for (material, stage) in stages.iter_mut().zip(&program.stages) {
+            material.products.extend(products.by_ref().take(stage.products.len()));
         }
-        state
+        Ok(bundle::Kept::Evaluator(side.start, stages))
+    }
+
+    /// What it keeps if it garbles.
+    fn garbler(
+        &self,
+        session: &mut Session,
+        seed: &Seed,
+        progress: &dyn Progress,
+    ) -> Result<bundle::Kept, Error> {
+        let work = self.work;
+        let mut side = Garbling::begin(work, session, seed)?;
+        let state = known(work, seed);
+        let doubled = self.linear(session, &state, seed)?;
+        side.halve(session, &doubled)?;
+        drop(doubled);
+        let all = work.quadratics();
+        for of in &all {
+            let numbers = Kept::bit_numbers(of, &work.program, &state, &tau(of, seed));
+            side.multiply(session, &of.bit_jobs(), (&numbers, &Crossed::drawn(of, seed).first()))?;
+        }
+        for of in &all {
+            let crossed = Crossed::drawn(of, seed);
+            let (_, numbers) = Kept::begin(of, &work.program, &state, &crossed);
+            side.multiply(session, &of.jobs(), (&numbers, &crossed.second()))?;
+        }
+        let colours = side.material(session, Own::Client(&state), progress)?;
+        Ok(bundle::Kept::Garbler(Zeroizing::new(colours)))
     }
 
     /// Sends the encrypted masks of all layers' operands while replies are received: shares of twice the sums, or one more.
@@ -141,108 +157,61 @@ impl<'a> Preparer<'a> {
         };
         both(session, send, receive).map(|((), shares)| shares)
     }
+}
 
-    /// From shares of twice the sums, or one more, to shares of the sums.
-    fn halve(
-        &self,
-        session: &mut Session,
-        receiver: &mut Receiver,
-        doubled: &[Zeroizing<Vec<u64>>],
-        state: &mut State,
-    ) -> Result<(), Error> {
-        let (count, ring) = (self.work.sums(), self.work.program.ring);
-        let all = || doubled.iter().flat_map(|layer| layer.iter().copied());
-        let mut bits = BitString::with_capacity(count);
-        all().for_each(|share| bits.push(share & 1 == 1));
-        let (first, pads) = (receiver.position(), Pads::new(receiver.session()));
-        let send = |outbox: &mut Outbox| transfers::receive_chosen(receiver, outbox, bits.bytes(), count);
-        let receive = |inbox: &mut Inbox| {
-            let words =
-                |layer: &Zeroizing<Vec<u64>>| streams::receive(inbox, wire::HALVES, (2 * layer.len(), ring));
-            doubled.iter().map(words).collect::<Result<Vec<_>, Error>>()
-        };
-        let (t, words) = both(session, send, receive)?;
-        let words = words.concat();
-        let pads = Zeroizing::new(pads.of_receiver(first, &Zeroizing::new(t)));
-        let mask = mask(ring);
-        let mut halves = all().zip(words.chunks_exact(2)).zip(pads.iter()).map(|((share, words), pad)| {
-            let chosen = (share & 1).wrapping_neg();
-            let word = words[0] ^ ((words[0] ^ words[1]) & chosen);
-            (share >> 1).wrapping_add(word.wrapping_sub(pad.0 as u64)) & mask
-        });
-        for id in &self.work.program.linear {
-            state.sums[*id] = halves.by_ref().take(self.work.program.elements(*id)).collect();
+/// The client's shares of all values before linear layers have run: masks, and what follows from them.
+fn masks(work: &Work<'_>, seed: &Seed) -> State {
+    let program = &work.program;
+    let mut state = State::new(program);
+    for stage in 0..program.stages.len() {
+        for node in work.opened(stage) {
+            state.tensors[node] = std::mem::take(&mut *masks_of(program, seed, node));
         }
-        Ok(())
+        state.local(program, stage, &Addends::Client);
     }
+    state
+}
 
-    /// The products of masks that products on shares need: bits, then numbers.
-    fn products(
-        &self,
-        session: &mut Session,
-        receiver: &mut Receiver,
-        state: &State,
-        seed: &Seed,
-    ) -> Result<Vec<Kept>, Error> {
-        let (all, program) = (self.work.quadratics(), &self.work.program);
-        let numbers: Vec<Vec<u64>> =
-            all.iter().map(|of| Kept::bit_numbers(of, program, state, &tau(of, seed))).collect();
-        let jobs: Vec<Vec<Job>> = all.iter().map(Quadratic::bit_jobs).collect();
-        let shares = multiply(session, receiver, &jobs, &numbers)?;
-        let begin = |(of, shares): (&Quadratic, &Vec<u64>)| Kept::begin(of, program, state, shares);
-        let (mut kept, numbers): (Vec<Kept>, Vec<Vec<u64>>) = all.iter().zip(&shares).map(begin).unzip();
-        let jobs: Vec<Vec<Job>> = all.iter().map(Quadratic::jobs).collect();
-        let shares = multiply(session, receiver, &jobs, &numbers)?;
-        for ((kept, of), shares) in kept.iter_mut().zip(&all).zip(&shares) {
-            kept.finish(of, shares);
-        }
-        Ok(kept)
-    }
-
-    /// Transfers the labels of the shares while tables are received.
-    fn material(
-        &self,
-        session: &mut Session,
-        receiver: &mut Receiver,
-        state: &State,
-        progress: &dyn Progress,
-    ) -> Result<Vec<Material>, Error> {
-        let (work, program) = (self.work, &self.work.program);
-        let stages = || 0..program.stages.len();
-        let send = |outbox: &mut Outbox| {
-            let labels = |stage: usize| {
-                let survey = &work.surveys[stage];
-                let mut bits = BitString::with_capacity(survey.late);
-                for entry in &survey.entries {
-                    push_bits(&mut bits, &entry.lanes.pick(state.of(program, entry.node)), entry.width);
-                }
-                debug_assert_eq!(bits.len(), survey.late);
-                transfers::receive_chosen(receiver, outbox, bits.bytes(), survey.late)
-            };
-            stages().map(labels).collect::<Result<Vec<_>, Error>>()
-        };
-        let meter = session.meter.clone();
-        let receive = |inbox: &mut Inbox| {
-            let stored = |stage: usize| {
-                meter.enter(Phase::Offline, &names(program, stage).1);
-                let material = store(work, stage, inbox);
-                progress.report(stage as u64 + 1, program.stages.len() as u64);
-                material
-            };
-            stages().map(stored).collect::<Result<Vec<_>, Error>>()
-        };
-        let (labels, stages) = both(session, send, receive)?;
-        let join = |(labels, mut material): (Vec<Block>, Material)| {
-            material.labels = labels;
-            material
-        };
-        Ok(labels.into_iter().zip(stages).map(join).collect())
+/// Adds what is added to sums.
+fn merge(work: &Work<'_>, state: &mut State) {
+    for stage in 0..work.program.stages.len() {
+        state.merge(&work.program, stage, &Addends::Client);
     }
 }
 
-/// The mask of a tensor.
-fn drawn(program: &Program<'_>, seed: &Seed, node: NodeId) -> Vec<u64> {
-    numbers(seed, "ahead/mask", node, (program.elements(node), program.ring))
+/// The client's shares of all values where it garbles: they follow from its seed.
+fn known(work: &Work<'_>, seed: &Seed) -> State {
+    let (program, mut state) = (&work.program, masks(work, seed));
+    let drawn = program.linear.iter().map(|id| std::mem::take(&mut *sums(program, seed, *id)));
+    state.put_sums(program, drawn);
+    merge(work, &mut state);
+    state
+}
+
+/// The products of masks that products on shares need: bits, then numbers.
+fn products(
+    work: &Work<'_>,
+    session: &mut Session,
+    side: &mut Evaluating<'_>,
+    state: &State,
+    seed: &Seed,
+) -> Result<Vec<Kept>, Error> {
+    let (all, program) = (work.quadratics(), &work.program);
+    let numbers: Vec<Zeroizing<Vec<u64>>> =
+        all.iter().map(|of| Kept::bit_numbers(of, program, state, &tau(of, seed))).collect();
+    let jobs: Vec<Vec<Job>> = all.iter().map(Quadratic::bit_jobs).collect();
+    let first = side.multiply(session, &jobs, &numbers)?;
+    let mut crossed: Vec<Crossed> =
+        all.iter().zip(&first).map(|(of, shares)| Crossed::begin(of, shares)).collect();
+    let begun = all.iter().zip(&crossed).map(|(of, crossed)| Kept::begin(of, program, state, crossed));
+    let (mut kept, numbers): (Vec<Kept>, Vec<Zeroizing<Vec<u64>>>) = begun.unzip();
+    let jobs: Vec<Vec<Job>> = all.iter().map(Quadratic::jobs).collect();
+    let second = side.multiply(session, &jobs, &numbers)?;
+    for ((of, crossed), shares) in all.iter().zip(&mut crossed).zip(&second) {
+        crossed.finish(of, shares);
+    }
+    kept.iter_mut().zip(crossed).for_each(|(kept, crossed)| kept.finish(crossed));
+    Ok(kept)
 }
 
 /// An error of the linear layers that no message of the peer's caused.
@@ -251,68 +220,8 @@ fn failed(error: linear::Error) -> Error {
 }
 
 /// The client's masks of the bits that it sends for a product.
-fn tau(quadratic: &Quadratic, seed: &Seed) -> Vec<u64> {
-    if quadratic.shift == 0 { Vec::new() } else { quadratic.drawn(seed, "tau", 0, 1) }
-}
-
-/// Shares of products of this party's numbers and the server's, list by list.
-fn multiply(
-    session: &mut Session,
-    receiver: &mut Receiver,
-    jobs: &[Vec<Job>],
-    numbers: &[Vec<u64>],
-) -> Result<Vec<Vec<u64>>, Error> {
-    let lists = || jobs.iter().zip(numbers);
-    let send = |outbox: &mut Outbox| {
-        let choose =
-            |(jobs, numbers): (&Vec<Job>, &Vec<u64>)| gilboa::choose((jobs, numbers), receiver, outbox);
-        lists().map(choose).collect::<Result<Vec<_>, Error>>()
-    };
-    let receive = |inbox: &mut Inbox| {
-        jobs.iter().map(|jobs| gilboa::receive(jobs, inbox)).collect::<Result<Vec<_>, Error>>()
-    };
-    let (strings, frames) = both(session, send, receive)?;
-    let shares = lists().zip(strings.iter().zip(&frames));
-    Ok(shares
-        .map(|((jobs, numbers), (strings, frames))| gilboa::shares((jobs, numbers), strings, frames))
-        .collect())
-}
-
-/// Sends in a thread what depends on nothing that is received meanwhile.
-fn both<S: Send, R>(
-    session: &mut Session,
-    send: impl FnOnce(&mut Outbox) -> Result<S, Error> + Send,
-    receive: impl FnOnce(&mut Inbox) -> Result<R, Error>,
-) -> Result<(S, R), Error> {
-    let Session { outbox, inbox, .. } = session;
-    outbox.pin();
-    let joined = thread::scope(|scope| {
-        let sending = scope.spawn(|| send(outbox));
-        let received = receive(inbox);
-        let sent =
-            sending.join().unwrap_or_else(|_| Err(Error::Refused("a thread of the client failed".into())));
-        // What the peer said is the reason where both failed.
-        let received = received?;
-        Ok((sent?, received))
-    });
-    session.outbox.unpin();
-    joined
-}
-
-/// Receives a stage's tables, corrections and colours.
-fn store(work: &Work<'_>, stage: usize, inbox: &mut Inbox) -> Result<Material, Error> {
-    let survey = &work.surveys[stage];
-    let tables = wire::receive_rows(inbox, wire::TABLES, survey.rows)?;
-    let mut shifts = Vec::new();
-    for node in work.exports(stage) {
-        let count = work.program.elements(node);
-        shifts.push(streams::receive(inbox, wire::SHIFTS, (count, work.program.ring))?);
-    }
-    let colours = match survey.colours {
-        0 => Vec::new(),
-        count => unpack(&inbox.recv(wire::COLOURS, packed_length(count))?, count),
-    };
-    Ok(Material { tables, labels: Vec::new(), shifts, colours, products: Vec::new() })
+fn tau(quadratic: &Quadratic, seed: &Seed) -> Zeroizing<Vec<u64>> {
+    if quadratic.shift == 0 { Zeroizing::default() } else { quadratic.drawn(seed, "tau", 0, 1) }
 }
 
 /// A prediction with what was prepared: `input` holds the integers of each of the graph's inputs in row-major order; the result has the
@@ -327,43 +236,96 @@ pub fn predict(
     session: &mut Session,
     progress: &dyn Progress,
 ) -> Result<Vec<Vec<i64>>, Error> {
-    if bundle.digest != work.digest {
-        return Err(Error::Refused("the bundle was prepared for another model or plan".into()));
-    }
-    let mut half = Half {
-        work,
-        seed: bundle.seed,
-        start: bundle.start,
-        values: values(work, input)?,
-        bits: HashMap::new(),
-        results: Vec::new(),
-    };
-    let total = bundle.stages.len() as u64;
-    for (stage, material) in bundle.stages.into_iter().enumerate() {
-        half.online(stage, material, session)?;
-        progress.report(stage as u64 + 1, total);
-    }
-    half.results()
+    let mut results = predict_batch(work, vec![bundle], &[input], session, progress)?;
+    results.pop().ok_or_else(|| Error::Refused("an output is missing".into()))
 }
 
-/// Prepares and predicts in one go, as [`predict`]. All secrets derive from `seed`, which must be fresh.
+/// Predictions with a bundle each, as [`predict`], that share flights: as many as one takes. The server must use the other halves of these
+/// bundles in the same order.
 ///
 /// # Errors
-/// As [`Preparer::bundle`] and [`predict`].
+/// As [`predict`], or if there are none, or more than [`MOST_BATCH`].
+pub fn predict_batch(
+    work: &Work<'_>,
+    bundles: Vec<ClientBundle>,
+    inputs: &[&[Vec<i64>]],
+    session: &mut Session,
+    progress: &dyn Progress,
+) -> Result<Vec<Vec<Vec<i64>>>, Error> {
+    if bundles.len() != inputs.len() || !(1..=MOST_BATCH).contains(&bundles.len()) {
+        return Err(Error::Refused(format!("{} bundles for {} inputs", bundles.len(), inputs.len())));
+    }
+    let half = |(ClientBundle(bundle), input): (ClientBundle, &&[Vec<i64>])| {
+        if bundle.digest != work.digest {
+            return Err(Error::Refused(
+                "the bundle was prepared for another model, other weights or another plan".into(),
+            ));
+        }
+        Half::new(work, bundle, input)
+    };
+    let mut halves = bundles.into_iter().zip(inputs).map(half).collect::<Result<Vec<_>, Error>>()?;
+    let total = work.program.stages.len();
+    for stage in 0..total {
+        let (linear, circuit) = names(&work.program, stage);
+        session.meter.enter(Phase::Online, &linear);
+        if work.garbler == Garbler::Server || stage == 0 {
+            halves.iter_mut().try_for_each(|half| half.open(work.opened(stage), &mut session.outbox))?;
+            session.outbox.flush()?;
+        }
+        match work.garbler {
+            Garbler::Server => {
+                session.meter.enter(Phase::Online, &circuit);
+                halves.iter_mut().try_for_each(|half| half.evaluate(stage, &mut session.inbox))?;
+            }
+            Garbler::Client => {
+                halves.iter_mut().try_for_each(|half| half.corrections(stage, &mut session.inbox))?;
+                session.meter.enter(Phase::Online, &circuit);
+                halves.iter_mut().try_for_each(|half| half.answer(stage, &mut session.outbox))?;
+                session.outbox.flush()?;
+            }
+        }
+        progress.report(stage as u64 + 1, total as u64);
+    }
+    if work.garbler == Garbler::Client && work.colours() > 0 {
+        halves.iter_mut().try_for_each(|half| half.decode(&mut session.inbox))?;
+    }
+    halves.iter().map(|half| collect(&work.program, &half.results)).collect()
+}
+
+/// Tells the server how many predictions a run has. They share flights in groups of [`Work::together`].
+///
+/// # Errors
+/// When the session fails.
+pub fn announce(count: usize, session: &mut Session) -> Result<(), Error> {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    session.outbox.send(wire::BATCH, &count.to_le_bytes())
+}
+
+/// Prepares and predicts in one go, as [`predict_batch`], the server being told how many there are. All secrets derive from `seed`, which must be fresh.
+///
+/// # Errors
+/// As [`Preparer::bundle`] and [`predict_batch`].
 pub fn prepare_and_predict(
     (graph, plan): (&FixedGraph, &Plan),
-    input: &[Vec<i64>],
+    inputs: &[&[Vec<i64>]],
     reveal: Reveal,
     session: &mut Session,
     seed: &Seed,
     progress: &dyn Progress,
-) -> Result<Vec<Vec<i64>>, Error> {
+) -> Result<Vec<Vec<Vec<i64>>>, Error> {
     let work = Work::new((graph, plan), reveal, NAMELESS)?;
     // Before anything is sent.
-    values(&work, input)?;
-    let bundle =
-        Preparer::new(&work, session, seed)?.bundle(session, seed.child("ahead/bundle", 0), progress)?;
-    predict(&work, bundle, input, session, progress)
+    inputs.iter().try_for_each(|input| values(&work, input).map(drop))?;
+    announce(inputs.len(), session)?;
+    let preparer = Preparer::new(&work, session, seed)?;
+    let (mut results, mut made) = (Vec::with_capacity(inputs.len()), 0u64..);
+    for group in inputs.chunks(work.together()) {
+        let seeds = group.iter().zip(&mut made).map(|(_, at)| seed.child("ahead/bundle", at));
+        let bundles = seeds.map(|seed| preparer.bundle(session, seed, progress));
+        let bundles = bundles.collect::<Result<Vec<_>, _>>()?;
+        results.extend(predict_batch(&work, bundles, group, session, progress)?);
+    }
+    Ok(results)
 }
 
 /// The inputs as ring elements, by tensor.
@@ -387,12 +349,14 @@ fn values(work: &Work<'_>, input: &[Vec<i64>]) -> Result<Vec<Vec<u64>>, Error> {
 /// A prediction under way.
 struct Half<'a> {
     work: &'a Work<'a>,
-    seed: Seed,
-    start: [Block; 2],
+    bundle: Bundle,
     /// This party's shares of what is to be opened.
     values: Vec<Vec<u64>>,
     /// The masked bits that go with products.
     bits: HashMap<NodeId, Vec<u64>>,
+    /// Where it garbles: its shares, and the server's masked bits.
+    state: State,
+    corrections: BitString,
     /// What was revealed: the output's index and its values.
     results: Vec<(usize, Vec<i64>)>,
 }
@@ -403,48 +367,98 @@ impl Drop for Half<'_> {
     }
 }
 
-impl Half<'_> {
-    fn online(&mut self, stage: usize, mut material: Material, session: &mut Session) -> Result<(), Error> {
+impl<'a> Half<'a> {
+    fn new(work: &'a Work<'a>, bundle: Bundle, input: &[Vec<i64>]) -> Result<Self, Error> {
+        let state = match bundle.kept {
+            bundle::Kept::Garbler(_) => known(work, &bundle.seed),
+            bundle::Kept::Evaluator(..) => State::default(),
+        };
+        Ok(Self {
+            work,
+            bundle,
+            values: values(work, input)?,
+            bits: HashMap::new(),
+            state,
+            corrections: BitString::default(),
+            results: Vec::new(),
+        })
+    }
+
+    /// Sends masked values.
+    fn open(&mut self, nodes: Vec<NodeId>, outbox: &mut Outbox) -> Result<(), Error> {
         let program = &self.work.program;
-        let (linear, circuit) = names(program, stage);
-        session.meter.enter(Phase::Online, &linear);
-        for node in self.work.opened(stage) {
-            let masks = Zeroizing::new(drawn(program, &self.seed, node));
+        for node in nodes {
+            let masks = masks_of(program, &self.bundle.seed, node);
             let values = Zeroizing::new(std::mem::take(&mut self.values[node]));
             let open = |(value, mask_): (&u64, &u64)| value.wrapping_sub(*mask_) & mask(program.ring);
             let opened: Vec<u64> = values.iter().zip(masks.iter()).map(open).collect();
-            streams::send(&mut session.outbox, wire::OPENED, &opened, program.ring)?;
+            streams::send(outbox, wire::OPENED, &opened, program.ring)?;
             if let Some(bits) = self.bits.remove(&node) {
-                streams::send(&mut session.outbox, wire::OPENED, &bits, 1)?;
+                streams::send(outbox, wire::OPENED, &bits, 1)?;
             }
         }
-        session.outbox.flush()?;
-        self.products(stage, &material.products, &mut session.inbox)?;
-        session.meter.enter(Phase::Online, &circuit);
-        let mut evaluator =
-            Evaluator::new(start_of(self.start[0], stage), Stored::new(std::mem::take(&mut material.tables)));
+        Ok(())
+    }
+
+    /// A stage where the server garbles.
+    fn evaluate(&mut self, stage: usize, inbox: &mut Inbox) -> Result<(), Error> {
+        let bundle::Kept::Evaluator(start, stages) = &mut self.bundle.kept else { return Err(misfit()) };
+        let start = *start;
+        let mut material = stages.get_mut(stage).map(std::mem::take).ok_or_else(misfit)?;
+        self.products(stage, &material.products, inbox)?;
+        self.circuit((stage, start), &mut material, inbox)
+    }
+
+    fn circuit(
+        &mut self,
+        at: (usize, [kernel::block::Block; 2]),
+        material: &mut Material,
+        inbox: &mut Inbox,
+    ) -> Result<(), Error> {
+        let shown = evaluate(self.work, at, material, inbox, &mut self.values)?;
         let mut colours = material.colours.iter().copied();
-        let mut party = Online {
-            program,
-            active: ActiveLabels::new(start_of(self.start[1], stage)),
-            labels: &material.labels,
-            late: Late::new(self.work.surveys[stage].late, &mut session.inbox),
-            values: &mut self.values,
-            colours: &mut colours,
-            results: &mut self.results,
-        };
-        run(&mut evaluator, program, stage, &mut party)?;
-        for (node, shifts) in self.work.exports(stage).into_iter().zip(&material.shifts) {
-            self.values[node]
-                .iter_mut()
-                .zip(shifts)
-                .for_each(|(value, shift)| *value = value.wrapping_add(*shift));
+        self.results.extend(shown.iter().map(|(output, word)| (*output, word.values(&mut colours))));
+        Ok(())
+    }
+
+    /// The server's message of a stage where the client garbles.
+    fn corrections(&mut self, stage: usize, inbox: &mut Inbox) -> Result<(), Error> {
+        let kept: Vec<Kept> = Quadratic::of(&self.work.program, stage)
+            .iter()
+            .map(|of| {
+                let crossed = Crossed::drawn(of, &self.bundle.seed);
+                let (mut kept, _) = Kept::begin(of, &self.work.program, &self.state, &crossed);
+                kept.finish(crossed);
+                kept
+            })
+            .collect();
+        self.products(stage, &kept, inbox)?;
+        let late = self.work.surveys[stage].late;
+        if late > 0 {
+            let bytes = inbox.recv(wire::CORRECTIONS, Length::Exactly(late.div_ceil(8)))?;
+            self.corrections = BitString::from_bytes(bytes, late);
         }
-        if evaluator.source().is_read() {
-            Ok(())
-        } else {
-            Err(Error::malformed("garbled tables", "more rows than the circuit has"))
+        Ok(())
+    }
+
+    /// The client's.
+    fn answer(&mut self, stage: usize, outbox: &mut Outbox) -> Result<(), Error> {
+        let corrections = std::mem::take(&mut self.corrections);
+        let seed = &self.bundle.seed;
+        labels((seed, *offset(seed)), stage, &corrections, outbox)?;
+        self.open(self.work.program.stages[stage].products.clone(), outbox)
+    }
+
+    /// The results, where the server evaluated.
+    fn decode(&mut self, inbox: &mut Inbox) -> Result<(), Error> {
+        let bundle::Kept::Garbler(zeros) = &self.bundle.kept else { return Err(misfit()) };
+        let count = self.work.colours();
+        let active = unpack(&inbox.recv(wire::COLOURS, packed_length(count))?, count);
+        let mut colours = zeros.iter().zip(active).map(|(zero, active)| zero ^ active);
+        for (output, word) in self.work.surveys.iter().flat_map(|survey| &survey.shown) {
+            self.results.push((*output, word.values(&mut colours)));
         }
+        Ok(())
     }
 
     /// Receives the server's masked halves of a stage's products on shares.
@@ -458,101 +472,15 @@ impl Half<'_> {
             }
             let masked =
                 Masked { factors, bits: streams::receive(inbox, wire::FACTORS, bits(quadratic.shift > 0))? };
-            let (shares, bits) = quadratic.client(kept, &masked, &tau(quadratic, &self.seed));
+            let (shares, bits) = quadratic.client(kept, &masked, &tau(quadratic, &self.bundle.seed));
             self.values[quadratic.node] = shares;
             self.bits.insert(quadratic.node, bits);
         }
         Ok(())
     }
-
-    fn results(&self) -> Result<Vec<Vec<i64>>, Error> {
-        collect(&self.work.program, &self.results)
-    }
 }
 
-/// Labels as they come.
-struct Late<'b> {
-    inbox: &'b mut Inbox,
-    /// Of the stage, not received yet.
-    due: usize,
-    frame: Vec<Block>,
-    at: usize,
-}
-
-impl<'b> Late<'b> {
-    fn new(due: usize, inbox: &'b mut Inbox) -> Self {
-        Self { inbox, due, frame: Vec::new(), at: 0 }
-    }
-
-    /// The next labels.
-    fn fill(&mut self, mut labels: &mut [Block]) -> Result<(), Error> {
-        while !labels.is_empty() {
-            if self.at == self.frame.len() {
-                let length = self.due.min(wire::FRAME_ROWS);
-                self.frame.resize(length, Block::ZERO);
-                self.inbox.recv_into(wire::LABELS, as_bytes_mut(&mut self.frame))?;
-                (self.due, self.at) = (self.due - length, 0);
-                if length == 0 {
-                    return Err(Error::Refused("fewer labels than the circuit has inputs".into()));
-                }
-            }
-            let count = labels.len().min(self.frame.len() - self.at);
-            let (now, rest) = labels.split_at_mut(count);
-            now.copy_from_slice(&self.frame[self.at..self.at + count]);
-            self.at += count;
-            labels = rest;
-        }
-        Ok(())
-    }
-}
-
-/// The evaluator's side of a circuit.
-struct Online<'b, 'a> {
-    program: &'b Program<'a>,
-    active: ActiveLabels,
-    /// Labels of the client's shares that are left.
-    labels: &'b [Block],
-    late: Late<'b>,
-    values: &'b mut [Vec<u64>],
-    colours: &'b mut dyn Iterator<Item = bool>,
-    results: &'b mut Vec<(usize, Vec<i64>)>,
-}
-
-impl Party<Evaluator<Stored>> for Online<'_, '_> {
-    fn enter(&mut self, g: &mut Evaluator<Stored>, entry: &Entry) -> Result<[Word<Labels>; 2], Error> {
-        let (count, width) = (entry.lanes.len(), entry.width as usize);
-        let short = || Error::Refused("fewer transfers than the circuit has inputs".into());
-        let (own, rest) = self.labels.split_at_checked(count * width).ok_or_else(short)?;
-        self.labels = rest;
-        let mut late = vec![Block::ZERO; count];
-        let mut servers = Vec::with_capacity(width);
-        for _ in 0..width {
-            self.late.fill(&mut late)?;
-            servers.push(g.given(&late));
-        }
-        let clients = own.chunks(count.max(1)).map(|labels| g.given(labels)).collect();
-        Ok([Word::from_wires(servers, count), Word::from_wires(clients, count)])
-    }
-
-    fn parameter(
-        &mut self,
-        g: &mut Evaluator<Stored>,
-        _param: ParamId,
-        indices: &[usize],
-        width: u32,
-    ) -> Result<Word<Labels>, Error> {
-        let wires = (0..width).map(|_| g.input(&mut self.active, indices.len())).collect();
-        Ok(Word::from_wires(wires, indices.len()))
-    }
-
-    fn export(&mut self, node: NodeId, lanes: &Lanes, shares: &[u64]) {
-        let all = &mut self.values[node];
-        all.resize(self.program.elements(node), 0);
-        lanes.put(shares, all);
-    }
-
-    fn reveal(&mut self, g: &mut Evaluator<Stored>, output: usize, word: &Word<Labels>) {
-        let shown = OutputWord::of(word, |wire| g.colours(wire));
-        self.results.push((output, shown.values(&mut self.colours)));
-    }
+/// Bundles are made for one plan.
+fn misfit() -> Error {
+    Error::Refused("the bundle is not one of this plan".into())
 }

@@ -30,9 +30,26 @@
 //!
 //! *Residual sums* are added to a layer's sums on shares, before these are shifted ([`super::program`]): the circuit takes one number in.
 //!
+//! *Who garbles* is the plan's choice. If the client does, everything is the other way round but for the linear layers: the client's shares of sums
+//! and of products of masks are drawn, it is the sender of transfers, and the server keeps what is garbled. The server's bits, which it has only
+//! once the input is there, are transfers of random bits beforehand, and it sends `u + b`, a bit each; the client answers with 16 bytes each. The label is
+//! `q + d offset + y` for the transfer's q and a y of the client's seed, so that the client keeps nothing of the transfers. What leaves the
+//! circuit is the next masked value itself.
+//!
+//! ```text
+//! client                                        server
+//!   x - r                            -->                                         online, once
+//!                                    <--          masked bits of u, masked factors    for each stage
+//!   labels, masked products          -->
+//!                                    <--          colours of results             once
+//! ```
+//!
+//! *Several predictions* with a bundle each share flights: all messages of a stage go together.
+//!
 //! | module | what |
 //! | --- | --- |
-//! | [`client`], [`server`] | both parties: `prepare` and `predict` |
+//! | [`client`], [`server`] | both parties: preparing and predicting |
+//! | `garbler`, `evaluator` | both roles, whichever party has which |
 //! | [`bundle`] | what preparation makes: bytes to be stored, used once |
 //! | `state` | shares, and operations on them |
 //! | `products`, `gilboa` | quadratics |
@@ -40,6 +57,8 @@
 
 pub mod bundle;
 pub mod client;
+mod evaluator;
+mod garbler;
 pub(super) mod gilboa;
 mod price;
 mod products;
@@ -53,10 +72,10 @@ use kernel::seed::Seed;
 use linear::coefficients::Setting;
 use model::fixed::{FixedGraph, NodeId};
 
-use bundle::ClientBundle;
+use bundle::{ClientBundle, ServerBundle};
 use products::Quadratic;
 
-use super::plan::{Method, Plan};
+use super::plan::{Garbler, Method, Plan};
 use super::price::Survey;
 use super::program::Program;
 use crate::error::Error;
@@ -72,6 +91,12 @@ const MOST_TRANSFERS: u64 = 1 << 28;
 /// Most bytes of a bundle: of about two and a half million garbled ReLUs. A party holds one while it is made and while it is used.
 pub const MOST_BUNDLE_BYTES: usize = 4 << 30;
 
+/// Bytes of bundles that a party holds at a time, where that is more than one.
+pub const TOGETHER_BYTES: usize = 2 << 30;
+
+/// Most predictions that share flights.
+pub const MOST_BATCH: usize = 64;
+
 /// The weights of bundles that are used in the session that makes them.
 const NAMELESS: ModelId = ModelId([0; 16]);
 
@@ -81,6 +106,7 @@ pub struct Work<'a> {
     surveys: Vec<Survey>,
     setting: Option<Setting>,
     base: BaseOt,
+    garbler: Garbler,
     digest: [u8; 16],
 }
 
@@ -106,8 +132,9 @@ impl<'a> Work<'a> {
         agreed.push_str(&plan.payload()?.to_string());
         agreed.push_str(&weights.to_string());
         let digest = Seed::from_bytes([0; 32]).block(&agreed, u64::from(reveal == Reveal::Label));
-        let work = Self { program, surveys, setting, base: plan.base_ot, digest: digest.to_bytes() };
-        let bytes = ClientBundle::bytes(&work);
+        let (base, garbler) = (plan.base_ot, plan.garbler);
+        let work = Self { program, surveys, setting, base, garbler, digest: digest.to_bytes() };
+        let bytes = ClientBundle::bytes(&work).max(ServerBundle::bytes(&work));
         if bytes > MOST_BUNDLE_BYTES {
             return Err(Error::Refused(format!(
                 "what is prepared for a prediction would take {} MB, and at most {} fit: {DELPHI} is for smaller networks",
@@ -121,6 +148,12 @@ impl<'a> Work<'a> {
     /// A name of the graph, the plan, the weights and what is revealed.
     pub fn digest(&self) -> [u8; 16] {
         self.digest
+    }
+
+    /// How many predictions share flights: as many bundles as fit [`TOGETHER_BYTES`], at most [`MOST_BATCH`], at least one.
+    pub fn together(&self) -> usize {
+        let bytes = ClientBundle::bytes(self).max(ServerBundle::bytes(self)).max(1);
+        (TOGETHER_BYTES / bytes).clamp(1, MOST_BATCH)
     }
 
     /// The tensors whose masked values the client sends when a stage begins.
@@ -146,6 +179,17 @@ impl<'a> Work<'a> {
     /// The products on shares, stage by stage.
     fn quadratics(&self) -> Vec<Quadratic> {
         (0..self.program.stages.len()).flat_map(|stage| Quadratic::of(&self.program, stage)).collect()
+    }
+
+    /// Transfers of the evaluator's bits in a stage: its shares, and where it is the server its parameters.
+    fn transfers(&self, stage: usize) -> usize {
+        let survey = &self.surveys[stage];
+        survey.late + if self.garbler == Garbler::Client { survey.secret } else { 0 }
+    }
+
+    /// Wires that the client learns the value of.
+    fn colours(&self) -> usize {
+        self.surveys.iter().map(|survey| survey.colours).sum()
     }
 
     /// Elements of all linear layers' results.

@@ -4,7 +4,7 @@ use model::fixed::FixedGraph;
 use ot::softspoken::message_len;
 use serde::Serialize;
 
-use super::super::plan::Plan;
+use super::super::plan::{Garbler, Plan};
 use super::super::program::is_elementwise;
 use super::bundle::{ClientBundle, ServerBundle};
 use super::gilboa::{sent_bytes, transfers_of};
@@ -17,7 +17,7 @@ use crate::handshake::Reveal;
 /// What a prediction costs. Bytes are without the headers of frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Price {
-    /// Stages: each is one round trip.
+    /// Stages: each is one round trip, and there is one more if the client garbles.
     pub stages: usize,
     /// Bits of the ring.
     pub ring: u32,
@@ -35,8 +35,34 @@ pub struct Price {
     pub offline_bytes: [u64; 2],
     /// The same from then on.
     pub online_bytes: [u64; 2],
+    /// What of these products on shares take, both ways together: before the input is known and from then on.
+    pub product_bytes: [u64; 2],
     /// Bytes that the client and the server store of a bundle.
     pub stored_bytes: [u64; 2],
+}
+
+/// Bytes of a product on shares.
+#[derive(Default)]
+struct Product {
+    /// Before the input is known: the evaluator's transfers, and what the garbler answers.
+    transfers: u64,
+    crossed: u64,
+    /// From then on: the masked bits of the product, each way, and the server's masked factors with theirs.
+    bits: u64,
+    factors: u64,
+}
+
+fn product(of: &Quadratic) -> Product {
+    let mut bytes = Product::default();
+    for jobs in [of.bit_jobs(), of.jobs()] {
+        bytes.transfers += message_len(transfers_of(&jobs)) as u64;
+        bytes.crossed += sent_bytes(&jobs);
+    }
+    let bits = |wanted: bool| if wanted { of.count.div_ceil(8) as u64 } else { 0 };
+    bytes.bits = bits(of.shift > 0);
+    let numbers = packed_bytes(of.count, of.ring) as u64;
+    bytes.factors = of.factors.iter().map(|factor| numbers + bits(factor.shifted())).sum();
+    bytes
 }
 
 /// Prices a graph under a plan.
@@ -47,44 +73,56 @@ pub fn price((graph, plan): (&FixedGraph, &Plan), reveal: Reveal) -> Result<Pric
     let work = Work::new((graph, plan), reveal, NAMELESS)?;
     let program = &work.program;
     let sums = work.sums();
-    let ciphertexts = plan.ciphertext_bytes(graph)?;
-    let halves = packed_bytes(2 * sums, program.ring) as u64;
+    let ciphertexts = Plan { garbler: Garbler::Server, ..plan.clone() }.ciphertext_bytes(graph)?;
+    let evaluator = usize::from(plan.garbler == Garbler::Client);
+    let garbler = 1 - evaluator;
+    let layers = program.linear.iter().map(|id| packed_bytes(2 * program.elements(*id), program.ring));
+    let halves = layers.sum::<usize>() as u64;
     let mut price = Price {
         stages: program.stages.len(),
         ring: program.ring,
         ciphertext_bytes: ciphertexts,
-        offline_bytes: [ciphertexts[0] + message_len(sums) as u64, ciphertexts[1] + halves],
+        offline_bytes: ciphertexts,
         stored_bytes: [ClientBundle::bytes(&work) as u64, ServerBundle::bytes(&work) as u64],
         ..Price::default()
     };
+    price.offline_bytes[evaluator] += message_len(sums) as u64;
+    price.offline_bytes[garbler] += halves;
     for (number, (stage, survey)) in program.stages.iter().zip(&work.surveys).enumerate() {
         for quadratic in Quadratic::of(program, number) {
+            let of = product(&quadratic);
             price.products += quadratic.count as u64;
-            for jobs in [quadratic.bit_jobs(), quadratic.jobs()] {
-                price.offline_bytes[0] += message_len(transfers_of(&jobs)) as u64;
-                price.offline_bytes[1] += sent_bytes(&jobs);
-            }
-            let bits = |wanted: bool| if wanted { quadratic.count.div_ceil(8) as u64 } else { 0 };
-            price.online_bytes[0] += bits(quadratic.shift > 0);
-            price.online_bytes[1] += bits(quadratic.shift > 0);
-            for factor in &quadratic.factors {
-                let numbers = packed_bytes(quadratic.count, quadratic.ring) as u64;
-                price.online_bytes[1] += numbers + bits(factor.shifted());
-            }
+            price.offline_bytes[evaluator] += of.transfers;
+            price.offline_bytes[garbler] += of.crossed;
+            price.online_bytes[0] += of.bits;
+            price.online_bytes[1] += of.bits + of.factors;
+            // What the client opens of it is counted with all that is opened.
+            let opened = packed_bytes(quadratic.count, quadratic.ring) as u64;
+            price.product_bytes[0] += of.transfers + of.crossed;
+            price.product_bytes[1] += 2 * of.bits + of.factors + opened;
         }
         let packed = |nodes: Vec<usize>| -> u64 {
             nodes.iter().map(|node| packed_bytes(program.elements(*node), program.ring) as u64).sum()
         };
         price.ands += survey.counts.ands;
         price.table_bytes += survey.counts.table_bytes();
-        price.offline_bytes[0] += message_len(survey.late) as u64;
-        price.offline_bytes[1] +=
-            survey.counts.table_bytes() + packed(work.exports(number)) + survey.colours.div_ceil(8) as u64;
-        price.online_bytes[0] += packed(work.opened(number));
-        price.online_bytes[1] += (survey.late * size_of::<kernel::block::Block>()) as u64;
+        price.offline_bytes[evaluator] += message_len(work.transfers(number)) as u64;
+        price.offline_bytes[garbler] += survey.counts.table_bytes() + packed(work.exports(number));
+        price.online_bytes[garbler] += (survey.late * size_of::<kernel::block::Block>()) as u64;
+        if plan.garbler == Garbler::Server {
+            price.offline_bytes[1] += survey.colours.div_ceil(8) as u64;
+            price.online_bytes[0] += packed(work.opened(number));
+        } else {
+            price.online_bytes[1] += survey.late.div_ceil(8) as u64;
+            let first = if number == 0 { work.opened(0) } else { Vec::new() };
+            price.online_bytes[0] += packed(first) + packed(stage.products.clone());
+        }
         let computed =
             stage.steps.iter().filter(|step| !step.entry && is_elementwise(&graph.nodes[step.node].op));
         price.activations += computed.map(|step| program.elements(step.node) as u64).sum::<u64>();
+    }
+    if plan.garbler == Garbler::Client {
+        price.online_bytes[1] += work.colours().div_ceil(8) as u64;
     }
     Ok(price)
 }

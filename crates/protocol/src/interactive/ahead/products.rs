@@ -15,6 +15,7 @@
 
 use kernel::seed::Seed;
 use model::fixed::{NodeId, Op};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::super::program::{Form, Program};
 use super::gilboa::Job;
@@ -112,7 +113,7 @@ impl Quadratic {
     }
 
     /// Numbers of the server's or the client's that belong to this product.
-    pub fn drawn(&self, seed: &Seed, label: &str, at: usize, bits: u32) -> Vec<u64> {
+    pub fn drawn(&self, seed: &Seed, label: &str, at: usize, bits: u32) -> Zeroizing<Vec<u64>> {
         let seed = seed.child("ahead/product", at as u64);
         numbers(&seed, label, self.node, (self.count, bits))
     }
@@ -130,8 +131,8 @@ fn wrapped(bit: u64, share: u64, e: u64) -> u64 {
     (e * bit).wrapping_add(share).wrapping_sub((2 * e).wrapping_mul(share))
 }
 
-/// What the client keeps of a factor of a product.
-#[derive(Default)]
+/// What the client keeps of a factor of a product. Erased on drop.
+#[derive(Default, Zeroize, ZeroizeOnDrop)]
 pub struct Known {
     /// Its half if the server's bit is 0, and if it is 1.
     pub halves: [Vec<u64>; 2],
@@ -159,19 +160,14 @@ impl Known {
     }
 
     /// The difference of both, without its low zeros: the client's number in the second product.
-    pub fn difference(&self, factor: &Factor, ring: u32) -> Vec<u64> {
+    fn difference(&self, factor: &Factor, ring: u32) -> Zeroizing<Vec<u64>> {
         let [zero, one] = &self.halves;
         let of = |(lane, (zero, one)): (usize, (&u64, &u64))| {
             let shift = factor.shift(lane);
             if shift == 0 { 0 } else { one.wrapping_sub(*zero) >> (ring - shift) & mask(shift) }
         };
-        zero.iter().zip(one).enumerate().map(of).collect()
+        Zeroizing::new(zero.iter().zip(one).enumerate().map(of).collect())
     }
-}
-
-/// The complements of the highest bits of the client's shares of a factor.
-pub fn complements(shares: &[u64], ring: u32) -> Vec<u64> {
-    shares.iter().map(|share| 1 - top(*share, ring)).collect()
 }
 
 /// The server's half of a shifted number: its share, and the masked bit that it sends. `rho` is the mask, `share` its share of the mask
@@ -189,7 +185,104 @@ fn shifted_server(lifted: u64, product: u64, (shift, ring): (u32, u32)) -> u64 {
     (lifted >> shift).wrapping_sub(lift).wrapping_add(product << (ring - shift)) & mask(ring)
 }
 
-/// What the server keeps of a product between its message and the client's.
+/// A party's shares of products of masks: those that the garbler draws, or those that the evaluator got. Erased on drop.
+#[derive(Default, Zeroize, ZeroizeOnDrop)]
+pub struct Crossed {
+    /// Of bits, for each factor and the product; empty where that is not shifted.
+    bits: Vec<Vec<u64>>,
+    /// Of each factor's mask times the other's first number.
+    shares: Vec<Vec<u64>>,
+    /// Of each factor's mask times the other's difference; empty where that is not shifted.
+    differences: Vec<Vec<u64>>,
+}
+
+/// Lists of a round, one after the other.
+fn joined<'l>(lists: impl Iterator<Item = &'l Vec<u64>> + Clone) -> Zeroizing<Vec<u64>> {
+    let mut all = Zeroizing::new(Vec::with_capacity(lists.clone().map(Vec::len).sum()));
+    lists.for_each(|list| all.extend_from_slice(list));
+    all
+}
+
+impl Crossed {
+    /// The garbler's.
+    pub fn drawn(of: &Quadratic, seed: &Seed) -> Self {
+        let low = |label: &str, at: usize, shift: &dyn Fn(usize) -> u32| {
+            let mut numbers = of.drawn(seed, label, at, 64);
+            numbers.iter_mut().enumerate().for_each(|(lane, number)| *number &= mask(shift(lane).max(1)));
+            std::mem::take(&mut *numbers)
+        };
+        let mut crossed = Self::default();
+        for (at, factor) in of.factors.iter().enumerate() {
+            let bits = factor.shifted().then(|| low("bit share", at, &|lane| factor.shift(lane)));
+            crossed.bits.push(bits.unwrap_or_default());
+            crossed.shares.push(std::mem::take(&mut *of.drawn(seed, "share", at, of.ring)));
+            let other = of.other(at);
+            let differences = other.shifted().then(|| low("difference", at, &|lane| other.shift(lane)));
+            crossed.differences.push(differences.unwrap_or_default());
+        }
+        let last = (of.shift > 0).then(|| low("bit share", of.factors.len(), &|_| of.shift));
+        crossed.bits.push(last.unwrap_or_default());
+        crossed
+    }
+
+    /// Those of the first round, in the order of [`Quadratic::bit_jobs`].
+    pub fn first(&self) -> Zeroizing<Vec<u64>> {
+        joined(self.bits.iter())
+    }
+
+    /// Those of the second, in the order of [`Quadratic::jobs`].
+    pub fn second(&self) -> Zeroizing<Vec<u64>> {
+        joined(self.shares.iter().zip(&self.differences).flat_map(|(shares, other)| [shares, other]))
+    }
+
+    /// The evaluator's after the first round.
+    pub fn begin(of: &Quadratic, first: &[u64]) -> Self {
+        let mut rest = first.chunks(of.count.max(1)).map(<[u64]>::to_vec);
+        let mut next = |wanted: bool| if wanted { rest.next().unwrap_or_default() } else { Vec::new() };
+        let mut bits: Vec<Vec<u64>> = of.factors.iter().map(|factor| next(factor.shifted())).collect();
+        bits.push(next(of.shift > 0));
+        Self { bits, shares: Vec::new(), differences: Vec::new() }
+    }
+
+    /// Takes those of the second.
+    pub fn finish(&mut self, of: &Quadratic, second: &[u64]) {
+        let mut rest = second.chunks(of.count.max(1)).map(<[u64]>::to_vec);
+        for at in 0..of.factors.len() {
+            self.shares.push(rest.next().unwrap_or_default());
+            let shifted = of.other(at).shifted();
+            self.differences.push(if shifted { rest.next().unwrap_or_default() } else { Vec::new() });
+        }
+    }
+
+    /// All numbers, in a fixed order.
+    pub fn columns(&self) -> impl Iterator<Item = &Vec<u64>> {
+        let all = self.bits.iter().chain(&self.shares).chain(&self.differences);
+        all.filter(|column| !column.is_empty())
+    }
+
+    /// How many lists of a number an element there are.
+    pub fn columns_of(of: &Quadratic) -> usize {
+        let shifted = of.factors.iter().filter(|factor| factor.shifted()).count();
+        of.factors.len() + 2 * shifted + usize::from(of.shift > 0)
+    }
+
+    /// What [`Crossed::columns`] gave, as many as [`Crossed::columns_of`] says.
+    pub fn from_columns(of: &Quadratic, columns: Vec<Vec<u64>>) -> Self {
+        let mut columns = columns.into_iter();
+        let mut next = |wanted: bool| if wanted { columns.next().unwrap_or_default() } else { Vec::new() };
+        let mut bits: Vec<Vec<u64>> = of.factors.iter().map(|factor| next(factor.shifted())).collect();
+        bits.push(next(of.shift > 0));
+        let shares = of.factors.iter().map(|_| next(true)).collect();
+        Self {
+            bits,
+            shares,
+            differences: (0..of.factors.len()).map(|at| next(of.other(at).shifted())).collect(),
+        }
+    }
+}
+
+/// What the server keeps of a product between its message and the client's. Erased on drop.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Pending {
     /// Its share of the product, lifted where it is to be shifted.
     shares: Vec<u64>,
@@ -206,56 +299,58 @@ pub struct Masked {
 }
 
 impl Quadratic {
-    /// The server's numbers in the first round, with the shares that it drew: masks of bits.
-    pub fn server_bits(&self, seed: &Seed) -> (Vec<u64>, Vec<u64>) {
-        let (mut masks, mut drawn) = (Vec::new(), Vec::new());
+    /// The server's numbers in the first round: masks of bits.
+    pub fn server_bits(&self, seed: &Seed) -> Zeroizing<Vec<u64>> {
+        let mut masks = Zeroizing::new(Vec::with_capacity(self.count * (self.factors.len() + 1)));
         let shifted = (0..self.factors.len()).filter(|at| self.factors[*at].shifted());
         for at in shifted.chain((self.shift > 0).then_some(self.factors.len())) {
-            masks.extend(self.drawn(seed, "bit", at, 1));
-            let ring = |lane| self.factors.get(at).map_or(self.shift, |factor| factor.shift(lane).max(1));
-            let shares = self.drawn(seed, "bit share", at, 64);
-            drawn.extend(shares.iter().enumerate().map(|(lane, share)| share & mask(ring(lane))));
+            masks.extend_from_slice(&self.drawn(seed, "bit", at, 1));
         }
-        (masks, drawn)
+        masks
     }
 
     /// The same in the second round: masks of its halves.
-    pub fn server_masks(&self, seed: &Seed) -> (Vec<u64>, Vec<u64>) {
-        let (mut masks, mut drawn) = (Vec::new(), Vec::new());
+    pub fn server_masks(&self, seed: &Seed) -> Zeroizing<Vec<u64>> {
+        let mut masks = Zeroizing::new(Vec::with_capacity(2 * self.count * self.factors.len()));
         for at in 0..self.factors.len() {
             let a = self.drawn(seed, "mask", at, self.ring);
-            drawn.extend(self.drawn(seed, "share", at, self.ring));
-            masks.extend(&a);
+            masks.extend_from_slice(&a);
             let other = self.other(at);
             if other.shifted() {
-                let low = |lane| mask(other.shift(lane).max(1));
-                masks.extend(a.iter().enumerate().map(|(lane, a)| a & low(lane)));
-                let shares = self.drawn(seed, "difference", at, 64);
-                drawn.extend(shares.iter().enumerate().map(|(lane, share)| share & low(lane)));
+                masks.extend(a.iter().enumerate().map(|(lane, a)| a & mask(other.shift(lane).max(1))));
             }
         }
-        (masks, drawn)
+        masks
+    }
+
+    /// The server's half of a factor, and its masked bits if that is shifted.
+    fn server_half(&self, at: usize, shares: &[u64], seed: &Seed, own: &[u64]) -> (Vec<u64>, Vec<u64>) {
+        let factor = &self.factors[at];
+        if !factor.shifted() {
+            return (shares.to_vec(), Vec::new());
+        }
+        let rho = self.drawn(seed, "bit", at, 1);
+        let of = |lane: usize| match factor.shift(lane) {
+            0 => (shares[lane], 0),
+            shift => shift_server(shares[lane], (shift, self.ring), rho[lane], own[lane]),
+        };
+        (0..self.count).map(of).unzip()
     }
 
     /// The server's message, from its shares of the factors, and what it keeps.
-    pub fn server(&self, seed: &Seed, program: &Program<'_>, state: &State) -> (Masked, Pending) {
+    pub fn server(
+        &self,
+        (seed, crossed): (&Seed, &Crossed),
+        program: &Program<'_>,
+        state: &State,
+    ) -> (Masked, Pending) {
         let ring = self.ring;
-        let (mut halves, mut bits) = (Vec::new(), Vec::new());
+        let (mut halves, mut bits) = (Zeroizing::new(Vec::new()), Vec::new());
         for (at, factor) in self.factors.iter().enumerate() {
             let shares = state.of(program, factor.tensor);
-            if !factor.shifted() {
-                halves.push(shares.to_vec());
-                bits.push(Vec::new());
-                continue;
-            }
-            let (rho, own) = (self.drawn(seed, "bit", at, 1), self.drawn(seed, "bit share", at, 64));
-            let of = |lane: usize| match factor.shift(lane) {
-                0 => (shares[lane], 0),
-                shift => shift_server(shares[lane], (shift, ring), rho[lane], own[lane] & mask(shift)),
-            };
-            let (half, bit) = (0..self.count).map(of).unzip();
+            let (half, masked) = self.server_half(at, shares, seed, &crossed.bits[at]);
             halves.push(half);
-            bits.push(bit);
+            bits.push(masked);
         }
         let (last, mut products) = (halves.len() - 1, vec![0u64; self.count]);
         for (lane, product) in products.iter_mut().enumerate() {
@@ -263,27 +358,27 @@ impl Quadratic {
         }
         let mut masked = Vec::new();
         for (at, half) in halves.iter().enumerate() {
-            let (a, shares) = (self.drawn(seed, "mask", at, ring), self.drawn(seed, "share", at, ring));
+            let (a, shares) = (self.drawn(seed, "mask", at, ring), &crossed.shares[at]);
             let (other, e) = (self.other(at), &bits[last - at]);
-            let differences = self.drawn(seed, "difference", at, 64);
+            let differences = &crossed.differences[at];
             // Both mixed terms of a square are one.
             let times = if last == 0 { 2 } else { 1 };
             for (lane, product) in products.iter_mut().enumerate() {
                 let mut share = shares[lane];
                 let shift = other.shift(lane);
                 if shift > 0 {
-                    let difference = e[lane].wrapping_mul(differences[lane] & mask(shift));
+                    let difference = e[lane].wrapping_mul(differences[lane]);
                     share = share.wrapping_add(difference << (ring - shift));
                 }
                 *product = product.wrapping_add(share.wrapping_mul(times));
             }
             let open = |(half, a): (&u64, &u64)| half.wrapping_sub(*a) & mask(ring);
-            masked.push((half.iter().zip(&a).map(open).collect(), bits[at].clone()));
+            masked.push((half.iter().zip(a.iter()).map(open).collect(), bits[at].clone()));
         }
         let mut product_bits = Vec::new();
         if self.shift > 0 {
             let rho = self.drawn(seed, "bit", self.factors.len(), 1);
-            for (product, rho) in products.iter_mut().zip(&rho) {
+            for (product, rho) in products.iter_mut().zip(rho.iter()) {
                 let half = 1u64 << (self.shift - 1);
                 *product = product.wrapping_add(half).wrapping_add(1 << (ring - 2)) & mask(ring);
                 product_bits.push((1 - top(*product, ring)) ^ rho);
@@ -294,18 +389,16 @@ impl Quadratic {
     }
 
     /// The server's values of a product, masked by the client's masks: from what the client opened, and its masked bits.
-    pub fn open(&self, seed: &Seed, pending: &Pending, opened: &[u64], bits: &[u64]) -> Vec<u64> {
-        let ring = self.ring;
-        let (rho, own) = match self.shift {
-            0 => (Vec::new(), Vec::new()),
-            shift => {
-                let at = self.factors.len();
-                (
-                    self.drawn(seed, "bit", at, 1),
-                    self.drawn(seed, "bit share", at, 64).iter().map(|s| s & mask(shift)).collect(),
-                )
-            }
-        };
+    pub fn open(
+        &self,
+        (seed, crossed): (&Seed, &Crossed),
+        pending: &Pending,
+        opened: &[u64],
+        bits: &[u64],
+    ) -> Vec<u64> {
+        let (ring, last) = (self.ring, self.factors.len());
+        let rho = if self.shift == 0 { Zeroizing::default() } else { self.drawn(seed, "bit", last, 1) };
+        let own = &crossed.bits[last];
         let of = |lane: usize| {
             let share = pending.shares[lane];
             if self.shift == 0 {
@@ -313,7 +406,7 @@ impl Quadratic {
             }
             // rho times the client's bit, and from it the product of both bits.
             let (e, g) = (pending.bits[lane], bits[lane]);
-            let own: u64 = own[lane];
+            let own = own[lane];
             let mixed = (g * rho[lane]).wrapping_add(own).wrapping_sub((2 * g).wrapping_mul(own));
             let product = mixed.wrapping_sub((2 * e).wrapping_mul(mixed));
             shifted_server(share, product, (self.shift, ring)).wrapping_add(opened[lane]) & mask(ring)
@@ -359,8 +452,8 @@ impl Quadratic {
     }
 }
 
-/// What the client keeps of a product. All numbers are of the ring.
-#[derive(Default)]
+/// What the client keeps of a product. All numbers are of the ring. Erased on drop.
+#[derive(Default, Zeroize, ZeroizeOnDrop)]
 pub struct Kept {
     /// Of each factor.
     pub factors: Vec<Known>,
@@ -405,57 +498,47 @@ impl Kept {
     }
 
     /// The client's numbers in the first round: complements of its shares' highest bits, and its masks of bits.
-    pub fn bit_numbers(quadratic: &Quadratic, program: &Program<'_>, state: &State, tau: &[u64]) -> Vec<u64> {
-        let shifted = quadratic.factors.iter().filter(|factor| factor.shifted());
-        let mut numbers: Vec<u64> = shifted
-            .flat_map(|factor| complements(state.of(program, factor.tensor), quadratic.ring))
-            .collect();
+    pub fn bit_numbers(
+        quadratic: &Quadratic,
+        program: &Program<'_>,
+        state: &State,
+        tau: &[u64],
+    ) -> Zeroizing<Vec<u64>> {
+        let mut numbers = Zeroizing::new(Vec::with_capacity(quadratic.count * (quadratic.factors.len() + 1)));
+        for factor in quadratic.factors.iter().filter(|factor| factor.shifted()) {
+            let shares = state.of(program, factor.tensor);
+            numbers.extend(shares.iter().map(|share| 1 - top(*share, quadratic.ring)));
+        }
         numbers.extend_from_slice(tau);
         numbers
     }
 
-    /// What is known after the first round, and the client's numbers in the second.
+    /// What is known once the products of bits are, and the client's numbers in the second round.
     pub fn begin(
         quadratic: &Quadratic,
         program: &Program<'_>,
         state: &State,
-        shares: &[u64],
-    ) -> (Self, Vec<u64>) {
-        let mut rest = shares.chunks(quadratic.count.max(1));
-        let known = |factor: &Factor| {
-            let bits = if factor.shifted() { rest.next().unwrap_or(&[]) } else { &[] };
+        crossed: &Crossed,
+    ) -> (Self, Zeroizing<Vec<u64>>) {
+        let known = |(factor, bits): (&Factor, &Vec<u64>)| {
             Known::new(quadratic, factor, state.of(program, factor.tensor), bits)
         };
-        let factors: Vec<Known> = quadratic.factors.iter().map(known).collect();
-        let bits = if quadratic.shift > 0 { rest.next().unwrap_or(&[]).to_vec() } else { Vec::new() };
-        let mut numbers = Vec::new();
+        let factors: Vec<Known> = quadratic.factors.iter().zip(&crossed.bits).map(known).collect();
+        let mut numbers = Zeroizing::new(Vec::with_capacity(2 * quadratic.count * factors.len()));
         for at in 0..factors.len() {
             let (other, known) = (quadratic.other(at), &factors[factors.len() - 1 - at]);
             numbers.extend_from_slice(&known.halves[0]);
             if other.shifted() {
-                numbers.extend(known.difference(other, quadratic.ring));
+                numbers.extend_from_slice(&known.difference(other, quadratic.ring));
             }
         }
+        let bits = crossed.bits.last().cloned().unwrap_or_default();
         (Self { factors, bits, shares: Vec::new(), differences: Vec::new() }, numbers)
     }
 
-    /// Takes the shares that the second round gave.
-    pub fn finish(&mut self, quadratic: &Quadratic, shares: &[u64]) {
-        let mut rest = shares.chunks(quadratic.count.max(1)).map(<[u64]>::to_vec);
-        for at in 0..quadratic.factors.len() {
-            self.shares.push(rest.next().unwrap_or_default());
-            let shifted = quadratic.other(at).shifted();
-            self.differences.push(if shifted { rest.next().unwrap_or_default() } else { Vec::new() });
-        }
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        use zeroize::Zeroize;
-        self.factors.iter_mut().for_each(|factor| factor.halves.zeroize());
-        self.shares.zeroize();
-        self.differences.zeroize();
-        self.bits.zeroize();
+    /// Takes the shares of the second round.
+    pub fn finish(&mut self, mut crossed: Crossed) {
+        self.shares = std::mem::take(&mut crossed.shares);
+        self.differences = std::mem::take(&mut crossed.differences);
     }
 }

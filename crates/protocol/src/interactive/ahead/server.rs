@@ -1,47 +1,35 @@
-//! The server's half: it garbles, computes on encrypted masks beforehand, and on plain integers once the input is there.
+//! The server's half: it computes on encrypted masks beforehand, and on plain integers once the input is known; it garbles or evaluates.
 
 use std::collections::HashMap;
-use std::sync::mpsc::sync_channel;
-use std::thread;
 
 use bfv::Ciphertext;
-use garble::garbler::Garbler;
-use garble::labels::{ActiveLabels, Labels};
-use garble::word::Word;
-use kernel::block::{Block, as_bytes};
-use kernel::prg::Prg;
 use kernel::seed::Seed;
 use linear::coefficients::{Client as Holder, Factors, Server as Computer, Setting};
 use linear::plain::Layer;
-use model::fixed::{FixedGraph, NodeId, Op, ParamId, Params};
-use ot::random::Pads;
-use ot::softspoken::Sender;
+use model::fixed::{FixedGraph, NodeId, Op, Params};
 use zeroize::Zeroizing;
 
-use super::super::circuit::{Entry, Party, run};
-use super::super::lanes::Lanes;
 use super::super::linear::{Factors as Kept, failed};
-use super::super::plan::Plan;
+use super::super::names;
+use super::super::plan::{Garbler, Plan};
 use super::super::program::Program;
-use super::super::server::{Weights as Encoded, bits, masks, send, weight};
+use super::super::server::{Weights as Encoded, masks, weight};
 use super::super::shares::Addends;
-use super::super::wire::{self, Frames};
-use super::super::{names, transfers};
-use super::bundle::{ServerBundle, start};
-use super::gilboa;
-use super::products::{Pending, Quadratic};
+use super::super::wire;
+use super::bundle::{self, Half as Bundle, ServerBundle};
+use super::evaluator::{Evaluating, entering, evaluate, secrets};
+use super::garbler::{Garbling, Own, labels, offset, shares_of, sums};
+use super::gilboa::Job;
+use super::products::{Crossed, Pending, Quadratic};
 use super::state::State;
-use super::streams::{self, mask, numbers, start_of};
-use super::{NAMELESS, Work};
+use super::streams::{self, BitString, mask};
+use super::{MOST_BATCH, NAMELESS, Work};
 use crate::error::Error;
 use crate::frame::Length;
-use crate::garbled::client::OutputWord;
+use crate::garbled::wire::pack;
 use crate::handshake::Reveal;
 use crate::meter::Phase;
 use crate::session::{Inbox, Outbox, Session};
-
-/// Frames of tables that wait to be sent while garbling goes on.
-const AHEAD: usize = 8;
 
 /// A model's weights: for products with encrypted masks, as far as the memory allowed, and as plain integers.
 pub struct Weights {
@@ -56,12 +44,13 @@ impl Weights {
     /// If the plan does not fit the graph.
     pub fn encode(graph: &FixedGraph, plan: &Plan, params: &Params, budget: usize) -> Result<Self, Error> {
         let program = Program::ahead(graph, Reveal::Scores)?;
+        let online = Plan { garbler: Garbler::Server, ..plan.clone() };
         let mut plain = HashMap::new();
         for (node, need) in program.linear.iter().zip(program.needs()) {
             let layer = Layer::new(&need.shape, program.ring, weight(&program, params, *node));
             plain.insert(*node, layer.map_err(failed)?);
         }
-        Ok(Self { encoded: Encoded::encode(graph, plan, params, budget)?, plain })
+        Ok(Self { encoded: Encoded::encode(graph, &online, params, budget)?, plain })
     }
 }
 
@@ -71,14 +60,6 @@ pub struct Preparer<'a> {
     params: &'a Params,
     weights: &'a Weights,
     computer: Option<Computer>,
-}
-
-/// What a bundle is made with.
-struct Making<'b> {
-    seed: &'b Seed,
-    offset: Zeroizing<Block>,
-    start: [Block; 2],
-    sender: Sender,
 }
 
 impl<'a> Preparer<'a> {
@@ -107,19 +88,72 @@ impl<'a> Preparer<'a> {
     /// When the session fails.
     pub fn bundle(&self, session: &mut Session, seed: Seed) -> Result<ServerBundle, Error> {
         session.meter.enter(Phase::Offline, "");
-        let offset = offset(&seed);
-        let start = start(&seed);
-        let setup = transfers::request(session, self.work.base, *offset, &seed.child("ahead/transfers", 0))?;
-        session.outbox.send(wire::START, as_bytes(&start))?;
-        session.outbox.flush()?;
-        let sender = transfers::finish(session, self.work.base, setup)?;
-        let mut making = Making { seed: &seed, offset, start, sender };
-        self.linear(session, &seed)?;
-        self.halve(session, &mut making)?;
-        self.products(session, &mut making)?;
-        self.material(session, &mut making)?;
-        drop(making);
-        Ok(ServerBundle { digest: self.work.digest, seed })
+        let kept = match self.work.garbler {
+            Garbler::Server => self.garbler(session, &seed)?,
+            Garbler::Client => self.evaluator(session, &seed)?,
+        };
+        Ok(ServerBundle(Bundle { digest: self.work.digest, seed, kept }))
+    }
+
+    /// What it keeps if it garbles.
+    fn garbler(&self, session: &mut Session, seed: &Seed) -> Result<bundle::Kept, Error> {
+        let mut side = Garbling::begin(self.work, session, seed)?;
+        self.linear(session, seed)?;
+        side.halve(session, &self.doubled(seed)?)?;
+        let all = self.work.quadratics();
+        for of in &all {
+            let (masks, drawn) = (of.server_bits(seed), Crossed::drawn(of, seed).first());
+            side.multiply(session, &of.bit_jobs(), (&masks, &drawn))?;
+        }
+        for of in &all {
+            let (masks, drawn) = (of.server_masks(seed), Crossed::drawn(of, seed).second());
+            side.multiply(session, &of.jobs(), (&masks, &drawn))?;
+        }
+        side.material(session, Own::Server(self.params), &())?;
+        Ok(bundle::Kept::Garbler(Zeroizing::default()))
+    }
+
+    /// What it keeps if the client garbles.
+    fn evaluator(&self, session: &mut Session, seed: &Seed) -> Result<bundle::Kept, Error> {
+        let work = self.work;
+        let mut side = Evaluating::begin(work, session, seed)?;
+        self.linear(session, seed)?;
+        let mut sums = side.halve(session, &self.doubled(seed)?)?;
+        let all = work.quadratics();
+        let jobs: Vec<Vec<Job>> = all.iter().map(Quadratic::bit_jobs).collect();
+        let masks: Vec<Zeroizing<Vec<u64>>> = all.iter().map(|of| of.server_bits(seed)).collect();
+        let first = side.multiply(session, &jobs, &masks)?;
+        let jobs: Vec<Vec<Job>> = all.iter().map(Quadratic::jobs).collect();
+        let masks: Vec<Zeroizing<Vec<u64>>> = all.iter().map(|of| of.server_masks(seed)).collect();
+        let second = side.multiply(session, &jobs, &masks)?;
+        let mut crossed = all.iter().zip(first.iter().zip(&second)).map(|(of, (first, second))| {
+            let mut crossed = Crossed::begin(of, first);
+            crossed.finish(of, second);
+            crossed
+        });
+        let choices = |stage: usize| {
+            let mut bits = choices(seed, stage, work.surveys[stage].late);
+            secrets(work, stage, self.params, &mut bits)?;
+            Ok(bits)
+        };
+        let mut stages = side.material(session, &choices, &())?;
+        for (material, stage) in stages.iter_mut().zip(&work.program.stages) {
+            material.sums.extend(stage.linear.iter().map(|index| std::mem::take(&mut sums[*index])));
+            material.crossed.extend(crossed.by_ref().take(stage.products.len()));
+        }
+        Ok(bundle::Kept::Evaluator(side.start, stages))
+    }
+
+    /// This party's shares of twice the sums, or one more.
+    fn doubled(&self, seed: &Seed) -> Result<Vec<Zeroizing<Vec<u64>>>, Error> {
+        let (Some(setting), Some(computer)) = (&self.work.setting, &self.computer) else {
+            return Ok(Vec::new());
+        };
+        let layers = self.work.program.linear.iter().zip(setting.layouts.iter().zip(&setting.replies));
+        let shares = layers.map(|(id, (layout, reply))| {
+            computer.shares(layout, *reply, &masks(seed, *id)).map(Zeroizing::new).map_err(failed)
+        });
+        shares.collect()
     }
 
     /// The linear layers on encrypted masks.
@@ -145,138 +179,11 @@ impl<'a> Preparer<'a> {
         }
         Ok(())
     }
-
-    /// From shares of twice the sums, or one more, to shares of the sums, this party's being drawn.
-    fn halve(&self, session: &mut Session, making: &mut Making<'_>) -> Result<(), Error> {
-        let (Some(setting), Some(computer)) = (&self.work.setting, &self.computer) else {
-            return Ok(());
-        };
-        let (program, count) = (&self.work.program, self.work.sums());
-        let first = making.sender.position();
-        let q = Zeroizing::new(transfers::send(&mut making.sender, &mut session.inbox, count)?);
-        let pads = Pads::new(making.sender.session());
-        let (mut done, mask) = (0, mask(program.ring));
-        for (index, id) in program.linear.iter().enumerate() {
-            let (layout, reply) = (&setting.layouts[index], setting.replies[index]);
-            let doubled = computer.shares(layout, reply, &masks(making.seed, *id)).map_err(failed)?;
-            let doubled = Zeroizing::new(doubled);
-            let wanted = Zeroizing::new(sums(program, making.seed, *id));
-            let q = &q[done..done + doubled.len()];
-            let pads = Zeroizing::new(pads.of_sender(first + done as u64, *making.offset, q));
-            let words: Vec<u64> = doubled
-                .iter()
-                .zip(wanted.iter())
-                .zip(pads.iter())
-                .flat_map(|((doubled, wanted), [zero, one])| {
-                    let rest = wanted.wrapping_sub(doubled >> 1);
-                    let other = rest.wrapping_sub(doubled & 1);
-                    // The client takes its pad off: its half, with the carry, less what this party's drawn share has too much.
-                    [(zero.0 as u64).wrapping_sub(rest) & mask, (one.0 as u64).wrapping_sub(other) & mask]
-                })
-                .collect();
-            streams::send(&mut session.outbox, wire::HALVES, &words, program.ring)?;
-            done += doubled.len();
-        }
-        session.outbox.flush()
-    }
-
-    /// The products of masks that products on shares need: bits, then numbers.
-    fn products(&self, session: &mut Session, making: &mut Making<'_>) -> Result<(), Error> {
-        let Session { outbox, inbox, .. } = session;
-        let all = self.work.quadratics();
-        for quadratic in &all {
-            let (masks, drawn) = quadratic.server_bits(making.seed);
-            gilboa::send((&quadratic.bit_jobs(), &masks, &drawn), &mut making.sender, (inbox, outbox))?;
-        }
-        for quadratic in &all {
-            let (masks, drawn) = quadratic.server_masks(making.seed);
-            gilboa::send((&quadratic.jobs(), &masks, &drawn), &mut making.sender, (inbox, outbox))?;
-        }
-        Ok(())
-    }
-
-    /// Garbles all stages while a thread sends.
-    fn material(&self, session: &mut Session, making: &mut Making<'_>) -> Result<(), Error> {
-        let Session { outbox, inbox, meter } = session;
-        let (queue, frames) = sync_channel(AHEAD);
-        thread::scope(|scope| {
-            let sending = scope.spawn(move || send(outbox, frames));
-            let mut sink = Frames::default();
-            sink.open(queue);
-            let made = (0..self.work.program.stages.len()).try_for_each(|stage| {
-                meter.enter(Phase::Offline, &names(&self.work.program, stage).1);
-                sink = self.garble(stage, std::mem::take(&mut sink), inbox, making)?;
-                Ok::<(), Error>(())
-            });
-            let closed = sink.close();
-            drop(sink);
-            let sent = sending
-                .join()
-                .unwrap_or_else(|_| Err(Error::Refused("a thread of the server failed".into())));
-            // Garbling only starved where sending failed, whose reason is the one to tell.
-            sent?;
-            made?;
-            closed
-        })
-    }
-
-    /// One stage's tables, corrections and colours.
-    fn garble(
-        &self,
-        stage: usize,
-        sink: Frames,
-        inbox: &mut Inbox,
-        making: &mut Making<'_>,
-    ) -> Result<Frames, Error> {
-        let program = &self.work.program;
-        let q = Zeroizing::new(transfers::send(&mut making.sender, inbox, self.work.surveys[stage].late)?);
-        let mut garbler = Garbler::new(*making.offset, start_of(making.start[0], stage), sink);
-        let mut party = Offline {
-            program,
-            params: self.params,
-            active: ActiveLabels::new(start_of(making.start[1], stage)),
-            fresh: late(making.seed, stage),
-            q: &q,
-            exports: HashMap::new(),
-            revealed: Vec::new(),
-        };
-        run(&mut garbler, program, stage, &mut party)?;
-        let Offline { exports, revealed, .. } = party;
-        garbler.sink().flush()?;
-        for node in self.work.exports(stage) {
-            let missing = || Error::Refused("a tensor did not leave its circuit".into());
-            let shares = Zeroizing::new(exports.get(&node).cloned().ok_or_else(missing)?);
-            let wanted = Zeroizing::new(shares_of(program, making.seed, node));
-            let shift = |(share, wanted): (&u64, &u64)| share.wrapping_sub(*wanted) & mask(program.ring);
-            let shifts: Vec<u64> = shares.iter().zip(wanted.iter()).map(shift).collect();
-            garbler.sink().numbers(shifts, program.ring)?;
-        }
-        if self.work.surveys[stage].colours > 0 {
-            let colours: Vec<bool> = revealed.iter().flat_map(OutputWord::colours).collect();
-            garbler.sink().colours(&colours)?;
-        }
-        Ok(std::mem::take(garbler.sink()))
-    }
 }
 
-/// The offset of a bundle's labels.
-fn offset(seed: &Seed) -> Zeroizing<Block> {
-    Zeroizing::new(seed.block("ahead/offset", 0).with_lsb())
-}
-
-/// This party's shares of a linear layer's sums.
-fn sums(program: &Program<'_>, seed: &Seed, node: NodeId) -> Vec<u64> {
-    numbers(seed, "ahead/sums", node, (program.elements(node), program.ring))
-}
-
-/// This party's shares of what leaves a circuit.
-fn shares_of(program: &Program<'_>, seed: &Seed, node: NodeId) -> Vec<u64> {
-    numbers(seed, "ahead/shares", node, (program.elements(node), program.ring))
-}
-
-/// The zero-labels of this party's late numbers in a stage.
-fn late(seed: &Seed, stage: usize) -> Prg {
-    Prg::new(&seed.child("ahead/late", stage as u64))
+/// The bits of a server's transfers for a stage's shares, where it evaluates.
+fn choices(seed: &Seed, stage: usize, count: usize) -> BitString {
+    BitString::drawn(seed, "ahead/choices", stage, count)
 }
 
 /// Serves one prediction with what was prepared.
@@ -286,22 +193,79 @@ fn late(seed: &Seed, stage: usize) -> Prg {
 pub fn predict(
     work: &Work<'_>,
     bundle: ServerBundle,
-    (params, weights): (&Params, &Weights),
+    weights: (&Params, &Weights),
     session: &mut Session,
 ) -> Result<(), Error> {
-    if bundle.digest != work.digest {
-        return Err(Error::Refused("the bundle was prepared for another model or plan".into()));
-    }
-    let offset = offset(&bundle.seed);
-    let (state, pending) = (State::new(&work.program), HashMap::new());
-    let mut half = Half { work, params, weights, seed: &bundle.seed, offset, state, pending };
-    (0..work.program.stages.len()).try_for_each(|stage| half.online(stage, session))
+    predict_batch(work, vec![bundle], weights, session)
 }
 
-/// Prepares and serves one prediction in one go. All secrets derive from `seed`, which must be fresh.
+/// Serves predictions that share flights, with a bundle each, in the client's order.
 ///
 /// # Errors
-/// As [`Preparer::bundle`] and [`predict`].
+/// As [`predict`], or if there are none, or more than [`MOST_BATCH`].
+pub fn predict_batch(
+    work: &Work<'_>,
+    bundles: Vec<ServerBundle>,
+    weights: (&Params, &Weights),
+    session: &mut Session,
+) -> Result<(), Error> {
+    if !(1..=MOST_BATCH).contains(&bundles.len()) {
+        return Err(Error::Refused(format!("{} bundles", bundles.len())));
+    }
+    let half = |ServerBundle(bundle): ServerBundle| {
+        if bundle.digest != work.digest {
+            return Err(Error::Refused(
+                "the bundle was prepared for another model, other weights or another plan".into(),
+            ));
+        }
+        Ok(Half::new(work, bundle, weights))
+    };
+    let mut halves = bundles.into_iter().map(half).collect::<Result<Vec<_>, Error>>()?;
+    let evaluates = work.garbler == Garbler::Client;
+    for stage in 0..work.program.stages.len() {
+        let (linear, circuit) = names(&work.program, stage);
+        session.meter.enter(Phase::Online, &linear);
+        // All of it before anything is sent: neither side writes while the other does not read.
+        if !evaluates || stage == 0 {
+            halves.iter_mut().try_for_each(|half| half.receive(work.opened(stage), &mut session.inbox))?;
+        }
+        for half in &mut halves {
+            half.compute(stage)?;
+            half.factors(stage, &mut session.outbox)?;
+            half.late(stage, &mut session.outbox)?;
+        }
+        session.outbox.flush()?;
+        session.meter.enter(Phase::Online, &circuit);
+        if evaluates {
+            halves.iter_mut().try_for_each(|half| half.evaluate(stage, &mut session.inbox))?;
+        }
+    }
+    if evaluates && work.colours() > 0 {
+        for half in &halves {
+            session.outbox.send(wire::COLOURS, &pack(&half.shown))?;
+        }
+        session.outbox.flush()?;
+    }
+    Ok(())
+}
+
+/// How many predictions the client's run has.
+///
+/// # Errors
+/// When the session fails, or there are none, or more than [`MOST_BATCH`].
+pub fn announced(session: &mut Session) -> Result<usize, Error> {
+    let mut count = [0; 4];
+    session.inbox.recv_into(wire::BATCH, &mut count)?;
+    match u32::from_le_bytes(count) as usize {
+        count if (1..=MOST_BATCH).contains(&count) => Ok(count),
+        count => Err(Error::malformed("batch", format!("{count} inputs, at most {MOST_BATCH} go together"))),
+    }
+}
+
+/// Prepares and serves predictions in one go, as many as the client says. All secrets derive from `seed`, which must be fresh.
+///
+/// # Errors
+/// As [`Preparer::bundle`] and [`predict_batch`].
 pub fn prepare_and_predict(
     (graph, plan): (&FixedGraph, &Plan),
     (params, weights): (&Params, &Weights),
@@ -310,9 +274,15 @@ pub fn prepare_and_predict(
     seed: &Seed,
 ) -> Result<(), Error> {
     let work = Work::new((graph, plan), reveal, NAMELESS)?;
+    let mut left = 0..announced(session)?;
     let preparer = Preparer::new(&work, (params, weights), session)?;
-    let bundle = preparer.bundle(session, seed.child("ahead/bundle", 0))?;
-    predict(&work, bundle, (params, weights), session)
+    while !left.is_empty() {
+        let group = left.by_ref().take(work.together());
+        let bundles = group.map(|at| preparer.bundle(session, seed.child("ahead/bundle", at as u64)));
+        let bundles = bundles.collect::<Result<Vec<_>, _>>()?;
+        predict_batch(&work, bundles, (params, weights), session)?;
+    }
+    Ok(())
 }
 
 /// A prediction under way.
@@ -320,62 +290,79 @@ struct Half<'a> {
     work: &'a Work<'a>,
     params: &'a Params,
     weights: &'a Weights,
-    seed: &'a Seed,
-    offset: Zeroizing<Block>,
+    bundle: Bundle,
+    offset: Zeroizing<kernel::block::Block>,
     state: State,
     /// Products between this party's message and the client's.
-    pending: HashMap<NodeId, (Quadratic, Pending)>,
+    pending: HashMap<NodeId, (Quadratic, Crossed, Pending)>,
+    /// Colours of results, where it evaluates.
+    shown: Vec<bool>,
 }
 
-impl Half<'_> {
-    fn online(&mut self, stage: usize, session: &mut Session) -> Result<(), Error> {
+impl<'a> Half<'a> {
+    fn new(work: &'a Work<'a>, bundle: Bundle, (params, weights): (&'a Params, &'a Weights)) -> Self {
+        let (offset, state) = (offset(&bundle.seed), State::new(&work.program));
+        let (pending, shown) = (HashMap::new(), Vec::new());
+        Self { work, params, weights, bundle, offset, state, pending, shown }
+    }
+
+    /// Receives masked values.
+    fn receive(&mut self, nodes: Vec<NodeId>, inbox: &mut Inbox) -> Result<(), Error> {
         let program = &self.work.program;
-        let (linear, circuit) = names(program, stage);
-        session.meter.enter(Phase::Online, &linear);
-        for node in self.work.opened(stage) {
-            let mut values =
-                streams::receive(&mut session.inbox, wire::OPENED, (program.elements(node), program.ring))?;
-            if let Some((quadratic, pending)) = self.pending.remove(&node) {
+        for node in nodes {
+            let mut values = streams::receive(inbox, wire::OPENED, (program.elements(node), program.ring))?;
+            if let Some((quadratic, crossed, pending)) = self.pending.remove(&node) {
                 let count = if quadratic.shift > 0 { quadratic.count } else { 0 };
-                let bits = streams::receive(&mut session.inbox, wire::OPENED, (count, 1))?;
-                values = quadratic.open(self.seed, &pending, &values, &bits);
-            } else if stage > 0 {
-                let own = Zeroizing::new(shares_of(program, self.seed, node));
+                let bits = streams::receive(inbox, wire::OPENED, (count, 1))?;
+                values = quadratic.open((&self.bundle.seed, &crossed), &pending, &values, &bits);
+            } else if !program.graph.inputs.contains(&node) {
+                let own = shares_of(program, &self.bundle.seed, node);
                 let add =
                     |(value, own): (&mut u64, &u64)| *value = value.wrapping_add(*own) & mask(program.ring);
                 values.iter_mut().zip(own.iter()).for_each(add);
             }
             self.state.tensors[node] = values;
         }
-        let params = self.params;
+        Ok(())
+    }
+
+    /// What a stage computes on masked values.
+    fn compute(&mut self, stage: usize) -> Result<(), Error> {
+        let (program, params) = (&self.work.program, self.params);
         let parameter = |param: usize, index: usize| params.tensors[param].get(index);
         let addends = Addends::Server(&parameter);
         self.state.local(program, stage, &addends);
-        for index in &program.stages[stage].linear {
-            self.linear(program.linear[*index])?;
+        for (at, index) in program.stages[stage].linear.iter().enumerate() {
+            self.linear(program.linear[*index], (stage, at))?;
         }
         self.state.merge(program, stage, &addends);
-        self.factors(stage, &mut session.outbox)?;
-        session.meter.enter(Phase::Online, &circuit);
-        self.labels(stage, &mut session.outbox)
+        Ok(())
     }
 
     /// Sends this party's masked halves of a stage's products on shares.
     fn factors(&mut self, stage: usize, outbox: &mut Outbox) -> Result<(), Error> {
-        for quadratic in Quadratic::of(&self.work.program, stage) {
-            let (masked, pending) = quadratic.server(self.seed, &self.work.program, &self.state);
+        for (at, quadratic) in Quadratic::of(&self.work.program, stage).into_iter().enumerate() {
+            let crossed = match &mut self.bundle.kept {
+                bundle::Kept::Garbler(_) => Crossed::drawn(&quadratic, &self.bundle.seed),
+                bundle::Kept::Evaluator(_, stages) => {
+                    let crossed = stages.get_mut(stage).and_then(|material| material.crossed.get_mut(at));
+                    crossed.map(std::mem::take).ok_or_else(misfit)?
+                }
+            };
+            let (masked, pending) =
+                quadratic.server((&self.bundle.seed, &crossed), &self.work.program, &self.state);
             for (numbers, bits) in &masked.factors {
                 streams::send(outbox, wire::FACTORS, numbers, quadratic.ring)?;
                 streams::send(outbox, wire::FACTORS, bits, 1)?;
             }
             streams::send(outbox, wire::FACTORS, &masked.bits, 1)?;
-            self.pending.insert(quadratic.node, (quadratic, pending));
+            self.pending.insert(quadratic.node, (quadratic, crossed, pending));
         }
         Ok(())
     }
 
-    /// A linear layer on plain integers.
-    fn linear(&mut self, id: NodeId) -> Result<(), Error> {
+    /// A linear layer on plain integers: which, and where its material is.
+    fn linear(&mut self, id: NodeId, (stage, at): (usize, usize)) -> Result<(), Error> {
         let program = &self.work.program;
         let missing = || Error::Refused("a layer has no parameters".into());
         let layer = self.weights.plain.get(&id).ok_or_else(missing)?;
@@ -387,7 +374,13 @@ impl Half<'_> {
             _ => return Err(missing()),
         };
         let (bias, mask) = (&self.params.tensors[bias], mask(program.ring));
-        let own = Zeroizing::new(sums(program, self.seed, id));
+        let own = match &mut self.bundle.kept {
+            bundle::Kept::Garbler(_) => sums(program, &self.bundle.seed, id),
+            bundle::Kept::Evaluator(_, stages) => {
+                let own = stages.get_mut(stage).and_then(|material| material.sums.get_mut(at));
+                Zeroizing::new(own.map(std::mem::take).ok_or_else(misfit)?)
+            }
+        };
         for (lane, (sum, own)) in result.iter_mut().zip(own.iter()).enumerate() {
             let addend = bias.get(lane / inner % bias.len()) as u64;
             *sum = sum.wrapping_add(*own).wrapping_add(addend) & mask;
@@ -396,81 +389,33 @@ impl Half<'_> {
         Ok(())
     }
 
-    /// Sends the labels of this party's numbers, in the order in which they enter the circuit.
-    fn labels(&mut self, stage: usize, outbox: &mut Outbox) -> Result<(), Error> {
-        let mut fresh = late(self.seed, stage);
-        let mut frame = Vec::with_capacity(wire::FRAME_ROWS);
-        for entry in &self.work.surveys[stage].entries {
-            let values = Zeroizing::new(entry.lanes.pick(self.state.of(&self.work.program, entry.node)));
-            let mut labels = vec![Block::ZERO; values.len()];
-            for bit in 0..entry.width {
-                fresh.fill_blocks(&mut labels);
-                for (label, value) in labels.iter_mut().zip(values.iter()) {
-                    *label ^= self.offset.and_bit(value >> bit & 1 == 1);
-                }
-                let mut rest = labels.as_slice();
-                while !rest.is_empty() {
-                    let (now, later) = rest.split_at(rest.len().min(wire::FRAME_ROWS - frame.len()));
-                    frame.extend_from_slice(now);
-                    rest = later;
-                    if frame.len() == wire::FRAME_ROWS {
-                        outbox.send(wire::LABELS, as_bytes(&frame))?;
-                        frame.clear();
-                    }
-                }
-            }
+    /// Sends the labels of this party's numbers, or, where it evaluates, their masked bits.
+    fn late(&self, stage: usize, outbox: &mut Outbox) -> Result<(), Error> {
+        let mut bits = entering(self.work, stage, |node| self.state.of(&self.work.program, node));
+        if self.work.garbler == Garbler::Server {
+            return labels((&self.bundle.seed, *self.offset), stage, &bits, outbox);
         }
-        if !frame.is_empty() {
-            outbox.send(wire::LABELS, as_bytes(&frame))?;
+        if bits.len() > 0 {
+            bits.add(&choices(&self.bundle.seed, stage, bits.len()));
+            outbox.send(wire::CORRECTIONS, bits.bytes())?;
         }
-        outbox.flush()
+        Ok(())
+    }
+
+    /// Evaluates a stage: what leaves its circuit is masked by the client's masks.
+    fn evaluate(&mut self, stage: usize, inbox: &mut Inbox) -> Result<(), Error> {
+        let bundle::Kept::Evaluator(start, stages) = &mut self.bundle.kept else { return Err(misfit()) };
+        let start = *start;
+        let mut material = stages.get_mut(stage).map(std::mem::take).ok_or_else(misfit)?;
+        let shown = evaluate(self.work, (stage, start), &mut material, inbox, &mut self.state.tensors)?;
+        self.shown.extend(shown.iter().flat_map(|(_, word)| word.colours()));
+        self.receive(self.work.program.stages[stage].products.clone(), inbox)
     }
 }
 
-/// The garbler's side of a circuit.
-struct Offline<'b, 'a> {
-    program: &'b Program<'a>,
-    params: &'b Params,
-    active: ActiveLabels,
-    fresh: Prg,
-    /// The transfers that are left.
-    q: &'b [Block],
-    exports: HashMap<NodeId, Vec<u64>>,
-    revealed: Vec<OutputWord>,
-}
-
-impl Party<Garbler<Frames>> for Offline<'_, '_> {
-    fn enter(&mut self, g: &mut Garbler<Frames>, entry: &Entry) -> Result<[Word<Labels>; 2], Error> {
-        let (count, width) = (entry.lanes.len(), entry.width as usize);
-        let short = || Error::Refused("fewer transfers than the circuit has inputs".into());
-        let (now, later) = self.q.split_at_checked(count * width).ok_or_else(short)?;
-        self.q = later;
-        let servers = (0..width).map(|_| g.fresh(&mut self.fresh, count)).collect();
-        let clients = now.chunks(count.max(1)).map(|labels| g.given(labels)).collect();
-        Ok([Word::from_wires(servers, count), Word::from_wires(clients, count)])
-    }
-
-    fn parameter(
-        &mut self,
-        g: &mut Garbler<Frames>,
-        param: ParamId,
-        indices: &[usize],
-        width: u32,
-    ) -> Result<Word<Labels>, Error> {
-        let data = &self.params.tensors[param];
-        let values = Zeroizing::new(indices.iter().map(|index| data.get(*index) as u64).collect::<Vec<_>>());
-        let wires = (0..width).map(|bit| g.input(&mut self.active, &bits(&values, bit.min(63)))).collect();
-        Ok(Word::from_wires(wires, indices.len()))
-    }
-
-    fn export(&mut self, node: NodeId, lanes: &Lanes, shares: &[u64]) {
-        let count = self.program.elements(node);
-        lanes.put(shares, self.exports.entry(node).or_insert_with(|| vec![0; count]));
-    }
-
-    fn reveal(&mut self, g: &mut Garbler<Frames>, _output: usize, word: &Word<Labels>) {
-        self.revealed.push(OutputWord::of(word, |wire| g.colours(wire)));
-    }
+/// Bundles are made for one plan.
+fn misfit() -> Error {
+    Error::Refused("the bundle is not one of this plan".into())
 }
 
 /// Receives a layer's encrypted operand and adds this party's share.

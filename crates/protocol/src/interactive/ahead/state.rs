@@ -32,6 +32,13 @@ impl State {
         Self { tensors: vec![Vec::new(); count], sums: vec![Vec::new(); count] }
     }
 
+    /// Takes shares of the sums of linear layers.
+    pub fn put_sums(&mut self, program: &Program<'_>, sums: impl IntoIterator<Item = Vec<u64>>) {
+        for (id, sums) in program.linear.iter().zip(sums) {
+            self.sums[*id] = sums;
+        }
+    }
+
     /// The operations on shares with which a stage begins.
     pub fn local(&mut self, program: &Program<'_>, stage: usize, addends: &Addends<'_>) {
         for id in &program.stages[stage].local {

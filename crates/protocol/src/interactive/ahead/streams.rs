@@ -15,12 +15,14 @@ use crate::session::{Inbox, Outbox};
 const FRAME: usize = 1 << 16;
 
 /// `count` uniform numbers of `bits` bits that belong to a tensor.
-pub fn numbers(seed: &Seed, label: &str, node: NodeId, (count, bits): (usize, u32)) -> Vec<u64> {
+pub fn numbers(seed: &Seed, label: &str, node: NodeId, (count, bits): (usize, u32)) -> Zeroizing<Vec<u64>> {
     let mut blocks = Zeroizing::new(vec![Block::ZERO; count.div_ceil(2)]);
     Prg::new(&seed.child(label, node as u64)).fill_blocks(&mut blocks);
     let mask = mask(bits);
     let halves = blocks.iter().flat_map(|block| [block.0 as u64, (block.0 >> 64) as u64]);
-    halves.take(count).map(|number| number & mask).collect()
+    let mut numbers = Zeroizing::new(Vec::with_capacity(count));
+    numbers.extend(halves.take(count).map(|number| number & mask));
+    numbers
 }
 
 /// All ones in so many places, at least one.
@@ -92,6 +94,32 @@ impl BitString {
     /// Room for so many bits.
     pub fn with_capacity(bits: usize) -> Self {
         Self { bytes: Zeroizing::new(Vec::with_capacity(bits.div_ceil(8))), length: 0 }
+    }
+
+    /// So many uniform bits of a seed.
+    pub fn drawn(seed: &Seed, label: &str, at: usize, bits: usize) -> Self {
+        let mut bytes = Zeroizing::new(vec![0; bits.div_ceil(8)]);
+        Prg::new(&seed.child(label, at as u64)).fill_bytes(&mut bytes);
+        if let Some(last) = bytes.last_mut().filter(|_| !bits.is_multiple_of(8)) {
+            *last &= u8::MAX >> (8 - bits % 8);
+        }
+        Self { bytes, length: bits }
+    }
+
+    /// These, packed as here.
+    pub fn from_bytes(bytes: Vec<u8>, bits: usize) -> Self {
+        Self { bytes: Zeroizing::new(bytes), length: bits }
+    }
+
+    /// A bit; those beyond the end are 0.
+    pub fn get(&self, at: usize) -> bool {
+        self.bytes.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1)
+    }
+
+    /// Adds other bits, as many, modulo two.
+    pub fn add(&mut self, other: &Self) {
+        debug_assert_eq!(self.length, other.length);
+        self.bytes.iter_mut().zip(other.bytes.iter()).for_each(|(byte, other)| *byte ^= other);
     }
 
     /// Appends a bit.
