@@ -112,12 +112,8 @@ impl Wanted<'_> {
             (false, protocol) => Ok(protocol.map(Protocol::name)),
             (true, protocol) => {
                 let protocol = protocol.unwrap_or(Protocol::Lola);
-                let one = || {
-                    Failure::bad(format!(
-                        "--batch is for lola; {} takes one input at a time",
-                        protocol.name()
-                    ))
-                };
+                let one =
+                    || Failure::bad(format!("--batch is for lola; {} has no such plan", protocol.name()));
                 protocol.batch_name().map(Some).ok_or_else(one)
             }
         }

@@ -258,8 +258,9 @@ impl Client {
         batch: &[&[Vec<f32>]],
         progress: &dyn Progress,
     ) -> Result<Vec<Prediction>, Error> {
-        if batch.is_empty() || batch.len() > self.batch() {
-            let (got, most) = (batch.len(), self.batch());
+        let most = self.engine.most();
+        if batch.is_empty() || batch.len() > most {
+            let got = batch.len();
             return Err(Error::Choice(format!("{got} inputs in one pass; from 1 to {most} are possible")));
         }
         let integers = batch.iter().map(|input| self.quantise(input)).collect::<Result<Vec<_>, _>>()?;

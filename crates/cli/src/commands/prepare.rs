@@ -12,7 +12,7 @@ use protocol::meter::{Phase, Snapshot};
 use protocol::shape::Link;
 use serde_json::json;
 
-use crate::choice::{Garbling, Output, Protocol, Size};
+use crate::choice::{Garbler, Garbling, Output, Protocol, Size};
 use crate::client::{Client, Wanted};
 use crate::console::{Human, Progress, note, out};
 use crate::failure::{BAD, Failure};
@@ -49,6 +49,9 @@ pub struct Arguments {
     /// What the predictions will reveal: all scores, or the best label alone.
     #[arg(long, value_name = "WHAT", default_value = "scores")]
     output: Output,
+    /// Refuse a server that has the other party garble (see oribi serve --garbler).
+    #[arg(long, value_name = "PARTY")]
+    garbler: Option<Garbler>,
     /// Slow the connection down: lan, wan, or RATE,RTT such as 100mbit,40ms.
     #[arg(long, value_name = "LINK")]
     link: Option<Link>,
@@ -104,6 +107,7 @@ impl<'a> Maker<'a> {
             output: arguments.output,
             link: arguments.link,
             garbling: Garbling::default(),
+            garbler: arguments.garbler,
             proxy: None,
             threads: 0,
             batch: false,

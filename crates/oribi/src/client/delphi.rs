@@ -119,6 +119,19 @@ impl Stored {
         Ok(Arc::clone(side.insert(Arc::new(agreed))))
     }
 
+    /// How many bundles there are; before the stores have agreed, how many are likely to be left.
+    fn held(&self) -> usize {
+        let side = self.side.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(side) = side {
+            return side.numbers().map_or(0, |numbers| numbers.len());
+        }
+        let store = &self.supply.store;
+        let groups = store.list().unwrap_or_default();
+        let own =
+            groups.iter().filter(|group| group.kind.peer == self.server && group.kind.model == self.model);
+        own.map(|group| store.held(&group.kind).map_or(0, |numbers| numbers.len())).sum()
+    }
+
     /// A bundle that can be read; those that cannot are struck off as well, and lost.
     fn take(&self, side: &ClientSide, work: &Work<'_>) -> Result<Option<(Ticket, ClientBundle)>, Error> {
         while let Some(bundle) = side.take()? {
@@ -187,6 +200,11 @@ impl Engine for Connected {
     }
 
     fn batch(&self) -> usize {
+        // Those that have a bundle go together, so that none of them waits for one to be made.
+        self.stored.as_ref().map_or(BATCH, |stored| stored.held().clamp(1, BATCH))
+    }
+
+    fn most(&self) -> usize {
         BATCH
     }
 

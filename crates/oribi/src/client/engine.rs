@@ -90,7 +90,12 @@ pub trait Engine: Send + Sync {
         1
     }
 
-    /// Predictions of up to [`Engine::batch`] inputs in one pass; as [`Engine::predict`] for each.
+    /// Inputs that one prediction may carry at most, where [`Engine::batch`] says how many it had best carry now.
+    fn most(&self) -> usize {
+        self.batch()
+    }
+
+    /// Predictions of up to [`Engine::most`] inputs in one pass; as [`Engine::predict`] for each.
     ///
     /// # Errors
     /// As [`Engine::predict`].

@@ -1,12 +1,14 @@
 //! Delphi (USENIX Security '20): its networks before and after the input is known, its activations, and its figures.
 
+use std::path::Path;
+
 use protocol::Reveal;
 use protocol::interactive::ahead::{self, Price};
 use protocol::interactive::{Garbler, Method, Plan};
 use protocol::shape::Link;
 
 use super::plot::{Line, svg};
-use super::private::{Run, measure};
+use super::private::{Run, measure, measure_batch};
 use super::table::{Figures, Row, Table, heading};
 use super::{Arguments, clients, convolutions};
 use crate::choice::{Numbers, Protocol};
@@ -88,6 +90,12 @@ impl Table for Delphi {
         if arguments.wants_long(CLIENTS) {
             crowd(arguments)?;
             count += 1;
+        }
+        for inputs in [1, 8] {
+            if arguments.wants(&together_row(inputs)) {
+                together(arguments, inputs)?;
+                count += 1;
+            }
         }
         count += convolutions::run(arguments)?;
         for (row, activation) in [("ReLU", 0), ("quadratic", 26)] {
@@ -184,6 +192,27 @@ fn crowd(arguments: &Arguments) -> Result<(), Failure> {
     row.print(arguments.json)
 }
 
+/// A batch's row.
+fn together_row(inputs: usize) -> String {
+    format!("batch of {inputs}, wan")
+}
+
+/// Inputs of one command on the slow link: they share flights.
+fn together(arguments: &Arguments, inputs: usize) -> Result<(), Failure> {
+    let (source, _) = priced("builtin:gazelle-c")?;
+    let slowed = ["--link", "wan"];
+    let run = Run { source: &source, protocol: Protocol::Delphi, server: &slowed, client: &slowed };
+    let cost = measure_batch(&run, inputs)?;
+    let measured = Figures::default()
+        .whole("inputs", inputs as u64)
+        .real("online_seconds", cost.online_seconds)
+        .real("online_seconds_each", cost.online_seconds / inputs as f64)
+        .whole("online_bytes", cost.phases[2].bytes);
+    let note = "Gazelle's network C, 1080 ReLUs; the paper has no batches of private inputs".to_owned();
+    let row = together_row(inputs);
+    Row { table: "delphi-batches", row, measured, paper: Figures::default(), note }.print(arguments.json)
+}
+
 /// Table 3: bytes of an activation, ciphertexts aside, by counting.
 fn each(arguments: &Arguments, row: &str, squares: usize) -> Result<(), Failure> {
     let (_, price) = priced(&format!("builtin:delphi-resnet32-{squares}"))?;
@@ -209,22 +238,48 @@ fn each(arguments: &Arguments, row: &str, squares: usize) -> Result<(), Failure>
     row.print(arguments.json)
 }
 
-/// The figures: bytes against the number of quadratic layers.
+/// The links of the figures' seconds, with the names of their columns.
+const TIMED: [(&str, [&str; 2]); 2] = [
+    ("lan", ["lan_offline_seconds", "lan_online_seconds"]),
+    ("wan", ["wan_offline_seconds", "wan_online_seconds"]),
+];
+
+/// What is drawn against the number of quadratic layers: the paper's Figures 10 to 13.
+#[derive(Default)]
+struct Curves {
+    /// MB of preprocessing, of the online phase, and of a stored bundle.
+    bytes: [Vec<(f64, f64)>; 3],
+    /// Seconds of preprocessing and of the online phase, link by link.
+    seconds: [[Vec<(f64, f64)>; 2]; 2],
+}
+
+/// The figures: bytes against the number of quadratic layers, and seconds where rows that take minutes are wanted.
 fn figures(arguments: &Arguments) -> Result<usize, Failure> {
-    let (mut offline, mut online, mut stored) = (Vec::new(), Vec::new(), Vec::new());
+    let mut curves = Curves::default();
     for (squares, relus) in CONFIGURATIONS {
-        let (_, price) = priced(&format!("builtin:delphi-resnet32-{squares}"))?;
+        let (source, price) = priced(&format!("builtin:delphi-resnet32-{squares}"))?;
         let sum = |both: [u64; 2]| both[0] + both[1];
-        let at = |bytes: u64| (squares as f64, bytes as f64 / 1e6);
-        offline.push(at(sum(price.offline_bytes)));
-        online.push(at(sum(price.online_bytes)));
-        stored.push(at(price.stored_bytes[0]));
-        let measured = Figures::default()
+        let across = squares as f64;
+        let bytes = [sum(price.offline_bytes), sum(price.online_bytes), price.stored_bytes[0]];
+        curves.bytes.iter_mut().zip(bytes).for_each(|(curve, b)| curve.push((across, b as f64 / 1e6)));
+        let mut measured = Figures::default()
             .whole("quadratic_layers", squares as u64)
             .whole("garbled_activations", price.activations)
-            .whole("offline_bytes", sum(price.offline_bytes))
-            .whole("online_bytes", sum(price.online_bytes))
-            .whole("stored_client_bytes", price.stored_bytes[0]);
+            .whole("offline_bytes", bytes[0])
+            .whole("online_bytes", bytes[1])
+            .whole("stored_client_bytes", bytes[2]);
+        for ((link, columns), curves) in TIMED.iter().zip(&mut curves.seconds) {
+            if arguments.full {
+                let slowed = ["--link", link];
+                let run =
+                    Run { source: &source, protocol: Protocol::Delphi, server: &slowed, client: &slowed };
+                let [_, offline, online] = measure(&run)?.phases;
+                for ((column, phase), curve) in columns.iter().zip([offline, online]).zip(curves) {
+                    measured = measured.real(column, phase.seconds);
+                    curve.push((across, phase.seconds));
+                }
+            }
+        }
         // The paper's cost of a ReLU, times those that are left.
         let paper = Figures::default()
             .whole("quadratic_layers", squares as u64)
@@ -232,21 +287,43 @@ fn figures(arguments: &Arguments) -> Result<usize, Failure> {
             .whole("offline_bytes", relus as u64 * 17_500)
             .whole("online_bytes", relus as u64 * 2_048);
         let row = format!("figure, {squares} quadratic layers");
-        let note = "by counting, in ResNet-32; the paper's cost of a ReLU times their number".to_owned();
-        Row { table: "delphi-figures", row, measured, paper, note }.print(arguments.json)?;
+        let note = "bytes by counting, in ResNet-32, seconds with --full; the paper's cost of a ReLU times their number";
+        Row { table: "delphi-figures", row, measured, paper, note: note.to_owned() }.print(arguments.json)?;
     }
     if let Some(folder) = &arguments.plots {
+        curves.draw(folder)?;
+    }
+    Ok(CONFIGURATIONS.len())
+}
+
+impl Curves {
+    fn draw(self, folder: &Path) -> Result<(), Failure> {
+        let [offline, online, stored] = self.bytes;
+        let [lan, wan] = self.seconds;
+        let ([lan_offline, lan_online], [wan_offline, wan_online]) = (lan, wan);
+        let one = |name, points| vec![Line { name, points }];
+        let both = |lan, wan| vec![Line { name: "lan", points: lan }, Line { name: "wan", points: wan }];
         let drawn = [
-            ("delphi-online.svg", "Online, ResNet-32", Line { name: "online", points: online }),
-            ("delphi-offline.svg", "Preprocessing, ResNet-32", Line { name: "offline", points: offline }),
-            ("delphi-stored.svg", "A client's bundle, ResNet-32", Line { name: "stored", points: stored }),
+            ("delphi-online.svg", "Online, ResNet-32", "MB", one("online", online)),
+            ("delphi-offline.svg", "Preprocessing, ResNet-32", "MB", one("offline", offline)),
+            ("delphi-stored.svg", "A client's bundle, ResNet-32", "MB", one("stored", stored)),
+            ("delphi-online-seconds.svg", "Online, ResNet-32", "seconds", both(lan_online, wan_online)),
+            (
+                "delphi-offline-seconds.svg",
+                "Preprocessing, ResNet-32",
+                "seconds",
+                both(lan_offline, wan_offline),
+            ),
         ];
-        for (name, title, line) in drawn {
+        for (name, title, unit, lines) in drawn {
+            if lines.iter().all(|line| line.points.is_empty()) {
+                continue;
+            }
             let path = folder.join(name);
-            std::fs::write(&path, svg(title, ["quadratic layers", "MB"], &[line])).map_err(|error| {
+            std::fs::write(&path, svg(title, ["quadratic layers", unit], &lines)).map_err(|error| {
                 Failure::running(format!("{}: cannot be written: {error}", path.display()))
             })?;
         }
+        Ok(())
     }
-    Ok(CONFIGURATIONS.len())
 }

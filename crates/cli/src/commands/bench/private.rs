@@ -101,47 +101,67 @@ struct Peaks {
 /// # Errors
 /// If a process fails, or the scores are not exactly the reference's.
 pub fn measure(run: &Run<'_>) -> Result<Cost, Failure> {
+    measure_batch(run, 1)
+}
+
+/// Runs it on that input so many times in one command, which protocols that can compute together.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_batch(run: &Run<'_>, count: usize) -> Result<Cost, Failure> {
     let input = InputFile::new(run.source)?;
     let listen = ["--listen", "127.0.0.1:0", "--protocol", run.protocol.name()];
     let arguments = [&listen, run.server, &["--", &run.source.path]].concat();
     let server = ServerProcess::start(&arguments.into_iter().map(str::to_owned).collect::<Vec<_>>())?;
     let before = (cpu_of(server.id()), cpu_of_children());
-    let line = predict(run, &server, &input)?;
+    let lines = predict(run, &server, (&input, count))?;
     let after = (cpu_of(server.id()), cpu_of_children());
-    check(run, &input, &line)?;
+    lines.iter().try_for_each(|line| check(run, &input, line))?;
     let cpu = |before: Option<f64>, after: Option<f64>| Some(after? - before?);
-    let phases = [&line.setup, &line.offline, &line.online];
+    // What inputs cost together is charged to the first of them.
+    let parts: [fn(&Line) -> &Phase; 3] = [|line| &line.setup, |line| &line.offline, |line| &line.online];
+    let phases = parts.map(|part| PhaseCost {
+        seconds: lines.iter().map(|line| part(line).seconds).sum(),
+        bytes: lines.iter().map(|line| part(line).client_bytes + part(line).server_bytes).sum(),
+    });
+    let most = |part: fn(&Line) -> u64| lines.iter().map(part).max().unwrap_or(0);
     Ok(Cost {
         seconds: phases.iter().map(|phase| phase.seconds).sum(),
-        online_seconds: line.online.seconds,
-        phases: phases.map(|phase| PhaseCost {
-            seconds: phase.seconds,
-            bytes: phase.client_bytes + phase.server_bytes,
-        }),
-        bytes: phases.iter().map(|phase| phase.client_bytes + phase.server_bytes).sum(),
+        online_seconds: phases[2].seconds,
+        phases,
+        bytes: phases.iter().map(|phase| phase.bytes).sum(),
         cpu_seconds: cpu(before.0, after.0)
             .zip(cpu(before.1, after.1))
             .map(|(server, client)| server + client),
-        client_rss: line.peak_rss_bytes.client,
-        server_rss: line.peak_rss_bytes.server,
+        client_rss: most(|line| line.peak_rss_bytes.client),
+        server_rss: most(|line| line.peak_rss_bytes.server),
     })
 }
 
 /// The client as a process of its own.
-fn predict(run: &Run<'_>, server: &ServerProcess, input: &InputFile) -> Result<Line, Failure> {
+fn predict(
+    run: &Run<'_>,
+    server: &ServerProcess,
+    (input, count): (&InputFile, usize),
+) -> Result<Vec<Line>, Failure> {
     let cannot =
         |error: std::io::Error| Failure::running(format!("the client process cannot be started: {error}"));
     let announced = &server.announcement;
     let mut client = Command::new(std::env::current_exe().map_err(cannot)?);
-    client.arg("predict").arg(&input.path);
+    client.arg("predict").args(std::iter::repeat_n(&input.path, count));
     client.args(["--server", &announced.listen, "--fingerprint", &announced.fingerprint, "--json"]);
     client.args(["--protocol", run.protocol.name()]).args(run.client);
     let output = client.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(cannot)?;
     if !output.status.success() {
         return Err(Failure::silent(crate::failure::FAILED));
     }
-    serde_json::from_slice(&output.stdout)
-        .map_err(|error| Failure::running(format!("the client process speaks otherwise: {error}")))
+    let lines =
+        serde_json::Deserializer::from_slice(&output.stdout).into_iter().collect::<Result<Vec<_>, _>>();
+    match lines {
+        Ok(lines) if lines.len() == count => Ok(lines),
+        Ok(lines) => Err(Failure::running(format!("the client process printed {} lines", lines.len()))),
+        Err(error) => Err(Failure::running(format!("the client process speaks otherwise: {error}"))),
+    }
 }
 
 /// Every engine gives exactly the reference's integers, but for truncation on shares.
