@@ -69,7 +69,8 @@ impl Quadratic {
     }
 
     fn drawn(&self, seed: &Seed, label: &str, factor: usize) -> Vec<u64> {
-        numbers(&seed.child("interactive/products", factor as u64), label, self.node, (self.count, self.ring))
+        let seed = seed.child("interactive/products", factor as u64);
+        std::mem::take(&mut *numbers(&seed, label, self.node, (self.count, self.ring)))
     }
 
     /// The server's numbers in the oblivious products, and the shares of them that it draws.
