@@ -122,7 +122,7 @@ fn keys_for_slots_are_sent_once_and_kept_under_their_name() {
     // No room: refused in words.
     let server = serve_by(Method::HeSlots, GazelleConfig { key_memory: 1000, ..GazelleConfig::default() });
     let mut client = connect(&server, None, Reveal::Scores);
-    let why = client.predict(&example(0).0, &()).err().expect("a refusal").to_string();
+    let why = client.predict(&example(0).0, &()).expect_err("a refusal").to_string();
     assert!(why.contains("--key-memory"), "{why}");
     drop(client);
     server.stop();
