@@ -11,6 +11,8 @@ use protocol::garbled::{self, Wishes};
 use protocol::interactive::{self, ahead};
 use protocol::shape::Link;
 
+use crate::source::Number;
+
 /// `--protocol`: a preset of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -259,6 +261,14 @@ pub enum Linear {
 }
 
 impl Linear {
+    /// The integers of a protocol with this method.
+    pub fn number(self, protocol: Protocol) -> Number {
+        match (protocol, self) {
+            (Protocol::Gazelle, Self::HeSlots) => Number::InSlots,
+            _ => Number::Of(protocol),
+        }
+    }
+
     /// The plan of a network.
     ///
     /// # Errors

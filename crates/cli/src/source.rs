@@ -159,6 +159,8 @@ fn read(path: &str) -> Result<Read, model::Error> {
 pub enum Number {
     /// Those of a protocol.
     Of(Protocol),
+    /// Those of gazelle with linear layers in slots: products are garbled there, so that their bits are dropped at once.
+    InSlots,
     /// The default: a ring as wide as the ranges ask for.
     Ring,
 }
@@ -168,6 +170,7 @@ impl Number {
     pub fn name(self) -> &'static str {
         match self {
             Self::Of(protocol) => protocol.name(),
+            Self::InSlots => Protocol::Gazelle.name(),
             Self::Ring => "ring",
         }
     }
@@ -177,6 +180,7 @@ impl Number {
             Self::Of(Protocol::DeepSecure) => Options::new(NumberFormat::Word16),
             Self::Of(Protocol::Lola) => Options::new(NumberFormat::Exact),
             Self::Of(Protocol::Gazelle) | Self::Ring => Options::ring(),
+            Self::InSlots => Options { whole_products: false, ..Options::ring() },
             Self::Of(Protocol::Delphi) => Options::narrow_ring(),
         }
     }

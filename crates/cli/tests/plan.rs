@@ -34,7 +34,7 @@ fn trained_and_pruned_networks_are_networks() {
     let out = oribi.folder().join("out");
     let folder = out.to_str().unwrap();
     let base =
-        ["plan", &network, "--train", &data, "--test", &test, "--out", folder, "--epochs", "2", "--json"];
+        ["plan", &network, "--train", &data, "--test", &test, "--out", folder, "--epochs", "8", "--json"];
     let rows = oribi.json(&[&base[..], &["--shift", "1", "--momentum", "0.9"]].concat());
     let file = rows[0]["file"].as_str().unwrap();
     assert!(rows[0]["test_accuracy"].as_f64().unwrap() > 0.5, "{rows:?}");
@@ -70,7 +70,11 @@ fn a_search_leaves_networks_a_table_and_a_picture() {
     assert!(rows[1]["cost"].as_f64() < rows[0]["cost"].as_f64(), "{table}");
     assert!(std::fs::read_to_string(out.join("accuracy-against-cost.svg")).unwrap().contains("<circle"));
     assert!(out.join("table.json").is_file());
-    let text = oribi.refusal(1, &[&base[..], &small, &["--min-accuracy", "1"]].concat());
+    // Labels that say nothing of their pictures.
+    let unknowable: Vec<u8> = (0..200).map(|i| (i / 20) as u8).collect();
+    let header = [0, 0, 8, 1, 0, 0, 0, 200];
+    let wrong = oribi.file("unknowable", &[&header[..], &unknowable].concat());
+    let text = oribi.refusal(1, &[&base[..], &small, &["--min-accuracy", "1", "--labels", &wrong]].concat());
     assert!(text.contains("no candidate reached") && text.contains("the best reached"), "{text}");
 }
 
@@ -101,7 +105,8 @@ fn a_projected_network_takes_coordinates() {
     let data = pictures(&oribi, "train", &labels(200));
     let out = oribi.folder().join("out");
     let folder = out.to_str().unwrap();
-    let base = ["plan", "builtin:deepsecure-2", "--train", &data, "--out", folder, "--epochs", "3", "--json"];
+    let base =
+        ["plan", "builtin:deepsecure-2", "--train", &data, "--out", folder, "--epochs", "25", "--json"];
     let rows = oribi.json(&[&base[..], &["--projection-error", "0.3"]].concat());
     let file = rows[0]["file"].as_str().unwrap();
     let basis = out.join("deepsecure-2-projected.basis.npy");

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::plan_report::Encrypted;
 use crate::report::bytes;
 use crate::share_report::{Ahead, Shared};
-use crate::source::{Number, Source};
+use crate::source::Source;
 
 /// Show a model's layers, shapes, number formats, ranges and operations.
 #[derive(clap::Args)]
@@ -153,7 +153,7 @@ impl Report {
         let fixed = match refused {
             Some(_) => None,
             None => {
-                let quantise = || source.quantise(Number::Of(protocol));
+                let quantise = || source.quantise(arguments.linear.number(protocol));
                 Some(patiently("looking for the scales of integers", quantise)?.0)
             }
         };

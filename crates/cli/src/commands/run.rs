@@ -7,7 +7,7 @@ use model::graph::Layer;
 use model::{Tensor, float, reference};
 use oribi::input::{Example, Projection};
 
-use crate::choice::{Numbers, Protocol};
+use crate::choice::{Linear, Numbers, Protocol};
 use crate::console::{Progress, note, out};
 use crate::failure::Failure;
 use crate::report::{self, Line, Outputs};
@@ -34,6 +34,9 @@ pub struct Arguments {
     /// Which protocol's integers: deepsecure, lola, gazelle or delphi. Implies --fixed.
     #[arg(long, value_name = "PROTOCOL", conflicts_with = "float")]
     protocol: Option<Protocol>,
+    /// gazelle: the method of linear layers whose integers are meant, where the server was started with --linear he-slots.
+    #[arg(long, value_name = "METHOD", requires = "protocol", default_value = "auto")]
+    linear: Linear,
     /// The public basis that inputs are multiplied by, where the model takes coordinates; an .npy.
     #[arg(long, value_name = "FILE")]
     projection: Option<String>,
@@ -49,7 +52,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let source = Source::load(&arguments.model, &arguments.numbers)?;
     let reference = match (arguments.fixed, arguments.protocol) {
         (false, None) => Reference::Float,
-        (_, protocol) => Reference::fixed(&source, protocol.map_or(Number::Ring, Number::Of))?,
+        (_, protocol) => Reference::fixed(
+            &source,
+            protocol.map_or(Number::Ring, |protocol| arguments.linear.number(protocol)),
+        )?,
     };
     let specs = source.inputs();
     let projection = arguments.projection.as_deref().map(Projection::load).transpose()?.map(Arc::new);

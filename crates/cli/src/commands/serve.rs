@@ -18,7 +18,7 @@ use crate::choice::{Encryption, Garbler, Garbling, Linear, Numbers, Output, Prot
 use crate::console::{note, out, patiently};
 use crate::failure::{FAILED, Failure};
 use crate::report::{bytes, seconds};
-use crate::source::{Number, Source};
+use crate::source::Source;
 use crate::stores;
 
 /// Serve models for private predictions until Ctrl-C.
@@ -195,7 +195,7 @@ fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<V
     source.supports(protocol).map_err(bad)?;
     let (graph, params) = patiently(
         &format!("{}: looking for the scales of integers for {}", source.meta.name, protocol.name()),
-        || source.quantise(Number::Of(protocol)),
+        || source.quantise(arguments.linear.number(protocol)),
     )?;
     for reveal in &possible {
         protocol.check(&graph, *reveal, arguments.garbling.first_layer).map_err(bad)?;

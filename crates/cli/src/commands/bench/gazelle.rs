@@ -126,7 +126,8 @@ impl Network {
             None => (self.generated.to_owned(), "weights from a seed"),
         };
         let source = Source::load(&path, &Numbers::default())?;
-        let (graph, _) = source.quantise(Number::Of(Protocol::Gazelle))?;
+        let number = if method == Method::HeSlots { Number::InSlots } else { Number::Of(Protocol::Gazelle) };
+        let (graph, _) = source.quantise(number)?;
         let plan = Plan::choose(&graph, method).map_err(Failure::running)?;
         let circuits = plan.price(&graph, Reveal::Scores).map_err(Failure::running)?;
         let linear = if method == Method::HeSlots { "he-slots" } else { "he-coefficients" };

@@ -166,7 +166,8 @@ fn predict(
 
 /// Every engine gives exactly the reference's integers, but for truncation on shares.
 fn check(run: &Run<'_>, input: &InputFile, line: &Line) -> Result<(), Failure> {
-    let (graph, params) = run.source.quantise(Number::Of(run.protocol))?;
+    let number = if run.server.contains(&"he-slots") { Number::InSlots } else { Number::Of(run.protocol) };
+    let (graph, params) = run.source.quantise(number)?;
     let wrong = |error: model::Error| Failure::running(format!("{}: {error}", run.source.path));
     let integers = graph.quantise_input(0, &input.values).map_err(wrong)?;
     let expected = reference::predict(&graph, &params, &[integers]).map_err(wrong)?;
