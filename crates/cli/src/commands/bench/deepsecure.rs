@@ -115,7 +115,13 @@ fn large(arguments: &Arguments) -> Result<usize, Failure> {
         .whole("non_xor_gates", gates.ands + gates.known_ands);
     let (measured, extent) = if arguments.wants_long(ROW) {
         note(&format!("{ROW} take a few minutes."));
-        let run = Run { source: &source, protocol: Protocol::DeepSecure, server: &[], client: &[] };
+        let run = Run {
+            source: &source,
+            protocol: Protocol::DeepSecure,
+            number: Number::Of(Protocol::DeepSecure),
+            server: &[],
+            client: &[],
+        };
         (measure(&run)?.figures(measured), "run")
     } else {
         (measured, "counted, not run: it takes minutes, and --full runs it")
@@ -178,7 +184,13 @@ impl Benchmark {
                 note(&format!("{row} takes a few minutes."));
             }
             let form = ["--first-layer", first.name()];
-            let run = Run { source: &source, protocol: Protocol::DeepSecure, server: &form, client: &[] };
+            let run = Run {
+                source: &source,
+                protocol: Protocol::DeepSecure,
+                number: Number::Of(Protocol::DeepSecure),
+                server: &form,
+                client: &[],
+            };
             (measure(&run)?.figures(measured), "run")
         };
         let note = format!("{}, {origin}, {extent}", self.network);

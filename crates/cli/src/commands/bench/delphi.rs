@@ -143,7 +143,13 @@ impl Network {
         let (source, price) = priced_for(&path, self.garbler)?;
         let slowed: Vec<&str> = link.iter().flat_map(|link| ["--link", link]).collect();
         let serving = [&["--garbler", self.garbler], slowed.as_slice()].concat();
-        let run = Run { source: &source, protocol: Protocol::Delphi, server: &serving, client: &slowed };
+        let run = Run {
+            source: &source,
+            protocol: Protocol::Delphi,
+            number: Number::Of(Protocol::Delphi),
+            server: &serving,
+            client: &slowed,
+        };
         let cost = measure(&run)?;
         let [setup, offline, online] = cost.phases;
         let measured = Figures::default()
@@ -201,7 +207,13 @@ fn together_row(inputs: usize) -> String {
 fn together(arguments: &Arguments, inputs: usize) -> Result<(), Failure> {
     let (source, _) = priced("builtin:gazelle-c")?;
     let slowed = ["--link", "wan"];
-    let run = Run { source: &source, protocol: Protocol::Delphi, server: &slowed, client: &slowed };
+    let run = Run {
+        source: &source,
+        protocol: Protocol::Delphi,
+        number: Number::Of(Protocol::Delphi),
+        server: &slowed,
+        client: &slowed,
+    };
     let cost = measure_batch(&run, inputs)?;
     let measured = Figures::default()
         .whole("inputs", inputs as u64)
@@ -271,8 +283,13 @@ fn figures(arguments: &Arguments) -> Result<usize, Failure> {
         for ((link, columns), curves) in TIMED.iter().zip(&mut curves.seconds) {
             if arguments.full {
                 let slowed = ["--link", link];
-                let run =
-                    Run { source: &source, protocol: Protocol::Delphi, server: &slowed, client: &slowed };
+                let run = Run {
+                    source: &source,
+                    protocol: Protocol::Delphi,
+                    number: Number::Of(Protocol::Delphi),
+                    server: &slowed,
+                    client: &slowed,
+                };
                 let [_, offline, online] = measure(&run)?.phases;
                 for ((column, phase), curve) in columns.iter().zip([offline, online]).zip(curves) {
                     measured = measured.real(column, phase.seconds);

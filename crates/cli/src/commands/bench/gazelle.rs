@@ -133,7 +133,8 @@ impl Network {
         let linear = if method == Method::HeSlots { "he-slots" } else { "he-coefficients" };
         let slowed: Vec<&str> = link.iter().flat_map(|link| ["--link", link]).collect();
         let serving = [&["--linear", linear], slowed.as_slice()].concat();
-        let run = Run { source: &source, protocol: Protocol::Gazelle, server: &serving, client: &slowed };
+        let run =
+            Run { source: &source, protocol: Protocol::Gazelle, number, server: &serving, client: &slowed };
         let cost = measure(&run)?;
         let [setup, offline, online] = cost.phases;
         let measured = Figures::default()

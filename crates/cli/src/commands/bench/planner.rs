@@ -124,7 +124,13 @@ fn search(arguments: &Arguments) -> Result<usize, Failure> {
         .ok_or_else(|| Failure::running(format!("{SEARCH}: no network kept {LEAST} on the test images")))?;
     let path = out.join(best["file"].as_str().unwrap_or_default());
     let source = Source::load(&path.to_string_lossy(), &Numbers::default())?;
-    let cost = measure(&Run { source: &source, protocol: Protocol::Delphi, server: &[], client: &[] })?;
+    let cost = measure(&Run {
+        source: &source,
+        protocol: Protocol::Delphi,
+        number: Number::Of(Protocol::Delphi),
+        server: &[],
+        client: &[],
+    })?;
     let measured = Figures::default()
         .real("accuracy", accuracy(best))
         .real("quadratic_share", share(best))
@@ -165,7 +171,13 @@ fn prune(
     let source = Source::load(made["file"].as_str().unwrap_or_default(), &Numbers::default())?;
     let after = standing(&source, data)?;
     let form = ["--first-layer", FirstLayer::Garbled.name()];
-    let cost = measure(&Run { source: &source, protocol: Protocol::DeepSecure, server: &form, client: &[] })?;
+    let cost = measure(&Run {
+        source: &source,
+        protocol: Protocol::DeepSecure,
+        number: Number::Of(Protocol::DeepSecure),
+        server: &form,
+        client: &[],
+    })?;
     let measured = Figures::default()
         .whole("non_xor_gates", after.0)
         .whole("non_xor_gates_before", before.0)

@@ -22,6 +22,8 @@ pub struct Run<'a> {
     pub source: &'a Source,
     /// The protocol.
     pub protocol: Protocol,
+    /// The integers that the server computes with these arguments.
+    pub number: Number,
     /// More arguments for the server.
     pub server: &'a [&'a str],
     /// More arguments for the client.
@@ -166,8 +168,7 @@ fn predict(
 
 /// Every engine gives exactly the reference's integers, but for truncation on shares.
 fn check(run: &Run<'_>, input: &InputFile, line: &Line) -> Result<(), Failure> {
-    let number = if run.server.contains(&"he-slots") { Number::InSlots } else { Number::Of(run.protocol) };
-    let (graph, params) = run.source.quantise(number)?;
+    let (graph, params) = run.source.quantise(run.number)?;
     let wrong = |error: model::Error| Failure::running(format!("{}: {error}", run.source.path));
     let integers = graph.quantise_input(0, &input.values).map_err(wrong)?;
     let expected = reference::predict(&graph, &params, &[integers]).map_err(wrong)?;
