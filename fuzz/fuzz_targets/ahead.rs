@@ -1,42 +1,21 @@
 //! Predictions with everything heavy before the input: whatever bytes a peer sends in the place of its own, both sides end without a panic.
 #![no_main]
 
+mod common;
+
 use std::io::{self, Read};
-use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::graph;
 use kernel::seed::Seed;
 use libfuzzer_sys::fuzz_target;
-use model::fixed::{FixedGraph, Format, Node, NumberFormat, Op, Output, Params, Post};
+use model::fixed::Params;
 use protocol::channel::{Deadline, Source, Transport};
 use protocol::interactive::ahead::{client, server};
 use protocol::interactive::{Garbler, Method, Plan};
 use protocol::session::Limits;
 use protocol::{Reveal, Session};
-
-/// A square and a ReLU of four inputs.
-fn graph() -> &'static FixedGraph {
-    static GRAPH: OnceLock<FixedGraph> = OnceLock::new();
-    GRAPH.get_or_init(|| {
-        let node = |op, inputs| Node {
-            name: String::new(),
-            op,
-            inputs,
-            shape: vec![1, 4],
-            format: Format { bits: 12, frac: 8 },
-        };
-        FixedGraph {
-            number: NumberFormat::Ring { bits: 30 },
-            nodes: vec![node(Op::Input, vec![]), node(Op::Product { shift: 8 }, vec![0, 0]), node(Op::Relu, vec![1])],
-            params: vec![],
-            inputs: vec![0],
-            input_levels: vec![],
-            result_bits: vec![],
-            outputs: vec![Output { name: String::new(), node: 2, post: Post::None }],
-        }
-    })
-}
 
 /// A reading half some of whose bytes are others.
 struct Changed {

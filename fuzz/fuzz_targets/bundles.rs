@@ -1,38 +1,15 @@
 //! Stored bundles: any bytes give a bundle or an error, and a bundle has one encoding.
 #![no_main]
 
-use std::sync::OnceLock;
+mod common;
 
+use common::graph;
 use libfuzzer_sys::fuzz_target;
-use model::fixed::{FixedGraph, Format, Node, NumberFormat, Op, Output, Post};
 use protocol::Reveal;
 use protocol::handshake::ModelId;
 use protocol::interactive::ahead::Work;
 use protocol::interactive::ahead::bundle::{ClientBundle, ServerBundle};
 use protocol::interactive::{Garbler, Method, Plan};
-
-/// A square and a ReLU of four inputs.
-fn graph() -> &'static FixedGraph {
-    static GRAPH: OnceLock<FixedGraph> = OnceLock::new();
-    GRAPH.get_or_init(|| {
-        let node = |op, inputs| Node {
-            name: String::new(),
-            op,
-            inputs,
-            shape: vec![1, 4],
-            format: Format { bits: 12, frac: 8 },
-        };
-        FixedGraph {
-            number: NumberFormat::Ring { bits: 30 },
-            nodes: vec![node(Op::Input, vec![]), node(Op::Product { shift: 8 }, vec![0, 0]), node(Op::Relu, vec![1])],
-            params: vec![],
-            inputs: vec![0],
-            input_levels: vec![],
-            result_bits: vec![],
-            outputs: vec![Output { name: String::new(), node: 2, post: Post::None }],
-        }
-    })
-}
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(plan) = Plan::choose(graph(), Method::HeCoefficients) else { return };
