@@ -3,7 +3,7 @@
 use garble::gadgets;
 use garble::modulus::ShareModulus;
 use garble::projection::Project;
-use garble::word::Word;
+use garble::word::{Bit, Word};
 use model::fixed::{NodeId, Op, ParamId};
 
 use super::activations;
@@ -38,6 +38,12 @@ pub trait Party<G: Project> {
         bits: u32,
     ) -> Result<Word<G::Wires>, G::Error>;
 
+    /// This party's part of shares of elements whose sums [`Entry::settled`] says, which it computes alone. Only parties that hold shares of
+    /// such sums are asked.
+    fn settled(&self, entry: &Entry) -> Vec<u64> {
+        vec![0; entry.lanes.len()]
+    }
+
     /// Takes this party's shares of some elements of a result.
     fn export(&mut self, node: NodeId, lanes: &Lanes, shares: &[u64]);
 
@@ -56,6 +62,33 @@ pub struct Entry {
     pub width: u32,
     /// Whether the server's share is zero.
     pub clients: bool,
+    /// Where sums leave as shares and only carries are computed: the place of the highest bit that counts, which enters last, behind
+    /// the low bits (`Run::settle`).
+    pub top: Option<u32>,
+}
+
+impl Entry {
+    /// A share whose bits enter, in order: for carries the low ones, and behind them the highest.
+    pub fn entering(&self, share: u64) -> u64 {
+        match self.top {
+            Some(top) => {
+                let low = self.width - 1;
+                share & !(u64::MAX << low) | (share >> top & 1) << low
+            }
+            None => share,
+        }
+    }
+
+    /// What the server adds to its share before it enters, so that sums are not negative.
+    pub fn lift(&self) -> u64 {
+        self.top.map_or(0, |top| 1 << (top - 1))
+    }
+
+    /// A party's share of sums without their low bits, from its share of the sums, but for carries.
+    pub fn settle(&self, share: u64) -> u64 {
+        let bits = self.top.map_or(64, |top| top + 1);
+        (share & u64::MAX >> (64 - bits)) >> (self.width - 1)
+    }
 }
 
 /// The tiles in which a tensor enters, and how many low bits are dropped of each.
@@ -124,6 +157,9 @@ where
         let node = &self.program.graph.nodes[step.node];
         if step.entry {
             let tiles = entries(self.program, step.node);
+            if self.program.settles(step) {
+                return tiles.iter().try_for_each(|(drop, lanes)| self.settle(step.node, *drop, lanes));
+            }
             return self.in_tiles(step, tiles, |run, drop, lanes| run.enter(step.node, drop, lanes));
         }
         if is_elementwise(&node.op) {
@@ -195,7 +231,7 @@ where
             ShareModulus::PowerOfTwo(_) => ShareModulus::PowerOfTwo(kept),
             odd => odd,
         };
-        let entry = Entry { node, lanes: lanes.clone(), width: modulus.bits(), clients };
+        let entry = Entry { node, lanes: lanes.clone(), width: modulus.bits(), clients, top: None };
         let [mut servers, clients] = self.party.enter(self.g, &entry)?;
         if entry.clients {
             servers = Word::public(modulus.entering(0) as i64, entry.width as usize, lanes.len());
@@ -203,6 +239,35 @@ where
         let word = gadgets::reconstruct_modulo(self.g, (&servers, &clients), &modulus, drop as usize)?;
         let left = kept.saturating_sub(drop).max(1) as usize;
         Ok(gadgets::resize(&word, word.width().min(left)))
+    }
+
+    /// Shares of elements that exist as sums and are read as shares alone, their low bits dropped. Lifted so that they are not
+    /// negative, sums of w bits have shares modulo `2^(w+1)` whose highest bits say whether they wrap: exactly where one of them is set. So
+    /// the parties drop the low bits of shares each alone, and a circuit gives the two carries, from the low bits and the highest.
+    fn settle(&mut self, node: NodeId, drop: u32, lanes: &Lanes) -> Result<(), G::Error> {
+        let ring = self.program.ring;
+        let top = kept_bits(self.program, node, drop);
+        let entry = Entry { node, lanes: lanes.clone(), width: drop + 1, clients: false, top: Some(top) };
+        let [servers, clients] = self.party.enter(self.g, &entry)?;
+        let mut carry = Bit::Public(false);
+        for place in 0..drop as usize {
+            carry = carry.carry(self.g, &servers.bit(place), &clients.bit(place))?;
+        }
+        let wrap = servers.sign().or(self.g, &clients.sign())?;
+        let mut shares = self.party.settled(&entry);
+        // A wrap counts `2^(top + 1 - drop)`.
+        let parts = [(carry, 0), (wrap, top + 1 - drop)];
+        for (bit, place) in parts.into_iter().filter(|(_, place)| *place < ring) {
+            let word = Word::new(vec![bit, Bit::Public(false)], lanes.len());
+            let part = self.g.project(&word, ring - place)?;
+            for (share, part) in shares.iter_mut().zip(part) {
+                let part = part << place;
+                *share = if place == 0 { share.wrapping_add(part) } else { share.wrapping_sub(part) };
+            }
+        }
+        shares.iter_mut().for_each(|share| *share = self.program.modulus.reduce(*share));
+        self.party.export(node, lanes, &shares);
+        Ok(())
     }
 
     /// Computes a tensor tile by tile, and hands each to whom it is for.

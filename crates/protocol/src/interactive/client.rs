@@ -260,6 +260,7 @@ impl Half<'_> {
             t: &material.transfers.t,
             answers: &answers,
             shares: &mut self.shares,
+            sums: &self.sums,
             colours: &mut colours,
             results: &mut self.results,
         };
@@ -331,9 +332,10 @@ impl Half<'_> {
         let mut corrections = material.transfers.bits.clone();
         let mut at = 0;
         for entry in &survey.entries {
-            let values = entry.lanes.pick(self.source(entry.node));
+            let mut values = Zeroizing::new(entry.lanes.pick(self.source(entry.node)));
+            values.iter_mut().for_each(|value| *value = entry.entering(*value));
             for bit in 0..entry.width {
-                for value in &values {
+                for value in values.iter() {
                     corrections[at / 8] ^= ((value >> bit & 1) as u8) << (at % 8);
                     at += 1;
                 }
@@ -435,6 +437,7 @@ struct Online<'b, 'a> {
     t: &'b [Block],
     answers: &'b [Block],
     shares: &'b mut [Vec<u64>],
+    sums: &'b [Vec<u64>],
     colours: &'b mut dyn Iterator<Item = bool>,
     results: &'b mut Vec<(usize, Vec<i64>)>,
 }
@@ -464,6 +467,10 @@ impl Party<Evaluator<Stored>> for Online<'_, '_> {
     ) -> Result<Word<Labels>, Error> {
         let wires = (0..width).map(|_| g.input(self.active, indices.len())).collect();
         Ok(Word::from_wires(wires, indices.len()))
+    }
+
+    fn settled(&self, entry: &Entry) -> Vec<u64> {
+        entry.lanes.iter().map(|lane| entry.settle(self.sums[entry.node][lane])).collect()
     }
 
     fn export(&mut self, node: NodeId, lanes: &Lanes, shares: &[u64]) {

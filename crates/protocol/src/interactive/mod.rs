@@ -42,6 +42,8 @@ pub mod ahead;
 mod bits;
 mod circuit;
 pub mod client;
+#[cfg(test)]
+mod faulty;
 pub mod keys;
 mod lanes;
 mod linear;

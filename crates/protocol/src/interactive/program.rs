@@ -503,6 +503,27 @@ impl<'a> Program<'a> {
         steps
     }
 
+    /// Whether shares of what a step's sums become are computed on shares, but for two carries: where products on shares alone read
+    /// them, and the ring has a bit more than the sums' stated width. Beyond that width the reference wraps, as the product will in
+    /// any case; only within it the results are the reference's.
+    pub fn settles(&self, step: &Step) -> bool {
+        let place = self.places[step.node];
+        let fits = |shift: &u32| *shift > 0 && self.graph.sum_bits(step.node, *shift) < self.ring;
+        let multiplies = |(node, place): (&Node, &Place)| {
+            let reads = place.needed && node.inputs.contains(&step.node);
+            !reads || place.form == Form::Wires || place.late && matches!(node.op, Op::Product { .. })
+        };
+        step.entry
+            && step.export
+            && step.uses == 0
+            && step.reveal.is_none()
+            && self.when == When::Online
+            && matches!(place.form, Form::Sum { .. })
+            && matches!(self.modulus, ShareModulus::PowerOfTwo(_))
+            && self.shifts(step.node).0.iter().all(fits)
+            && self.graph.nodes.iter().zip(&self.places).all(multiplies)
+    }
+
     /// The linear layers as their parameters see them.
     pub fn needs(&self) -> Vec<Need> {
         self.linear.iter().map(|id| need(self.graph, *id)).collect()

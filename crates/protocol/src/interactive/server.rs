@@ -425,7 +425,8 @@ impl Party<Garbler<Frames>> for Offline<'_, '_> {
         };
         let mut values = Zeroizing::new(entry.lanes.pick(all));
         let modulus = &self.program.modulus;
-        values.iter_mut().for_each(|value| *value = modulus.entering(*value));
+        let lifted = |value: u64| entry.entering(modulus.entering(value).wrapping_add(entry.lift()));
+        values.iter_mut().for_each(|value| *value = lifted(*value));
         let own = (0..entry.width).map(|bit| g.input(self.active, &bits(&values, bit))).collect();
         Ok([Word::from_wires(own, count), client])
     }
@@ -441,6 +442,12 @@ impl Party<Garbler<Frames>> for Offline<'_, '_> {
         let values = Zeroizing::new(indices.iter().map(|index| data.get(*index) as u64).collect::<Vec<_>>());
         let wires = (0..width).map(|bit| g.input(self.active, &bits(&values, bit.min(63)))).collect();
         Ok(Word::from_wires(wires, indices.len()))
+    }
+
+    fn settled(&self, entry: &Entry) -> Vec<u64> {
+        let lift = entry.lift();
+        let share = |lane: usize| entry.settle(self.sums[entry.node][lane].wrapping_add(lift));
+        entry.lanes.iter().map(|lane| share(lane).wrapping_sub(entry.settle(lift))).collect()
     }
 
     fn export(&mut self, node: NodeId, lanes: &Lanes, shares: &[u64]) {

@@ -128,7 +128,8 @@ impl Network {
         let source = Source::load(&path, &Numbers::default())?;
         let number = if method == Method::HeSlots { Number::InSlots } else { Number::Of(Protocol::Gazelle) };
         let (graph, _) = source.quantise(number)?;
-        let plan = Plan::choose(&graph, method).map_err(Failure::running)?;
+        let shape: Option<Link> = link.and_then(|link| link.parse().ok());
+        let plan = Plan::choose_for(&graph, method, shape.unwrap_or(Link::LAN)).map_err(Failure::running)?;
         let circuits = plan.price(&graph, Reveal::Scores).map_err(Failure::running)?;
         let linear = if method == Method::HeSlots { "he-slots" } else { "he-coefficients" };
         let slowed: Vec<&str> = link.iter().flat_map(|link| ["--link", link]).collect();
@@ -151,10 +152,7 @@ impl Network {
             .whole("ring_degree", plan.degree as u64)
             .whole("client_peak_rss_bytes", cost.client_rss)
             .whole("server_peak_rss_bytes", cost.server_rss);
-        let on = match link.map(str::parse::<Link>) {
-            Some(Ok(link)) => format!("a link of {link}"),
-            _ => "loopback".to_owned(),
-        };
+        let on = shape.map_or_else(|| "loopback".to_owned(), |link| format!("a link of {link}"));
         let note = format!("{}, {origin}, {on}", self.layers);
         let row = if method == Method::HeSlots { self.in_slots() } else { self.name(link) };
         let row = Row { table: "gazelle-networks", row, measured, paper: self.paper(), note };

@@ -1,10 +1,10 @@
 //! Peers that leave, stall or lie: an error, and nobody waits or panics.
 
-use std::io::{self, Read};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::super::faulty::{Fault, faulty, frames};
+use super::super::wire;
 use super::*;
-use crate::channel::{Deadline, Source, Transport};
 use crate::session::{Direction, Limits};
 
 /// A small network with two stages.
@@ -17,49 +17,14 @@ fn small() -> (FixedGraph, Params, Vec<Vec<i64>>) {
     builder.finish(y)
 }
 
-/// What happens to the bytes on their way, from some byte on.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    /// They end.
-    Cut,
-    /// One byte is another.
-    Flip,
-}
-
-/// A reading half that fails.
-struct Faulty {
-    inner: Box<dyn Source>,
-    left: usize,
-    fault: Fault,
-}
-
-impl Deadline for Faulty {
-    fn set_deadline(&mut self, deadline: Option<Instant>) {
-        self.inner.set_deadline(deadline);
-    }
-}
-
-impl Read for Faulty {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = match self.fault {
-            Fault::Cut if self.left == 0 => return Ok(0),
-            Fault::Cut => buffer.len().min(self.left),
-            Fault::Flip => buffer.len(),
-        };
-        let count = self.inner.read(&mut buffer[..count])?;
-        if matches!(self.fault, Fault::Flip) && self.left < count {
-            buffer[self.left] ^= 0x41;
-        }
-        self.left = match self.fault {
-            Fault::Flip if self.left < count => usize::MAX,
-            _ => self.left - count,
-        };
-        Ok(count)
-    }
-}
-
-fn faulty(transport: Transport, (left, fault): (usize, Fault)) -> Transport {
-    Transport { source: Box::new(Faulty { inner: transport.source, left, fault }), ..transport }
+/// One with a product on shares.
+fn squared() -> (FixedGraph, Params, Vec<Vec<i64>>) {
+    let mut builder = Builder::new(19);
+    let x = builder.input(&[1, 6]);
+    let y = builder.dense(x, 5);
+    let y = builder.same(Op::Product { shift: 0 }, &[y, y]);
+    let y = builder.dense(y, 3);
+    builder.finish(y)
 }
 
 /// What the client of a prediction ends with.
@@ -74,8 +39,9 @@ fn disturbed(
 ) -> (Predicted, Result<(), Error>) {
     let (near, far) = crate::memory::pair();
     let (near, far) = if at_client { (faulty(near, fault), far) } else { (near, faulty(far, fault)) };
-    let limits =
-        Limits { wait: Duration::from_secs(10), frame: Duration::from_secs(10), ..Limits::default() };
+    // Nothing that is due takes long here, but for where silence is what is tried.
+    let wait = Duration::from_secs(if fault.1 == Fault::Stall { 1 } else { 10 });
+    let limits = Limits { wait, frame: wait, ..Limits::default() };
     let (mut near, mut far) = (Session::new(near, limits), Session::new(far, limits));
     thread::scope(|scope| {
         let serving = scope.spawn(move || {
@@ -104,30 +70,62 @@ fn disturbed(
     })
 }
 
-#[test]
-fn peers_that_vanish_or_lie_at_any_byte() {
-    let network = small();
-    let plan = Plan::choose(&network.0, Method::HeCoefficients).expect("a plan");
-    let frames = run(&network.0, &network.1, &network.2, Reveal::Scores, 8).frames;
+/// Cuts the connection before and in the midst of frames, stalls it, and changes tags, lengths and payloads.
+fn peers_that_fail(network: &(FixedGraph, Params, Vec<Vec<i64>>), method: Method) {
+    let plan = Plan::choose(&network.0, method).expect("a plan");
+    let transcript = run_plan((&network.0, &plan), &network.1, &network.2, Reveal::Scores, 8).frames;
     for at_client in [true, false] {
         let direction = if at_client { Direction::Received } else { Direction::Sent };
-        let mut start = 0;
-        for frame in frames.iter().filter(|frame| frame.direction == direction) {
-            let length = crate::frame::HEADER_BYTES + frame.length as usize;
+        let mut places = frames(&transcript, direction);
+        // Of the many keys of rotations the first and the last.
+        let keys: Vec<usize> =
+            places.iter().filter(|p| p.0.tag == wire::ROTATION.id()).map(|p| p.1).collect();
+        let midst = keys.get(1..keys.len().saturating_sub(1)).unwrap_or_default();
+        places.retain(|place| !midst.contains(&place.1));
+        let side = |ended: (Predicted, Result<(), Error>)| match (at_client, ended) {
+            (true, (result, _)) => result.map(drop),
+            (false, (_, served)) => served,
+        };
+        let failed = |at: usize, fault: Fault| {
+            let error = side(disturbed(network, &plan, at_client, (at, fault)));
+            let words = error.expect_err("an error").to_string();
+            assert!(!words.contains("a thread of the"), "{method:?}, {fault:?} at {at}: {words}");
+            words
+        };
+        for (frame, start, length) in &places {
             // Before a frame, in its header, and in its midst.
-            for at in [start, start + 5, start + length / 2] {
-                let (result, served) = disturbed(&network, &plan, at_client, (at, Fault::Cut));
-                assert!(result.is_err() || !at_client, "cut at {at}");
-                assert!(served.is_err() || at_client, "cut at {at}");
+            for at in [*start, start + 5, start + length / 2] {
+                failed(at, Fault::Cut);
             }
             // Another tag is refused. Another length, label or row may give another result; it ends in any case.
-            let (result, served) = disturbed(&network, &plan, at_client, (start, Fault::Flip));
-            assert!(if at_client { result.is_err() } else { served.is_err() }, "changed at {start}");
+            let words = failed(*start, Fault::Flip);
+            assert!(words.contains("tag"), "{:?}: {words}", frame.tag);
             for at in [start + 4, start + length - 1] {
-                let _ = disturbed(&network, &plan, at_client, (at, Fault::Flip));
+                let _ = disturbed(network, &plan, at_client, (at, Fault::Flip));
             }
-            start += length;
         }
-        assert!(start > 10_000, "{start}");
+        // Each waits out a second: side by side.
+        thread::scope(|scope| {
+            for (_, start, length) in &places {
+                scope.spawn(move || failed(start + length / 2, Fault::Stall));
+            }
+        });
+        let last = places.last().expect("frames");
+        assert!(last.1 + last.2 > 5_000, "{last:?}");
     }
+}
+
+#[test]
+fn peers_that_vanish_stall_or_lie_at_any_byte() {
+    peers_that_fail(&small(), Method::HeCoefficients);
+}
+
+#[test]
+fn peers_that_fail_in_products_on_shares() {
+    peers_that_fail(&squared(), Method::HeCoefficients);
+}
+
+#[test]
+fn peers_that_fail_in_slots() {
+    peers_that_fail(&small(), Method::HeSlots);
 }

@@ -126,6 +126,37 @@ fn products_on_shares() {
 }
 
 #[test]
+fn sums_that_products_alone_read_are_shifted_on_shares() {
+    let mut builder = Builder::new(23);
+    let same = Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1, 1, 1, 1] };
+    let x = builder.input(&[1, 2, 5, 5]);
+    let a = builder.conv(x, (6, 1), same);
+    let square = builder.same(Op::Product { shift: 0 }, &[a, a]);
+    let y = builder.conv(square, (3, 1), Window::new([1, 1]));
+    let (mut graph, params, input) = builder.finish(y);
+    let expected = reference::run(&graph, &params, &input).expect("the reference runs");
+    let labels = |graph: &FixedGraph| price(graph, Reveal::Scores).expect("a price").late_bits;
+    let whole = labels(&graph);
+    // Sums of two bits fewer than the ring: their low bits, the rounding's, and the highest enter; shifts are 7, 8 and 9.
+    graph.result_bits = vec![RING; graph.nodes.len()];
+    graph.result_bits[a] = 19;
+    assert_eq!(labels(&graph), whole - 6 * 25 * u64::from(RING + 1) + 2 * 25 * (9 + 10 + 11));
+    for seed in 1..6 {
+        assert_eq!(run(&graph, &params, &input, Reveal::Scores, seed).result, expected);
+    }
+    let run = run(&graph, &params, &input, Reveal::Scores, 9);
+    let priced = price(&graph, Reveal::Scores).expect("a price");
+    let tables = run.frames.iter().filter(|frame| frame.tag == super::super::wire::TABLES.id());
+    assert_eq!(tables.map(|frame| u64::from(frame.length)).sum::<u64>(), priced.table_bytes);
+    // An AND for each bit that is dropped and one for the wrap; the output's sums enter whole.
+    assert_eq!(priced.ands, 2 * 25 * (9 + 10 + 11) + 3 * 25 * u64::from(RING));
+    // Without a bit to spare they enter as wide as they are stated.
+    graph.result_bits[a] = 21;
+    assert_eq!(labels(&graph), whole - 2 * 25 * (2 + 1));
+    check((graph, params, input));
+}
+
+#[test]
 fn convolutions_with_shifts_of_their_own() {
     let windows = [
         (Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1, 1, 1, 1] }, 1),

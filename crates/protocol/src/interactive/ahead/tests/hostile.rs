@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::super::faulty::{Fault, faulty};
 use super::*;
 
 /// Two stages: a square, a ReLU, and layers around them.
@@ -16,61 +17,15 @@ fn small() -> Network {
     builder.finish(y)
 }
 
-/// What happens to the bytes on their way, from some byte on.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    /// They end.
-    Cut,
-    /// One byte is another.
-    Flip,
-}
-
-/// A reading half that fails.
-struct Faulty {
-    inner: Box<dyn Source>,
-    /// Bytes until then.
-    left: Option<usize>,
-    fault: Fault,
-}
-
-impl Deadline for Faulty {
-    fn set_deadline(&mut self, deadline: Option<Instant>) {
-        self.inner.set_deadline(deadline);
-    }
-}
-
-impl Read for Faulty {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(left) = self.left else { return self.inner.read(buffer) };
-        let most = if matches!(self.fault, Fault::Cut) { buffer.len().min(left) } else { buffer.len() };
-        if most == 0 {
-            return Ok(0);
-        }
-        let count = self.inner.read(&mut buffer[..most])?;
-        self.left = match self.fault {
-            Fault::Flip if left < count => {
-                buffer[left] ^= 0x41;
-                None
-            }
-            _ => Some(left - count),
-        };
-        Ok(count)
-    }
-}
-
 /// A prediction in which what one side receives goes wrong from a byte on: whether client and server succeeded.
 fn disturbed(
     (graph, params, input): &Network,
     plan: &Plan,
     at_client: bool,
-    (left, fault): (usize, Fault),
+    fault: (usize, Fault),
 ) -> [bool; 2] {
     let (near, far) = crate::memory::pair();
-    let faulty = |transport: Transport| Transport {
-        source: Box::new(Faulty { inner: transport.source, left: Some(left), fault }),
-        ..transport
-    };
-    let (near, far) = if at_client { (faulty(near), far) } else { (near, faulty(far)) };
+    let (near, far) = if at_client { (faulty(near, fault), far) } else { (near, faulty(far, fault)) };
     let limits =
         Limits { wait: Duration::from_secs(10), frame: Duration::from_secs(10), ..Limits::default() };
     let (mut near, mut far) = (Session::new(near, limits), Session::new(far, limits));
