@@ -103,6 +103,41 @@ impl FromStr for Protocol {
     }
 }
 
+/// `--protocol`, where the choice may be left to the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The one of least time.
+    Auto,
+    /// This one.
+    For(Protocol),
+}
+
+impl Asked {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        self.named().map_or("auto", Protocol::name)
+    }
+
+    /// The protocol, if one is named.
+    pub fn named(self) -> Option<Protocol> {
+        match self {
+            Self::Auto => None,
+            Self::For(protocol) => Some(protocol),
+        }
+    }
+}
+
+impl FromStr for Asked {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            other => other.parse().map(Self::For).map_err(|error: String| format!("{error}, or auto")),
+        }
+    }
+}
+
 /// `--output`: what the client learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
@@ -380,6 +415,9 @@ mod tests {
             assert_eq!(protocol.name().parse(), Ok(protocol));
         }
         assert!("cheetah".parse::<Protocol>().unwrap_err().contains("deepsecure"));
+        assert_eq!("auto".parse(), Ok(Asked::Auto));
+        assert_eq!("lola".parse(), Ok(Asked::For(Protocol::Lola)));
+        assert!("cheetah".parse::<Asked>().unwrap_err().ends_with("or auto"));
     }
 
     #[test]

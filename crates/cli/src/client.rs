@@ -1,7 +1,9 @@
 //! The client's side of the commands: a connection, a model, predictions as lines.
 
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use oribi::client::{DeepSecure, Delphi, Engine, Gazelle, KeyFolder, Lola, Outsourced, Supply};
 use oribi::input::{Example, InputSpec};
@@ -12,9 +14,11 @@ use protocol::meter::{Phase, Snapshot};
 use protocol::shape::Link;
 use protocol::{Progress, Reveal};
 
+use crate::calibration;
 use crate::choice::{Garbler, Garbling, Output, Protocol};
 use crate::console::note;
 use crate::failure::Failure;
+use crate::pricing;
 use crate::report::{self, Cost, Costs, Line, Outputs, PeakRss};
 use crate::source::{beyond, gives_index};
 
@@ -24,6 +28,8 @@ pub struct Wanted<'a> {
     pub model: Option<&'a str>,
     /// The protocol; the server's first offer by default.
     pub protocol: Option<Protocol>,
+    /// The cheapest of what the server offers.
+    pub auto: bool,
     /// Scores or label.
     pub output: Output,
     /// Slows this side's half of the connection.
@@ -140,6 +146,61 @@ impl Wanted<'_> {
     }
 }
 
+/// Bandwidths that are assumed where only the round trip is known: of a local network, and of others.
+const NEAR: (Duration, u64) = (Duration::from_millis(2), 1_000_000_000);
+const FAR: u64 = 100_000_000;
+
+/// The link to a server: the given one, or one of its round-trip time; none on this machine.
+fn link_to(address: &str, given: Option<Link>) -> Option<Link> {
+    let connect = || {
+        let begun = Instant::now();
+        TcpStream::connect(address).ok().map(|stream| (begun.elapsed(), stream.peer_addr().ok()))
+    };
+    let tried: Vec<_> = (0..3).filter_map(|_| connect()).collect();
+    let here = tried.iter().any(|(_, peer)| peer.is_some_and(|peer| peer.ip().is_loopback()));
+    let rtt = tried.iter().map(|(time, _)| *time).min().unwrap_or_default();
+    given.or((!here).then_some(Link { rate: if rtt < NEAR.0 { NEAR.1 } else { FAR }, rtt }))
+}
+
+/// The protocol of least time among those that a server offers for a model and what is to be revealed. The server knows the model and
+/// this side the link: plans are public, so it is this side that prices them. Each takes a connection of its own until it is known.
+fn cheapest(
+    address: &str,
+    fingerprint: Option<Fingerprint>,
+    wanted: &Wanted<'_>,
+) -> Result<Protocol, Failure> {
+    let reveal = Reveal::from(wanted.output);
+    let models = offers(address, fingerprint)?;
+    let model = models.iter().find(|model| wanted.model.is_none_or(|name| name == model.name));
+    let offered = model.iter().flat_map(|model| &model.protocols);
+    let offered = offered.filter(|offer| offer.reveals.contains(&reveal));
+    let offered: Vec<Protocol> = offered.filter_map(|offer| offer.name.parse().ok()).collect();
+    let (link, (rates, ..)) = (link_to(address, wanted.link), calibration::rates());
+    let mut best: Option<(f64, Protocol)> = None;
+    for protocol in offered {
+        let connection = open(address, fingerprint, None, wanted.engines()?)?;
+        let choice = oribi::Wanted { model: wanted.model, protocol: Some(protocol.name()), reveal };
+        let client = connection.choose(choice)?;
+        let prepared = protocol == Protocol::Delphi && wanted.supply.is_some();
+        let seconds = pricing::seconds_of((protocol, client.plan()), reveal, (&rates, link), prepared);
+        // It has agreed on nothing that lasts.
+        let _ = client.close();
+        if best.is_none_or(|(least, _)| seconds < least) {
+            best = Some((seconds, protocol));
+        }
+    }
+    let none =
+        || Failure::bad(format!("{address}: it offers no protocol that reveals the {}", reveal.name()));
+    let (seconds, protocol) = best.ok_or_else(none)?;
+    let on = link.map_or_else(|| "this machine".to_owned(), |link| format!("a link of {link}"));
+    note(&format!(
+        "oribi: {} is cheapest on {on}: {} a prediction",
+        protocol.name(),
+        report::seconds(seconds)
+    ));
+    Ok(protocol)
+}
+
 /// Whether the party garbles that the user wants.
 fn agreed_garbler(client: &oribi::Client, wanted: Garbler) -> Result<(), Failure> {
     if client.protocol() != Protocol::Delphi.name() {
@@ -165,7 +226,10 @@ impl Client {
         fingerprint: Option<Fingerprint>,
         wanted: &Wanted<'_>,
     ) -> Result<Self, Failure> {
-        let protocol = wanted.wire_name()?;
+        let protocol = match wanted.auto {
+            true => Some(cheapest(address, fingerprint, wanted)?.name()),
+            false => wanted.wire_name()?,
+        };
         let connection = open(address, fingerprint, wanted.link, wanted.engines()?)?;
         if wanted.model.is_none() && connection.models().len() > 1 {
             let names: Vec<&str> = connection.models().iter().map(|model| model.name.as_str()).collect();

@@ -1,6 +1,7 @@
 //! The `oribi` program: private neural-network inference from the command line.
 
 mod builtin;
+mod calibration;
 mod child;
 mod choice;
 mod client;
@@ -10,6 +11,7 @@ mod dataset;
 mod failure;
 mod networks;
 mod plan_report;
+mod pricing;
 mod report;
 mod screen;
 mod share_report;
@@ -46,6 +48,7 @@ enum Command {
     Inspect(commands::inspect::Arguments),
     Run(commands::run::Arguments),
     Plan(Box<commands::plan::Arguments>),
+    Calibrate(commands::calibrate::Arguments),
     Bench(commands::bench::Arguments),
     Store(commands::store::Arguments),
 }
@@ -101,6 +104,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),
+        Command::Calibrate(arguments) => commands::calibrate::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Store(arguments) => commands::store::run(&arguments),
     }

@@ -172,6 +172,70 @@ const RECIPES: &[Recipe] = &[
         ],
     },
     Recipe { name: "lola-head", seed: 202, input: &[1, 4096], side: FEATURES, layers: &[Step::Dense(101)] },
+    // What a machine's rates are measured on: each much of some units and little of others.
+    Recipe {
+        name: "probe-gates",
+        seed: 401,
+        input: &[1, 256],
+        side: FEATURES,
+        layers: &[Step::Dense(200), Step::Relu, Step::Dense(64)],
+    },
+    Recipe {
+        name: "probe-transfers",
+        seed: 402,
+        input: &[1, 1000],
+        side: FEATURES,
+        layers: &[Step::Dense(400), Step::Tanh, Step::Dense(40)],
+    },
+    Recipe {
+        name: "probe-few",
+        seed: 403,
+        input: &[1, 1, 28, 28],
+        side: PICTURE,
+        layers: &[
+            Step::Conv(12, 3, 1, [1; 4]),
+            Step::Relu,
+            Step::AveragePool,
+            Step::Dense(64),
+            Step::Relu,
+            Step::Dense(10),
+        ],
+    },
+    Recipe {
+        name: "probe-many",
+        seed: 404,
+        input: &[1, 3, 16, 16],
+        side: PICTURE,
+        layers: &[
+            Step::Conv(64, 3, 1, [1; 4]),
+            Step::Relu,
+            Step::Conv(64, 3, 1, [1; 4]),
+            Step::Relu,
+            Step::Conv(64, 3, 1, [1; 4]),
+            Step::Relu,
+            Step::Dense(10),
+        ],
+    },
+    Recipe {
+        name: "probe-squares",
+        seed: 405,
+        input: &[1, 3, 32, 32],
+        side: PICTURE,
+        layers: &[
+            Step::Conv(16, 3, 1, [1; 4]),
+            Step::Square,
+            Step::Conv(16, 3, 2, [1; 4]),
+            Step::Square,
+            Step::Dense(10),
+        ],
+    },
+    Recipe {
+        name: "probe-slots",
+        seed: 406,
+        input: &[1, 1, 28, 28],
+        side: PICTURE,
+        layers: &[Step::Conv(4, 5, 2, [2; 4]), Step::Square, Step::Dense(64), Step::Square, Step::Dense(10)],
+    },
 ];
 
 /// The generated network of this name with its side file, if there is one.

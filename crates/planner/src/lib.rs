@@ -2,9 +2,10 @@
 //!
 //! Any imported graph becomes trainable ([`Network`]): its weights are variables, its layers differentiable operations over
 //! `candle`'s tensors, and [`train`](train::train) changes them. The results are graphs again, written as ONNX files. Nothing here
-//! is secret from the server, and nothing here runs in a protocol.
+//! is secret from the server, and nothing here runs in a protocol. [`cost`] says what a protocol would take.
 
 pub mod checkpoint;
+pub mod cost;
 pub mod data;
 pub mod draws;
 pub mod error;

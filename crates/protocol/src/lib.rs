@@ -15,6 +15,7 @@ pub mod message;
 pub mod meter;
 pub mod session;
 pub mod shape;
+pub mod work;
 
 pub use error::Error;
 pub use frame::{Length, Tag};

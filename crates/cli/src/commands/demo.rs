@@ -7,7 +7,7 @@ use protocol::shape::Link;
 
 use crate::builtin::{self, DIGITS};
 use crate::child::ServerProcess;
-use crate::choice::{Encryption, Garbler, Garbling, Numbers, Output, Protocol};
+use crate::choice::{Asked, Encryption, Garbler, Garbling, Numbers, Output, Protocol};
 use crate::client::{Client, Wanted};
 use crate::console::{Human, Progress, out};
 use crate::failure::Failure;
@@ -25,9 +25,9 @@ pub struct Arguments {
     /// The client's inputs: PNG, JPEG, .npy, .npz, IDX or JSON; FILE#3 is one of several. The built-in digits by default.
     #[arg(value_name = "INPUT")]
     inputs: Vec<String>,
-    /// How to compute: deepsecure, lola, gazelle or delphi.
+    /// How to compute: deepsecure, lola, gazelle or delphi, or auto, the cheapest on the link.
     #[arg(long, value_name = "PROTOCOL")]
-    protocol: Option<Protocol>,
+    protocol: Option<Asked>,
     #[command(flatten)]
     numbers: Numbers,
     /// Slow the connection down: lan, wan, or RATE,RTT such as 100mbit,40ms.
@@ -48,6 +48,13 @@ pub struct Arguments {
     json: bool,
 }
 
+impl Arguments {
+    /// The protocol that is asked for by name.
+    fn named(&self) -> Option<Protocol> {
+        self.protocol.and_then(Asked::named)
+    }
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     check_files(arguments)?;
@@ -56,7 +63,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let announced = &server.announcement;
     let wanted = Wanted {
         model: None,
-        protocol: arguments.protocol,
+        protocol: arguments.named(),
+        auto: false,
         output: arguments.output,
         link: arguments.link,
         garbling: arguments.garbling,
@@ -105,7 +113,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Refuses what cannot be, and files that are not there, before a server is started.
 fn check_files(arguments: &Arguments) -> Result<(), Failure> {
-    if let Some(protocol) = arguments.protocol {
+    if let Some(protocol) = arguments.named() {
         protocol.reveals(arguments.output.into()).map_err(Failure::bad)?;
     }
     match &arguments.model {
@@ -122,7 +130,7 @@ fn is_built_in(path: &str) -> bool {
 
 /// The network that is shown.
 fn model(arguments: &Arguments) -> &str {
-    match (&arguments.model, arguments.protocol) {
+    match (&arguments.model, arguments.named()) {
         (Some(path), _) => path,
         (None, Some(Protocol::Lola)) => builtin::SMALL,
         (None, _) => builtin::MODEL,
@@ -132,8 +140,8 @@ fn model(arguments: &Arguments) -> &str {
 /// What the server process is started with.
 fn server_arguments(arguments: &Arguments) -> Vec<String> {
     let mut list = vec!["--listen".to_owned(), "127.0.0.1:0".to_owned()];
-    if let Some(protocol) = arguments.protocol {
-        list.extend(["--protocol".to_owned(), protocol.name().to_owned()]);
+    if let Some(asked) = arguments.protocol {
+        list.extend(["--protocol".to_owned(), asked.name().to_owned()]);
     }
     if let Some(link) = arguments.link {
         list.extend(["--link".to_owned(), link.to_string()]);

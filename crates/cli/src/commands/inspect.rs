@@ -5,10 +5,11 @@ use protocol::Reveal;
 use protocol::garbled::{Price, price};
 use serde::Serialize;
 
-use crate::choice::{Encryption, FirstLayer, Garbler, Linear, Numbers, Protocol};
+use crate::choice::{Asked, Encryption, FirstLayer, Garbler, Linear, Numbers, Protocol};
 use crate::console::{out, patiently};
 use crate::failure::Failure;
 use crate::plan_report::Encrypted;
+use crate::pricing;
 use crate::report::bytes;
 use crate::share_report::{Ahead, Shared};
 use crate::source::Source;
@@ -19,9 +20,9 @@ pub struct Arguments {
     /// The network, an ONNX file.
     #[arg(value_name = "MODEL")]
     model: String,
-    /// For which protocol: deepsecure (the default), lola, gazelle or delphi.
+    /// For which protocol: deepsecure (the default), lola, gazelle, delphi, or auto, the cheapest on this machine (see oribi plan).
     #[arg(long, value_name = "PROTOCOL")]
-    protocol: Option<Protocol>,
+    protocol: Option<Asked>,
     /// deepsecure: the form of linear layers that read the input alone, ot (the default) or garbled.
     #[arg(long, value_name = "FORM")]
     first_layer: Option<FirstLayer>,
@@ -100,7 +101,8 @@ struct LayerRow {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let source = Source::load(&arguments.model, &arguments.numbers)?;
-    let protocol = arguments.protocol.unwrap_or(Protocol::DeepSecure);
+    let asked = arguments.protocol.unwrap_or(Asked::For(Protocol::DeepSecure));
+    let protocol = pricing::resolve(asked, &source, Reveal::Scores, None)?;
     let report = Report::new(&source, protocol, arguments)?;
     if arguments.json {
         return out(&serde_json::to_string(&report).map_err(Failure::running)?);

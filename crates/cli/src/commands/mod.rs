@@ -1,6 +1,7 @@
 //! One file for each command: its arguments and what it does.
 
 pub mod bench;
+pub mod calibrate;
 pub mod demo;
 pub mod inspect;
 pub mod models;

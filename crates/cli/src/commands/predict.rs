@@ -7,7 +7,7 @@ use oribi::Fingerprint;
 use oribi::input::Projection;
 use protocol::shape::Link;
 
-use crate::choice::{Garbler, Garbling, Output, Protocol};
+use crate::choice::{Asked, Garbler, Garbling, Output, Protocol};
 use crate::client::{Client, Wanted};
 use crate::console::{Human, Progress, note, out};
 use crate::failure::Failure;
@@ -32,9 +32,10 @@ pub struct Arguments {
     /// Which of the server's models; needed where it has several.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// How to compute: deepsecure, lola, gazelle or delphi. The server's first offer by default.
+    /// How to compute: deepsecure, lola, gazelle or delphi, or auto: the cheapest of what the server offers, by this machine's rates and the
+    /// round trip to the server (or --link). The server's first offer by default.
     #[arg(long, value_name = "PROTOCOL")]
-    protocol: Option<Protocol>,
+    protocol: Option<Asked>,
     /// What to reveal: all scores, or the best label alone.
     #[arg(long, value_name = "WHAT", default_value = "scores")]
     output: Output,
@@ -80,9 +81,11 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let projection = arguments.projection.as_deref().map(Projection::load).transpose()?.map(Arc::new);
+    let named = arguments.protocol.and_then(Asked::named);
     let wanted = Wanted {
         model: arguments.model.as_deref(),
-        protocol: arguments.protocol.or(arguments.proxy.as_ref().map(|_| Protocol::DeepSecure)),
+        protocol: named.or(arguments.proxy.as_ref().map(|_| Protocol::DeepSecure)),
+        auto: arguments.protocol == Some(Asked::Auto) && arguments.proxy.is_none() && !arguments.batch,
         output: arguments.output,
         link: arguments.link,
         garbling: arguments.garbling,
@@ -91,7 +94,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         threads: arguments.threads,
         batch: arguments.batch,
         keys: arguments.store.as_deref(),
-        supply: stores::for_predictions(arguments.store.as_deref(), arguments.protocol)?,
+        supply: stores::for_predictions(arguments.store.as_deref(), named)?,
         parts: arguments.parts,
     };
     let mut client = Client::connect(&arguments.server, arguments.fingerprint, &wanted)?;

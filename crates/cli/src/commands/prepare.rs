@@ -104,6 +104,7 @@ impl<'a> Maker<'a> {
         let wanted = Wanted {
             model: arguments.model.as_deref(),
             protocol: Some(Protocol::Delphi),
+            auto: false,
             output: arguments.output,
             link: arguments.link,
             garbling: Garbling::default(),

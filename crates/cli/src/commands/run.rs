@@ -6,10 +6,12 @@ use model::fixed::{FixedGraph, Params};
 use model::graph::Layer;
 use model::{Tensor, float, reference};
 use oribi::input::{Example, Projection};
+use protocol::Reveal;
 
-use crate::choice::{Linear, Numbers, Protocol};
+use crate::choice::{Asked, Linear, Numbers};
 use crate::console::{Progress, note, out};
 use crate::failure::Failure;
+use crate::pricing;
 use crate::report::{self, Line, Outputs};
 use crate::source::{Number, Source, beyond};
 
@@ -31,9 +33,9 @@ pub struct Arguments {
     /// The integer reference.
     #[arg(long)]
     fixed: bool,
-    /// Which protocol's integers: deepsecure, lola, gazelle or delphi. Implies --fixed.
+    /// Which protocol's integers: deepsecure, lola, gazelle, delphi, or auto, the cheapest on this machine. Implies --fixed.
     #[arg(long, value_name = "PROTOCOL", conflicts_with = "float")]
-    protocol: Option<Protocol>,
+    protocol: Option<Asked>,
     /// gazelle: the method of linear layers whose integers are meant, where the server was started with --linear he-slots.
     #[arg(long, value_name = "METHOD", requires = "protocol", default_value = "auto")]
     linear: Linear,
@@ -50,7 +52,9 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let source = Source::load(&arguments.model, &arguments.numbers)?;
-    let reference = match (arguments.fixed, arguments.protocol) {
+    let asked = arguments.protocol;
+    let asked = asked.map(|asked| pricing::resolve(asked, &source, Reveal::Scores, None)).transpose()?;
+    let reference = match (arguments.fixed, asked) {
         (false, None) => Reference::Float,
         (_, protocol) => Reference::fixed(
             &source,

@@ -9,14 +9,17 @@ use oribi::server::{DeepSecure, Delphi, DelphiConfig, Event, Gazelle, GazelleCon
 use oribi::{Identity, ServedModel, Server, ServerConfig, Variant};
 use protocol::Reveal;
 use protocol::encrypted::plans;
+use protocol::handshake::Plan;
 use protocol::interactive;
 use protocol::meter::Phase;
 use protocol::shape::Link;
 
+use crate::calibration;
 use crate::child::{Announcement, wait_for_parent};
-use crate::choice::{Encryption, Garbler, Garbling, Linear, Numbers, Output, Protocol, Size};
+use crate::choice::{Asked, Encryption, Garbler, Garbling, Linear, Numbers, Output, Protocol, Size};
 use crate::console::{note, out, patiently};
 use crate::failure::{FAILED, Failure};
+use crate::pricing;
 use crate::report::{bytes, seconds};
 use crate::source::Source;
 use crate::stores;
@@ -32,9 +35,10 @@ pub struct Arguments {
     /// Where to listen; port 0 picks a free one. 0.0.0.0:6174 listens for other machines too.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6174")]
     listen: String,
-    /// Offer this protocol alone: deepsecure, lola, gazelle or delphi. All that the model supports by default.
+    /// Offer this protocol alone: deepsecure, lola, gazelle or delphi. All that the model supports by default; with auto too, the cheapest
+    /// on --link first, which is what clients get that name none.
     #[arg(long, value_name = "PROTOCOL")]
-    protocol: Option<Protocol>,
+    protocol: Option<Asked>,
     /// Offer this output alone: scores or label. Both by default.
     #[arg(long, value_name = "WHAT")]
     output: Option<Output>,
@@ -89,9 +93,16 @@ pub struct Arguments {
     tether: bool,
 }
 
+impl Arguments {
+    /// The only protocol that is offered, if there is one.
+    fn named(&self) -> Option<Protocol> {
+        self.protocol.and_then(Asked::named)
+    }
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let protocols = arguments.protocol.map_or(Protocol::ALL.to_vec(), |protocol| vec![protocol]);
+    let protocols = arguments.named().map_or(Protocol::ALL.to_vec(), |protocol| vec![protocol]);
     let load = |model: &String| Source::load_for(model, &arguments.numbers, &protocols);
     let sources = arguments.models.iter().map(load).collect::<Result<Vec<_>, _>>()?;
     let models = sources.iter().map(|source| served(source, arguments)).collect::<Result<Vec<_>, _>>()?;
@@ -138,7 +149,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// What is granted to `delphi`. A server that its parent ends keeps nothing, unless it is told where.
 fn delphi(arguments: &Arguments, weights_memory: usize) -> Result<DelphiConfig, Failure> {
-    let offered = arguments.protocol.is_none_or(|protocol| protocol == Protocol::Delphi);
+    let offered = arguments.named().is_none_or(|protocol| protocol == Protocol::Delphi);
     let store = match (&arguments.store, arguments.tether) {
         (None, true) => None,
         (folder, _) if offered => stores::server(folder.as_deref(), arguments.store_limit.0)?,
@@ -156,7 +167,7 @@ fn delphi(arguments: &Arguments, weights_memory: usize) -> Result<DelphiConfig, 
 /// A model with the protocols and outputs that are offered: all that it supports, or the one that is asked for.
 fn served(source: &Source, arguments: &Arguments) -> Result<ServedModel, Failure> {
     let mut variants = Vec::new();
-    match arguments.protocol {
+    match arguments.named() {
         Some(protocol) => variants.extend(offer(source, protocol, arguments)?),
         None => {
             let mut refusals = Vec::new();
@@ -172,12 +183,28 @@ fn served(source: &Source, arguments: &Arguments) -> Result<ServedModel, Failure
             }
         }
     }
+    if arguments.protocol == Some(Asked::Auto) {
+        sort(&mut variants, arguments.link);
+    }
     Ok(ServedModel {
         name: source.meta.name.clone(),
         labels: source.meta.labels.clone(),
         inputs: source.inputs(),
         variants,
     })
+}
+
+/// The cheapest first. Plans for many inputs in one pass have no price for one, and stay behind.
+fn sort(variants: &mut [Variant], link: Option<Link>) {
+    let (rates, _, _) = calibration::rates();
+    let price = |variant: &Variant| {
+        let plan = Plan { graph: variant.graph.clone(), payload: variant.payload.clone() };
+        let reveal = variant.reveals.first().copied().unwrap_or(Reveal::Scores);
+        variant.protocol.parse().map_or(f64::INFINITY, |protocol| {
+            pricing::seconds_of((protocol, &plan), reveal, (&rates, link), false)
+        })
+    };
+    variants.sort_by_cached_key(|variant| (price(variant) * 1e6) as u64);
 }
 
 /// A model as one protocol computes it.

@@ -29,6 +29,7 @@ pub mod program;
 pub mod server;
 pub mod values;
 pub mod wire;
+mod work;
 
 pub use client::Client;
 pub use keys::ClientKeys;
@@ -36,6 +37,7 @@ pub use outline::{Answer, EMPTY, Outline, Place, Request, Rotation};
 pub use program::{EvaluationKeys, Program};
 pub use server::{Host, Service};
 pub use wire::Digest;
+pub use work::work;
 
 #[cfg(test)]
 mod tests;

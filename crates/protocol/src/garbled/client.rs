@@ -260,8 +260,8 @@ struct Watch<'a> {
     progress: &'a dyn Progress,
 }
 
-impl Observer for Watch<'_> {
-    fn node(&mut self, _index: usize, node: &Node) {
+impl<G> Observer<G> for Watch<'_> {
+    fn node(&mut self, _gates: &G, node: &Node) {
         self.meter.enter(Phase::Online, &node.name);
         self.progress.layer(&node.name);
     }

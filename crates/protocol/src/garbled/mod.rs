@@ -27,6 +27,7 @@ mod transfers;
 mod walk;
 mod weights;
 pub(crate) mod wire;
+mod work;
 mod zeros;
 
 pub use crate::session::Progress;
@@ -34,6 +35,7 @@ pub use limits::{MAX_LABEL_BYTES, MAX_RESIDENT_BYTES, MAX_TABLE_BYTES, check, su
 pub use options::{BaseOt, FirstLayer, Options, Part, SessionId, Wishes};
 pub use schedule::{Price, price};
 pub use spill::set_label_memory;
+pub use work::work;
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use super::options::FirstLayer;
 use super::products::message_bytes;
 use super::shared::join;
 use super::split::{Product, Split};
-use super::walk::walk;
+use super::walk::{Observer, walk};
 use super::weights::{Encoding, Weights};
 use crate::handshake::Reveal;
 
@@ -56,7 +56,7 @@ pub fn circuit(plan: &FixedGraph, split: &Split, reveal: Reveal) -> Price {
         transfers = transfers.saturating_add(encoding.wires() as u64 * indices.len() as u64);
         Ok::<(), Infallible>(())
     };
-    let Ok(counts) = count_gates((plan, split), reveal, &mut count);
+    let Ok(counts) = count_gates((plan, split), reveal, &mut count, &mut ());
     Price {
         ands: counts.ands,
         known_ands: counts.known_ands,
@@ -80,7 +80,7 @@ pub fn choices<E>(
     let mut load = |param: ParamId, indices: &[usize], encoding: Encoding| {
         each(&encode(secrets, param, indices, encoding))
     };
-    count_gates((plan, split), reveal, &mut load).map(|_| ())
+    count_gates((plan, split), reveal, &mut load, &mut ()).map(|_| ())
 }
 
 /// What the server puts into the circuit.
@@ -121,20 +121,21 @@ fn encode(
     bits
 }
 
-type Load<'a, E> = dyn FnMut(ParamId, &[usize], Encoding) -> Result<(), E> + 'a;
+pub(super) type Load<'a, E> = dyn FnMut(ParamId, &[usize], Encoding) -> Result<(), E> + 'a;
 
 struct Loads<'a, E>(&'a mut Load<'a, E>);
 
-fn count_gates<'a, E>(
+pub(super) fn count_gates<'a, E>(
     (plan, split): (&FixedGraph, &Split),
     reveal: Reveal,
     load: &'a mut Load<'a, E>,
+    observer: &mut dyn Observer<Counter<E>>,
 ) -> Result<garble::count::Counts, E> {
     let mut gates = Counter::default();
     let inputs = inputs::words((plan, split), |_, _, lanes| gates.input(lanes));
     let mut loads = Loads(load);
     let inputs = join(&mut gates, &mut loads, (plan, split), inputs)?;
-    walk(&mut gates, (plan, split), inputs, &mut loads, reveal, &mut ())?;
+    walk(&mut gates, (plan, split), inputs, &mut loads, reveal, observer)?;
     Ok(gates.counts())
 }
 

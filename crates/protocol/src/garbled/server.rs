@@ -238,8 +238,8 @@ impl<F: FnMut() -> Result<Chunk, Error>> Weights<Evaluator<TableReader<'_>>> for
 /// Accounts to layers.
 struct Watch<'a>(&'a Meter);
 
-impl Observer for Watch<'_> {
-    fn node(&mut self, _index: usize, node: &Node) {
+impl<G> Observer<G> for Watch<'_> {
+    fn node(&mut self, _gates: &G, node: &Node) {
         self.0.enter(Phase::Online, &node.name);
     }
 }

@@ -14,14 +14,14 @@ use super::weights::Weights;
 use super::zeros::{InputSum, settle};
 use crate::handshake::Reveal;
 
-/// Told before each node, for meters and progress.
-pub trait Observer {
+/// Told before each node, for meters, progress and prices.
+pub trait Observer<G> {
     /// A node is about to be computed.
-    fn node(&mut self, index: usize, node: &Node);
+    fn node(&mut self, gates: &G, node: &Node);
 }
 
-impl Observer for () {
-    fn node(&mut self, _index: usize, _node: &Node) {}
+impl<G> Observer<G> for () {
+    fn node(&mut self, _gates: &G, _node: &Node) {}
 }
 
 /// Runs the graph as a circuit, without what the split takes out of it. `inputs` are the graph's inputs, lane i being element i; the result has one word for each
@@ -35,7 +35,7 @@ pub fn walk<G: Gates, W: Weights<G>>(
     inputs: Vec<Word<G::Wires>>,
     weights: &mut W,
     reveal: Reveal,
-    observer: &mut dyn Observer,
+    observer: &mut dyn Observer<G>,
 ) -> Result<Vec<Word<G::Wires>>, G::Error> {
     let mut tensors: Vec<Option<Word<G::Wires>>> = vec![None; plan.nodes.len()];
     // The graph's inputs need not stand in the order of its nodes.
@@ -44,7 +44,7 @@ pub fn walk<G: Gates, W: Weights<G>>(
     }
     let last_use = last_uses(plan);
     for (index, node) in plan.nodes.iter().enumerate() {
-        observer.node(index, node);
+        observer.node(gates, node);
         if let Some(product) = split.product(index) {
             tensors[index] = Some(open(gates, weights, (plan, node), product)?);
         } else if !matches!(node.op, Op::Input) && split.wants(index) {

@@ -9,6 +9,7 @@ use super::wire;
 use crate::error::Error;
 use crate::frame::Length;
 use crate::session::{Inbox, Outbox};
+use crate::work::{Amounts, Unit};
 
 /// Rotation keys that are made at a time.
 const KEYS: usize = 8;
@@ -113,6 +114,46 @@ impl Setting {
                 layers.sum()
             }
             Self::Slots(setting) => setting.seconds().map_err(failed),
+        }
+    }
+
+    /// What a layer takes.
+    ///
+    /// # Errors
+    /// None, with a setting that was checked.
+    pub fn amounts(&self, layer: usize) -> Result<Amounts, Error> {
+        let residues = (self.parameters().degree() * self.parameters().limbs()) as u64;
+        match self {
+            Self::Coefficients(setting) => {
+                let layout = &setting.layouts[layer];
+                let cost =
+                    layout.tiling().cost(layout.shape(), setting.parameters.degree()).map_err(failed)?;
+                let replied = setting.replies[layer].limbs as u64 * setting.parameters.degree() as u64;
+                Ok(Amounts::default()
+                    .with(Unit::EncryptedResidue, cost.sent * residues)
+                    .with(Unit::MultipliedResidue, cost.products * residues)
+                    .with(Unit::RepliedResidue, cost.returned * replied))
+            }
+            Self::Slots(setting) => {
+                let cost = setting.products[layer].cost().map_err(failed)?;
+                let o = cost.operations;
+                Ok(Amounts::default()
+                    .with(Unit::EncryptedResidue, cost.sent * residues)
+                    .with(Unit::RotatedResidue, (o.hoisted + o.hoists + 2 * o.rotations) * residues)
+                    .with(Unit::MultipliedResidue, (o.products + o.scalars) * residues)
+                    .with(Unit::FloodedResidue, cost.returned * residues))
+            }
+        }
+    }
+
+    /// Residues of the rotation keys, digit by digit.
+    pub fn key_residues(&self) -> u64 {
+        match self {
+            Self::Coefficients(_) => 0,
+            Self::Slots(setting) => {
+                let (degree, limbs) = (setting.parameters.degree(), setting.parameters.limbs());
+                (setting.steps().len() * degree * limbs * limbs) as u64
+            }
         }
     }
 

@@ -56,6 +56,7 @@ pub mod server;
 mod shares;
 mod transfers;
 mod wire;
+mod work;
 
 pub use plan::{Garbler, Method, Plan, SlotLayer};
 pub use price::{Price, price};

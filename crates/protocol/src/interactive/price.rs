@@ -131,6 +131,20 @@ pub struct Price {
 }
 
 impl Price {
+    /// Both together.
+    fn plus(self, other: &Self) -> Self {
+        Self {
+            stages: self.stages + other.stages,
+            activations: self.activations + other.activations,
+            late_bits: self.late_bits + other.late_bits,
+            crossed: self.crossed + other.crossed,
+            crossed_bytes: self.crossed_bytes + other.crossed_bytes,
+            opened_bytes: self.opened_bytes + other.opened_bytes,
+            table_bytes: self.table_bytes + other.table_bytes,
+            ands: self.ands + other.ands,
+        }
+    }
+
     /// Whether silent transfers are worth their reserve.
     pub fn silent(&self) -> bool {
         self.late_bits >= SILENT_FROM
@@ -173,23 +187,30 @@ pub fn price(graph: &FixedGraph, reveal: Reveal) -> Result<Price, Error> {
 /// # Errors
 /// If one is too large.
 pub(super) fn price_of(program: &Program) -> Result<Price, Error> {
-    let graph = program.graph;
-    let mut price = Price { stages: program.stages.len(), ..Price::default() };
-    for (number, stage) in program.stages.iter().enumerate() {
-        let survey = Survey::new(program, number)?;
-        price.late_bits += survey.late as u64;
-        price.table_bytes += survey.counts.table_bytes();
-        price.ands += survey.counts.ands;
-        let computed =
-            stage.steps.iter().filter(|step| !step.entry && is_elementwise(&graph.nodes[step.node].op));
-        let computed = computed.map(|step| program.elements(step.node) as u64);
-        price.activations += computed.sum::<u64>();
-        for product in Quadratic::of(program, number) {
-            price.activations += product.count as u64;
-            price.crossed += product.transfers() as u64;
-            price.crossed_bytes += product.sent_bytes();
-            price.opened_bytes += product.opened_bytes();
-        }
+    (0..program.stages.len()).try_fold(Price::default(), |sum, number| {
+        Ok(sum.plus(&stage_price(program, number, &Survey::new(program, number)?)))
+    })
+}
+
+/// Prices the circuit of a stage, and the products on shares before it.
+pub(super) fn stage_price(program: &Program, number: usize, survey: &Survey) -> Price {
+    let (graph, stage) = (program.graph, &program.stages[number]);
+    let computed =
+        stage.steps.iter().filter(|step| !step.entry && is_elementwise(&graph.nodes[step.node].op));
+    let computed = computed.map(|step| program.elements(step.node) as u64);
+    let mut price = Price {
+        stages: 1,
+        activations: computed.sum(),
+        late_bits: survey.late as u64,
+        table_bytes: survey.counts.table_bytes(),
+        ands: survey.counts.ands,
+        ..Price::default()
+    };
+    for product in Quadratic::of(program, number) {
+        price.activations += product.count as u64;
+        price.crossed += product.transfers() as u64;
+        price.crossed_bytes += product.sent_bytes();
+        price.opened_bytes += product.opened_bytes();
     }
-    Ok(price)
+    price
 }

@@ -12,7 +12,8 @@ mod lola;
 mod mnist;
 mod planner;
 mod plot;
-mod private;
+mod predicted;
+pub mod private;
 mod table;
 
 use std::path::PathBuf;

@@ -33,10 +33,12 @@ impl Table for Planner {
             &[
                 "The planner on MNIST: Delphi's search for quadratic activations (section 5), and DeepSecure's pruning (Table 4).",
                 "Accuracies are those of the 10 000 test images, in each protocol's integers.",
+                "Before these, the cost model: what `oribi plan` predicts of the networks of all tables, and what they take.",
             ],
         )?;
+        let predicted = super::predicted::run(arguments)?;
         let searched = if arguments.wants(SEARCH) { search(arguments)? } else { 0 };
-        Ok(searched + preprocessed(arguments)?)
+        Ok(predicted + searched + preprocessed(arguments)?)
     }
 }
 

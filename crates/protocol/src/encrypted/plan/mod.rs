@@ -341,6 +341,36 @@ impl Plan {
         most
     }
 
+    /// The seconds of each step on one core of the machine that costs were measured on, with the layer's name; they add up to
+    /// [`Plan::seconds`].
+    ///
+    /// # Errors
+    /// If the plan is not one for this network.
+    pub fn step_seconds(&self, graph: &FixedGraph) -> Result<Vec<(String, f64)>, Refusal> {
+        let (network, cycle) = (Network::new(graph)?, self.cycle()?);
+        let scheme = &self.scheme;
+        let widest = scheme.data.first().map_or(0, |prime| 64 - prime.leading_zeros());
+        let windows = scheme.digit_bits.map_or(1, |bits| widest.div_ceil(bits.max(1))) as usize;
+        let ring = cost::Ring { degree: scheme.degree, windows, special: scheme.special.is_some() };
+        let all = self.diagonals(&network, cycle)?;
+        let of = |((step, diagonals), tensor): ((&Step, &Vec<Diagonals>), &lower::Tensor)| {
+            let mut microseconds = 0.0;
+            if let Step::Product { layout, level, .. } = step {
+                let squares = layout.ciphertexts as u64;
+                let operations = Operations { squares, ..Operations::default() };
+                microseconds += cost::microseconds(&operations, ring, *level, *level);
+            }
+            for (number, (stage, diagonals)) in step.stages().iter().zip(diagonals).enumerate() {
+                let bias = number == 0 && matches!(step, Step::Linear { .. });
+                let operations = cost::count(cycle, &stage.kernel, diagonals, bias)?;
+                microseconds += cost::microseconds(&operations, ring, stage.level, stage.after);
+            }
+            let name = graph.nodes[tensor.node].name.clone();
+            Ok((name, microseconds * 1e-6 * scheme.spaces.len() as f64))
+        };
+        self.steps.iter().zip(&all).zip(&network.tensors).map(of).collect()
+    }
+
     /// The operations of each step: the price list of the plan.
     ///
     /// # Errors

@@ -65,8 +65,10 @@ mod products;
 pub mod server;
 mod state;
 pub(super) mod streams;
+mod work;
 
 pub use price::{Price, price};
+pub use work::work;
 
 use kernel::seed::Seed;
 use linear::coefficients::Setting;

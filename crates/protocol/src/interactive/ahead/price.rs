@@ -71,58 +71,92 @@ fn product(of: &Quadratic) -> Product {
 /// If the engine does not take them.
 pub fn price((graph, plan): (&FixedGraph, &Plan), reveal: Reveal) -> Result<Price, Error> {
     let work = Work::new((graph, plan), reveal, NAMELESS)?;
+    let [linear, colours] = [linear_price(&work, plan)?, last_price(&work)];
+    let stages = (0..work.program.stages.len()).map(|number| stage_price(&work, number));
+    Ok(stages.fold(linear.plus(&colours), |sum, stage| sum.plus(&stage)))
+}
+
+/// What linear layers take before the input, and what is stored of all.
+pub(super) fn linear_price(work: &Work<'_>, plan: &Plan) -> Result<Price, Error> {
     let program = &work.program;
-    let sums = work.sums();
-    let ciphertexts = Plan { garbler: Garbler::Server, ..plan.clone() }.ciphertext_bytes(graph)?;
-    let evaluator = usize::from(plan.garbler == Garbler::Client);
-    let garbler = 1 - evaluator;
+    let ciphertexts = Plan { garbler: Garbler::Server, ..plan.clone() }.ciphertext_bytes(program.graph)?;
+    let evaluator = usize::from(work.garbler == Garbler::Client);
     let layers = program.linear.iter().map(|id| packed_bytes(2 * program.elements(*id), program.ring));
-    let halves = layers.sum::<usize>() as u64;
     let mut price = Price {
-        stages: program.stages.len(),
         ring: program.ring,
         ciphertext_bytes: ciphertexts,
         offline_bytes: ciphertexts,
-        stored_bytes: [ClientBundle::bytes(&work) as u64, ServerBundle::bytes(&work) as u64],
+        stored_bytes: [ClientBundle::bytes(work) as u64, ServerBundle::bytes(work) as u64],
         ..Price::default()
     };
-    price.offline_bytes[evaluator] += message_len(sums) as u64;
-    price.offline_bytes[garbler] += halves;
-    for (number, (stage, survey)) in program.stages.iter().zip(&work.surveys).enumerate() {
-        for quadratic in Quadratic::of(program, number) {
-            let of = product(&quadratic);
-            price.products += quadratic.count as u64;
-            price.offline_bytes[evaluator] += of.transfers;
-            price.offline_bytes[garbler] += of.crossed;
-            price.online_bytes[0] += of.bits;
-            price.online_bytes[1] += of.bits + of.factors;
-            // What the client opens of it is counted with all that is opened.
-            let opened = packed_bytes(quadratic.count, quadratic.ring) as u64;
-            price.product_bytes[0] += of.transfers + of.crossed;
-            price.product_bytes[1] += 2 * of.bits + of.factors + opened;
-        }
-        let packed = |nodes: Vec<usize>| -> u64 {
-            nodes.iter().map(|node| packed_bytes(program.elements(*node), program.ring) as u64).sum()
-        };
-        price.ands += survey.counts.ands;
-        price.table_bytes += survey.counts.table_bytes();
-        price.offline_bytes[evaluator] += message_len(work.transfers(number)) as u64;
-        price.offline_bytes[garbler] += survey.counts.table_bytes() + packed(work.exports(number));
-        price.online_bytes[garbler] += (survey.late * size_of::<kernel::block::Block>()) as u64;
-        if plan.garbler == Garbler::Server {
-            price.offline_bytes[1] += survey.colours.div_ceil(8) as u64;
-            price.online_bytes[0] += packed(work.opened(number));
-        } else {
-            price.online_bytes[1] += survey.late.div_ceil(8) as u64;
-            let first = if number == 0 { work.opened(0) } else { Vec::new() };
-            price.online_bytes[0] += packed(first) + packed(stage.products.clone());
-        }
-        let computed =
-            stage.steps.iter().filter(|step| !step.entry && is_elementwise(&graph.nodes[step.node].op));
-        price.activations += computed.map(|step| program.elements(step.node) as u64).sum::<u64>();
-    }
-    if plan.garbler == Garbler::Client {
-        price.online_bytes[1] += work.colours().div_ceil(8) as u64;
-    }
+    price.offline_bytes[evaluator] += message_len(work.sums()) as u64;
+    price.offline_bytes[1 - evaluator] += layers.sum::<usize>() as u64;
     Ok(price)
+}
+
+/// What results take at the end.
+pub(super) fn last_price(work: &Work<'_>) -> Price {
+    let colours = if work.garbler == Garbler::Client { work.colours().div_ceil(8) as u64 } else { 0 };
+    Price { online_bytes: [0, colours], ..Price::default() }
+}
+
+/// What a stage takes: its products on shares, and its circuit.
+pub(super) fn stage_price(work: &Work<'_>, number: usize) -> Price {
+    let (program, survey) = (&work.program, &work.surveys[number]);
+    let stage = &program.stages[number];
+    let evaluator = usize::from(work.garbler == Garbler::Client);
+    let garbler = 1 - evaluator;
+    let mut price = Price { stages: 1, ..Price::default() };
+    for quadratic in Quadratic::of(program, number) {
+        let of = product(&quadratic);
+        price.products += quadratic.count as u64;
+        price.offline_bytes[evaluator] += of.transfers;
+        price.offline_bytes[garbler] += of.crossed;
+        price.online_bytes[0] += of.bits;
+        price.online_bytes[1] += of.bits + of.factors;
+        // What the client opens of it is counted with all that is opened.
+        let opened = packed_bytes(quadratic.count, quadratic.ring) as u64;
+        price.product_bytes[0] += of.transfers + of.crossed;
+        price.product_bytes[1] += 2 * of.bits + of.factors + opened;
+    }
+    let packed = |nodes: Vec<usize>| -> u64 {
+        nodes.iter().map(|node| packed_bytes(program.elements(*node), program.ring) as u64).sum()
+    };
+    price.ands = survey.counts.ands;
+    price.table_bytes = survey.counts.table_bytes();
+    price.offline_bytes[evaluator] += message_len(work.transfers(number)) as u64;
+    price.offline_bytes[garbler] += survey.counts.table_bytes() + packed(work.exports(number));
+    price.online_bytes[garbler] += (survey.late * size_of::<kernel::block::Block>()) as u64;
+    if work.garbler == Garbler::Server {
+        price.offline_bytes[1] += survey.colours.div_ceil(8) as u64;
+        price.online_bytes[0] += packed(work.opened(number));
+    } else {
+        price.online_bytes[1] += survey.late.div_ceil(8) as u64;
+        let first = if number == 0 { work.opened(0) } else { Vec::new() };
+        price.online_bytes[0] += packed(first) + packed(stage.products.clone());
+    }
+    let computed =
+        stage.steps.iter().filter(|step| !step.entry && is_elementwise(&program.graph.nodes[step.node].op));
+    price.activations = computed.map(|step| program.elements(step.node) as u64).sum();
+    price
+}
+
+impl Price {
+    /// Both together.
+    fn plus(self, other: &Self) -> Self {
+        let sum = |a: [u64; 2], b: [u64; 2]| [a[0] + b[0], a[1] + b[1]];
+        Self {
+            stages: self.stages + other.stages,
+            ring: self.ring.max(other.ring),
+            activations: self.activations + other.activations,
+            products: self.products + other.products,
+            ands: self.ands + other.ands,
+            table_bytes: self.table_bytes + other.table_bytes,
+            ciphertext_bytes: sum(self.ciphertext_bytes, other.ciphertext_bytes),
+            offline_bytes: sum(self.offline_bytes, other.offline_bytes),
+            online_bytes: sum(self.online_bytes, other.online_bytes),
+            product_bytes: sum(self.product_bytes, other.product_bytes),
+            stored_bytes: sum(self.stored_bytes, other.stored_bytes),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `oribi plan`: training, pruning, and the search for activations.
+//! Training, pruning, and the search for activations.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use planner::data::Augment;
 use planner::measure::integer_accuracy;
 use planner::optimise::Optimiser;
 use planner::project::Basis;
-use planner::prune::{Mask, Pruning, products, prune};
+use planner::prune::{Pruning, products, prune};
 use planner::search::report::{Row, Table};
 use planner::search::{Candidate, Search, Watcher};
 use planner::train::{Observer, Progress, Settings, State, train};
@@ -19,99 +19,12 @@ use planner::{Data, Error, Network};
 use protocol::Reveal;
 use protocol::interactive::{Method, Plan, ahead};
 
+use super::Arguments;
 use crate::choice::{Numbers, Protocol};
 use crate::console::{Human, note, out};
 use crate::dataset::{self, Part};
 use crate::failure::Failure;
 use crate::source::{Number, Source};
-
-/// Train a network, prune it, or find out which of its activations can be quadratic.
-///
-/// With --min-accuracy, Delphi's search: networks with more and more quadratic activations, each a standard ONNX file in the folder
-/// --out, with a table and a picture of accuracy against cost. With --prune, DeepSecure's: fewer products, and a side file that makes
-/// the places of zeros public. --projection-error trains on fewer
-/// coordinates of the data, pruned or not. With none of them, training alone.
-#[derive(clap::Args)]
-pub struct Arguments {
-    /// The network, an ONNX file.
-    #[arg(value_name = "MODEL")]
-    model: String,
-    /// Labelled examples: a folder with MNIST's files, an IDX file of pictures, or an .npz with an array "labels".
-    #[arg(long, value_name = "DATA", required = true)]
-    train: String,
-    /// Where the labels are, if not beside the pictures.
-    #[arg(long, value_name = "FILE")]
-    labels: Option<String>,
-    /// Examples that training never sees, to measure the result on; by default the test set of the same folder.
-    #[arg(long, value_name = "DATA")]
-    test: Option<String>,
-    /// Where the labels of --test are.
-    #[arg(long, value_name = "FILE", requires = "test")]
-    test_labels: Option<String>,
-    /// Use only so many examples.
-    #[arg(long, value_name = "COUNT")]
-    examples: Option<usize>,
-    /// The folder for what results; it is made.
-    #[arg(long, value_name = "FOLDER", required = true)]
-    out: PathBuf,
-    /// Search for networks with quadratic activations of at least this accuracy, such as 0.987.
-    #[arg(long, value_name = "SHARE", conflicts_with = "prune")]
-    min_accuracy: Option<f64>,
-    /// Prune until this share of the products stays, such as 0.1.
-    #[arg(long, value_name = "SHARE")]
-    prune: Option<f64>,
-    /// Project the data onto as few coordinates as leave out at most this share of their norm, such as 0.3, and train on these. Clients
-    /// multiply their inputs by the published basis (--projection) before the protocol. For networks that begin with a fully connected layer.
-    #[arg(long, value_name = "SHARE", conflicts_with = "min_accuracy")]
-    projection_error: Option<f64>,
-    /// Which weights are pruned: free (the smallest; their places tell something of the weights), block:N (blocks of N x N), or seed:N
-    /// (those that a public number says; tells nothing).
-    #[arg(long, value_name = "KIND", default_value = "free", value_parser = mask, requires = "prune")]
-    mask: Mask,
-    /// Passes over the data; for a search those of one step of a population.
-    #[arg(long, value_name = "COUNT")]
-    epochs: Option<usize>,
-    /// Examples a step.
-    #[arg(long, value_name = "COUNT", default_value_t = 64)]
-    batch: usize,
-    /// The rate at the start.
-    #[arg(long, value_name = "RATE")]
-    rate: Option<f64>,
-    /// Plain gradient descent with this momentum, instead of Adam.
-    #[arg(long, value_name = "SHARE")]
-    momentum: Option<f64>,
-    /// Move pictures by up to so many pixels at random.
-    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
-    shift: usize,
-    /// Mirror pictures, left to right, half of the time.
-    #[arg(long)]
-    flip: bool,
-    /// The number that everything random comes from.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    seed: u64,
-    /// Members of a population.
-    #[arg(long, value_name = "COUNT", default_value_t = 4)]
-    population: usize,
-    /// Steps of a population over placements, and over rates.
-    #[arg(long, value_name = "COUNT", default_value_t = 2)]
-    steps: usize,
-    /// Threads of a search.
-    #[arg(long, value_name = "COUNT", default_value_t = 2)]
-    workers: usize,
-    /// Print the table as JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-fn mask(text: &str) -> Result<Mask, String> {
-    let wrong = || "wanted free, block:N or seed:N".to_owned();
-    match text.split_once(':') {
-        None if text == "free" => Ok(Mask::Free),
-        Some(("block", side)) => side.parse().map(Mask::Block).map_err(|_| wrong()),
-        Some(("seed", seed)) => seed.parse().map(Mask::Seed).map_err(|_| wrong()),
-        _ => Err(wrong()),
-    }
-}
 
 fn failed(error: Error) -> Failure {
     match error {
@@ -127,6 +40,8 @@ const SKETCHED: usize = 10_000;
 /// What all modes share.
 struct Work<'a> {
     arguments: &'a Arguments,
+    /// Where results go.
+    folder: &'a Path,
     /// The model's name.
     name: String,
     graph: Graph,
@@ -138,12 +53,12 @@ struct Work<'a> {
 }
 
 /// Runs the command.
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let source = Source::load(&arguments.model, &Numbers::default())?;
+pub fn run(arguments: &Arguments, train: &str, out: &Path) -> Result<(), Failure> {
+    let source = Source::load(&arguments.model, &arguments.numbers)?;
     let network = Network::new(&source.graph).map_err(|error| failed(error).at(&arguments.model))?;
     let (specs, classes) = (source.inputs(), network.classes());
     let labels = arguments.labels.as_deref();
-    let data = dataset::load(&arguments.train, labels, Part::Train, &specs, classes, arguments.examples)?;
+    let data = dataset::load(train, labels, Part::Train, &specs, classes, arguments.examples)?;
     let test = match &arguments.test {
         Some(test) => Some(dataset::load(
             test,
@@ -153,17 +68,24 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             classes,
             arguments.examples,
         )?),
-        None if Path::new(&arguments.train).is_dir() => {
-            dataset::load(&arguments.train, None, Part::Test, &specs, classes, arguments.examples).ok()
+        None if Path::new(train).is_dir() => {
+            dataset::load(train, None, Part::Test, &specs, classes, arguments.examples).ok()
         }
         None => None,
     };
-    std::fs::create_dir_all(&arguments.out)
-        .map_err(|error| Failure::bad(format!("{}: {error}", arguments.out.display())))?;
+    std::fs::create_dir_all(out).map_err(|error| Failure::bad(format!("{}: {error}", out.display())))?;
     stop_on_interrupt()?;
     let (name, side) = (source.meta.name.clone(), source.side_text());
-    let mut work =
-        Work { arguments, name, graph: source.graph, side, data, test, human: Human::new(arguments.json) };
+    let mut work = Work {
+        arguments,
+        folder: out,
+        name,
+        graph: source.graph,
+        side,
+        data,
+        test,
+        human: Human::new(arguments.json),
+    };
     let network = match arguments.projection_error {
         Some(error) => work.project(error, &source.meta.labels)?,
         None => network,
@@ -210,7 +132,7 @@ impl Work<'_> {
             self.test.as_ref().map(|test| test.projected(&basis.values)).transpose().map_err(failed)?;
         self.graph = graph;
         self.name += "-projected";
-        let path = self.arguments.out.join(format!("{}.basis.npy", self.name));
+        let path = self.folder.join(format!("{}.basis.npy", self.name));
         std::fs::write(&path, basis.to_npy())
             .map_err(|error| Failure::running(format!("{}: {error}", path.display())))?;
         // A client's data may be somewhat larger than the owner's.
@@ -230,7 +152,7 @@ impl Work<'_> {
 
     /// Writes a network with its side file; returns where.
     fn write(&self, graph: &model::Graph, name: &str, sparse: bool) -> Result<PathBuf, Failure> {
-        let path = self.arguments.out.join(format!("{name}.onnx"));
+        let path = self.folder.join(format!("{name}.onnx"));
         let failed = |error: &dyn std::fmt::Display| Failure::running(format!("{}: {error}", path.display()));
         let bytes = onnx::to_bytes(graph).map_err(|error| failed(&error))?;
         std::fs::write(&path, bytes).map_err(|error| failed(&error))?;
@@ -257,7 +179,7 @@ impl Work<'_> {
 
     fn train(&self, mut network: Network) -> Result<(), Failure> {
         let settings = self.settings(10);
-        let path = self.arguments.out.join("training.checkpoint");
+        let path = self.folder.join("training.checkpoint");
         let checkpoint = Checkpoint::new(&path, &network, &settings, self.data.len()).map_err(failed)?;
         let state = checkpoint.load(&mut network).map_err(failed)?;
         if let Some(state) = &state {
@@ -322,7 +244,7 @@ impl Work<'_> {
         let table = Table { cost: "MB, delphi", rows };
         let text = serde_json::to_string_pretty(&table).map_err(Failure::running)?;
         for (name, content) in [("table.json", text.clone()), ("accuracy-against-cost.svg", table.svg())] {
-            let path = self.arguments.out.join(name);
+            let path = self.folder.join(name);
             std::fs::write(&path, content)
                 .map_err(|error| Failure::running(format!("{}: {error}", path.display())))?;
         }

@@ -1,0 +1,146 @@
+//! This machine's rates: measured on small networks by the code that `bench` measures with, and kept in the user's cache.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use planner::cost::{Observation, Rates, fit};
+use protocol::Reveal;
+use protocol::garbled::FirstLayer;
+use protocol::interactive::{Garbler, Method};
+use protocol::meter::Phase;
+
+use crate::choice::Numbers;
+use crate::commands::bench::private::{Cost, Run, measure};
+use crate::failure::Failure;
+use crate::pricing::Variant;
+use crate::source::Source;
+
+/// Most bytes of the file.
+const MOST_BYTES: u64 = 1 << 16;
+
+/// The networks that are run, and how.
+const PROBES: [(&str, Variant); 11] = [
+    ("builtin:probe-gates", Variant::DeepSecure(FirstLayer::Garbled)),
+    ("builtin:probe-transfers", Variant::DeepSecure(FirstLayer::Ot)),
+    ("builtin:probe-few", Variant::Gazelle(Method::HeCoefficients)),
+    ("builtin:probe-many", Variant::Gazelle(Method::HeCoefficients)),
+    ("builtin:probe-squares", Variant::Gazelle(Method::HeCoefficients)),
+    ("builtin:probe-few", Variant::Gazelle(Method::HeSlots)),
+    ("builtin:probe-few", Variant::Delphi(Garbler::Server)),
+    ("builtin:probe-many", Variant::Delphi(Garbler::Server)),
+    ("builtin:probe-squares", Variant::Delphi(Garbler::Server)),
+    ("builtin:probe-few", Variant::Delphi(Garbler::Client)),
+    ("builtin:probe-slots", Variant::Lola),
+];
+
+/// Where rates come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Measured on this machine.
+    Measured,
+    /// Those built in, of another machine.
+    BuiltIn,
+}
+
+impl Origin {
+    /// In words, for people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Measured => "this machine's, as `oribi calibrate` measured them",
+            Self::BuiltIn => {
+                "built in, of two cores with AVX-512; `oribi calibrate` measures this machine's in seconds"
+            }
+        }
+    }
+}
+
+/// What this machine is: rates are for one like it.
+pub fn machine() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let name = name.map_or("a processor", |(_, name)| name.trim());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{name}, {threads} threads, {}", kernel::tier::Tier::current().name())
+}
+
+/// The file, in the user's cache folder.
+pub fn path() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(cache.join("oribi").join("rates.json"))
+}
+
+/// The rates to plan with, and a word about a file that is not used.
+pub fn rates() -> (Rates, Origin, Option<String>) {
+    let none = |why| (Rates::default(), Origin::BuiltIn, why);
+    let Some(path) = path() else { return none(None) };
+    let Ok(file) = std::fs::File::open(&path) else { return none(None) };
+    let mut text = String::new();
+    let wrong = |why: String| Some(format!("{}: not used: {why}", path.display()));
+    match file.take(MOST_BYTES).read_to_string(&mut text) {
+        Err(error) => none(wrong(error.to_string())),
+        Ok(_) => match Rates::from_json(&text, &machine()) {
+            Ok(rates) => (rates, Origin::Measured, None),
+            Err(error) => none(wrong(error.to_string())),
+        },
+    }
+}
+
+/// Keeps rates; returns where.
+///
+/// # Errors
+/// If there is no such folder, or it cannot be written.
+pub fn keep(rates: &Rates) -> Result<PathBuf, Failure> {
+    let path =
+        path().ok_or_else(|| Failure::bad("there is no home folder to keep rates in: set XDG_CACHE_HOME"))?;
+    let failed =
+        |error: std::io::Error| Failure::running(format!("{}: cannot be written: {error}", path.display()));
+    let text = rates.to_json(&machine()).map_err(Failure::running)?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    // Whole or not at all: another process may read meanwhile.
+    let new = path.with_extension(format!("{}.new", std::process::id()));
+    std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path)).map_err(failed)?;
+    Ok(path)
+}
+
+/// Runs all probes so many times, takes the best of each phase, and fits rates. `tell` hears of each run.
+///
+/// # Errors
+/// If one fails.
+pub fn measure_rates(times: usize, tell: &mut dyn FnMut(&str)) -> Result<Rates, Failure> {
+    let (mut wall, mut processor) = (Vec::new(), Vec::new());
+    for (network, variant) in PROBES {
+        tell(&format!("{} {}", variant.protocol().name(), variant.options()));
+        let (work, cost) = observe(network, variant, times)?;
+        let mut all = Observation { seconds: cost.cpu_seconds.unwrap_or(0.0), ..Observation::default() };
+        for (phase, measured) in Phase::ALL.into_iter().zip(cost.phases) {
+            let amounts = work.phase(phase).amounts;
+            wall.push(Observation { amounts, seconds: measured.seconds });
+            all.amounts += amounts;
+        }
+        processor.push(all);
+    }
+    Ok(fit(&wall, &processor, &Rates::default()))
+}
+
+/// What a probe takes by counting, and what it was measured to take.
+fn observe(network: &str, variant: Variant, times: usize) -> Result<(protocol::work::Work, Cost), Failure> {
+    let source = Source::load(network, &Numbers::default())?;
+    let (graph, _) = source.quantise(variant.number())?;
+    let work = variant.work(&graph, Reveal::Scores, None).map_err(Failure::running)?;
+    let serving: Vec<&str> = variant.options().split_whitespace().collect();
+    let run = Run {
+        source: &source,
+        protocol: variant.protocol(),
+        number: variant.number(),
+        server: &serving,
+        client: &[],
+    };
+    let mut best = measure(&run)?;
+    for _ in 1..times {
+        best = best.least(measure(&run)?);
+    }
+    Ok((work, best))
+}

@@ -1,0 +1,194 @@
+//! What each protocol would cost on a link, layer by layer.
+
+use planner::cost::{Cost, Estimate, LayerCost};
+use protocol::Reveal;
+use serde::Serialize;
+
+use super::Arguments;
+use crate::calibration;
+use crate::commands::inspect::printable;
+use crate::console::{Human, note, out, patiently};
+use crate::failure::Failure;
+use crate::pricing::{Priced, Variant, best, price};
+use crate::report::{bytes, seconds};
+use crate::source::Source;
+
+/// The object of `--json`.
+#[derive(Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    link: String,
+    /// Whether the rates are this machine's own.
+    calibrated: bool,
+    choices: Vec<Choice<'a>>,
+    /// The choice of least time, both phases together, and why.
+    recommended: Option<Recommended>,
+    /// The same among those that are prepared ahead: of least time once the input is known.
+    prepared: Option<Recommended>,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    protocol: &'static str,
+    options: &'static str,
+    /// Why it cannot run the model, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'a str>,
+    /// Both phases together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<Cost>,
+    #[serde(flatten)]
+    estimate: Option<&'a Estimate>,
+}
+
+#[derive(Serialize)]
+struct Recommended {
+    protocol: &'static str,
+    options: &'static str,
+    why: String,
+}
+
+/// Runs the command without data.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let source = Source::load(&arguments.model, &arguments.numbers)?;
+    let (rates, origin, wrong) = calibration::rates();
+    if let Some(why) = wrong {
+        note(&format!("oribi: {why}"));
+    }
+    let link = arguments.link.0;
+    let reveal = Reveal::from(arguments.output);
+    let priced = patiently("looking for the best plans; large networks take a minute", || {
+        price(&source, &Variant::ALL, reveal, (&rates, link))
+    });
+    let report = Report {
+        model: &source.meta.name,
+        link: arguments.link.to_string(),
+        calibrated: origin == calibration::Origin::Measured,
+        choices: priced.iter().map(choice).collect(),
+        recommended: recommend(&priced, false),
+        prepared: recommend(&priced, true),
+    };
+    if arguments.json {
+        return out(&serde_json::to_string(&report).map_err(Failure::running)?);
+    }
+    show(&report, &priced, arguments.layers)?;
+    Human::new(false).line(&format!("rates       {}", origin.text()))?;
+    if report.recommended.is_none() {
+        return Err(Failure::bad(format!("{}: no protocol can run it", arguments.model)));
+    }
+    Ok(())
+}
+
+fn choice(priced: &Priced) -> Choice<'_> {
+    let estimate = priced.estimate.as_ref();
+    Choice {
+        protocol: priced.variant.protocol().name(),
+        options: priced.variant.options(),
+        refused: estimate.err().map(String::as_str),
+        total: estimate.ok().map(Estimate::total),
+        estimate: estimate.ok(),
+    }
+}
+
+/// The best, and how far behind the next protocol is.
+fn recommend(priced: &[Priced], prepared: bool) -> Option<Recommended> {
+    let (chosen, estimate) = best(priced, prepared)?;
+    let cost = |estimate: &Estimate| if prepared { estimate.online } else { estimate.total() };
+    let own = cost(estimate);
+    let others = priced.iter().filter(|other| other.variant.protocol() != chosen.variant.protocol());
+    let others = others
+        .filter_map(|other| Some((other.variant.protocol().name(), cost(other.estimate.as_ref().ok()?))));
+    let next = others.min_by(|(_, a), (_, b)| a.seconds.total_cmp(&b.seconds));
+    let mut why = format!("{} and {}", seconds(own.seconds), bytes(own.bytes()));
+    if prepared {
+        why += &format!(
+            " once the input is known; {} kept by the client, {} by the server",
+            bytes(estimate.stored_bytes[0]),
+            bytes(estimate.stored_bytes[1])
+        );
+    } else if let Some((name, next)) = next {
+        why += &format!("; {name} would take {} and {}", seconds(next.seconds), bytes(next.bytes()));
+    }
+    Some(Recommended { protocol: chosen.variant.protocol().name(), options: chosen.variant.options(), why })
+}
+
+fn show(report: &Report<'_>, priced: &[Priced], all: bool) -> Result<(), Failure> {
+    out(&format!("model       {}", printable(report.model)))?;
+    out(&format!("link        {}", report.link))?;
+    out("costs       a prediction, both parties on machines like this one; set-up is once a session")?;
+    out("")?;
+    out(&format!(
+        "{:<11} {:<25} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10} {:>8}",
+        "protocol", "choice", "set-up", "offline", "online", "total", "offline", "online", "stored", "CPU"
+    ))?;
+    priced.iter().try_for_each(|priced| out(&row(priced)))?;
+    let refusals = report.choices.iter().filter_map(|choice| choice.refused);
+    let mut named: Vec<&str> = refusals.collect();
+    named.dedup();
+    named.iter().try_for_each(|why| out(&format!("refused     {why}")))?;
+    for priced in priced {
+        let chosen = report.recommended.as_ref().is_some_and(|best| {
+            (best.protocol, best.options) == (priced.variant.protocol().name(), priced.variant.options())
+        });
+        if let Ok(estimate) = &priced.estimate
+            && (all || chosen)
+        {
+            out("")?;
+            out(&format!("layers of {} {}", priced.variant.protocol().name(), priced.variant.options()))?;
+            out(&format!(
+                "  {:<32} {:>9} {:>9} {:>10} {:>10}",
+                "", "offline", "online", "offline", "online"
+            ))?;
+            estimate.layers.iter().filter(|layer| any(layer)).try_for_each(|layer| out(&layer_row(layer)))?;
+        }
+    }
+    out("")?;
+    let lines = [("recommended", &report.recommended), ("prepared", &report.prepared)];
+    for (what, best) in lines {
+        if let Some(Recommended { protocol, options, why }) = best {
+            out(&format!("{what:<11} {protocol} {options}: {why}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn row(priced: &Priced) -> String {
+    let (name, options) = (priced.variant.protocol().name(), priced.variant.options());
+    match &priced.estimate {
+        Err(_) => format!("{name:<11} {options:<25} {:>9}", "refused"),
+        Ok(estimate) => {
+            let total = estimate.total();
+            let stored = match estimate.stored_bytes {
+                [0, 0] => "-".to_owned(),
+                [client, server] => bytes(client.saturating_add(server)),
+            };
+            format!(
+                "{name:<11} {options:<25} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10} {:>8}",
+                seconds(estimate.setup.seconds),
+                seconds(estimate.offline.seconds),
+                seconds(estimate.online.seconds),
+                seconds(total.seconds),
+                bytes(estimate.offline.bytes()),
+                bytes(estimate.online.bytes()),
+                stored,
+                seconds(total.processor_seconds),
+            )
+        }
+    }
+}
+
+fn any(layer: &LayerCost) -> bool {
+    layer.offline.seconds + layer.online.seconds > 0.0 || layer.offline.bytes() + layer.online.bytes() > 0
+}
+
+fn layer_row(layer: &LayerCost) -> String {
+    let name = if layer.layer.is_empty() { "(all together)".to_owned() } else { printable(&layer.layer) };
+    let name: String = name.chars().take(32).collect();
+    format!(
+        "  {name:<32} {:>9} {:>9} {:>10} {:>10}",
+        seconds(layer.offline.seconds),
+        seconds(layer.online.seconds),
+        bytes(layer.offline.bytes()),
+        bytes(layer.online.bytes())
+    )
+}

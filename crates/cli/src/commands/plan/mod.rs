@@ -1,0 +1,139 @@
+//! `oribi plan`: what a network would cost, and what training makes of it.
+
+mod cost;
+mod train;
+
+use std::path::PathBuf;
+
+use planner::prune::Mask;
+use protocol::shape::Link;
+
+use crate::choice::{Numbers, Output};
+use crate::failure::Failure;
+
+/// Say what each protocol would cost, train a network, prune it, or find out which of its activations can be quadratic.
+///
+/// Without --train, seconds and bytes of every choice on a link, layer by layer, and which is best. With --train and --min-accuracy, Delphi's search: networks with more and more quadratic activations, each a standard ONNX file in the folder
+/// --out, with a table and a picture of accuracy against cost. With --prune, DeepSecure's: fewer products, and a side file that makes
+/// the places of zeros public. --projection-error trains on fewer
+/// coordinates of the data, pruned or not. With none of them, training alone.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The network, an ONNX file.
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Labelled examples: a folder with MNIST's files, an IDX file of pictures, or an .npz with an array "labels".
+    #[arg(long, value_name = "DATA", requires = "out")]
+    train: Option<String>,
+    /// Where the labels are, if not beside the pictures.
+    #[arg(long, value_name = "FILE")]
+    labels: Option<String>,
+    /// Examples that training never sees, to measure the result on; by default the test set of the same folder.
+    #[arg(long, value_name = "DATA")]
+    test: Option<String>,
+    /// Where the labels of --test are.
+    #[arg(long, value_name = "FILE", requires = "test")]
+    test_labels: Option<String>,
+    /// Use only so many examples.
+    #[arg(long, value_name = "COUNT")]
+    examples: Option<usize>,
+    /// The folder for what results; it is made.
+    #[arg(long, value_name = "FOLDER", requires = "train")]
+    out: Option<PathBuf>,
+    /// The link that costs are for: loopback, lan, wan, or RATE,RTT such as 400mbit,40ms.
+    #[arg(long, value_name = "LINK", default_value = "loopback", value_parser = link)]
+    link: Way,
+    /// Costs: what the client is to learn; choices that cannot keep to it are left out.
+    #[arg(long, value_name = "WHAT", default_value = "scores")]
+    output: Output,
+    /// Costs: show every layer of every choice, not of the best alone.
+    #[arg(long, conflicts_with = "train")]
+    layers: bool,
+    #[command(flatten)]
+    numbers: Numbers,
+    /// Search for networks with quadratic activations of at least this accuracy, such as 0.987.
+    #[arg(long, value_name = "SHARE", conflicts_with = "prune", requires = "train")]
+    min_accuracy: Option<f64>,
+    /// Prune until this share of the products stays, such as 0.1.
+    #[arg(long, value_name = "SHARE", requires = "train")]
+    prune: Option<f64>,
+    /// Project the data onto as few coordinates as leave out at most this share of their norm, such as 0.3, and train on these. Clients
+    /// multiply their inputs by the published basis (--projection) before the protocol. For networks that begin with a fully connected layer.
+    #[arg(long, value_name = "SHARE", conflicts_with = "min_accuracy", requires = "train")]
+    projection_error: Option<f64>,
+    /// Which weights are pruned: free (the smallest; their places tell something of the weights), block:N (blocks of N x N), or seed:N
+    /// (those that a public number says; tells nothing).
+    #[arg(long, value_name = "KIND", default_value = "free", value_parser = mask, requires = "prune")]
+    mask: Mask,
+    /// Passes over the data; for a search those of one step of a population.
+    #[arg(long, value_name = "COUNT")]
+    epochs: Option<usize>,
+    /// Examples a step.
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    batch: usize,
+    /// The rate at the start.
+    #[arg(long, value_name = "RATE")]
+    rate: Option<f64>,
+    /// Plain gradient descent with this momentum, instead of Adam.
+    #[arg(long, value_name = "SHARE")]
+    momentum: Option<f64>,
+    /// Move pictures by up to so many pixels at random.
+    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
+    shift: usize,
+    /// Mirror pictures, left to right, half of the time.
+    #[arg(long)]
+    flip: bool,
+    /// The number that everything random comes from.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// Members of a population.
+    #[arg(long, value_name = "COUNT", default_value_t = 4)]
+    population: usize,
+    /// Steps of a population over placements, and over rates.
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    steps: usize,
+    /// Threads of a search.
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    workers: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+fn mask(text: &str) -> Result<Mask, String> {
+    let wrong = || "wanted free, block:N or seed:N".to_owned();
+    match text.split_once(':') {
+        None if text == "free" => Ok(Mask::Free),
+        Some(("block", side)) => side.parse().map(Mask::Block).map_err(|_| wrong()),
+        Some(("seed", seed)) => seed.parse().map(Mask::Seed).map_err(|_| wrong()),
+        _ => Err(wrong()),
+    }
+}
+
+/// A link, or none: both parties on this machine.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Way(Option<Link>);
+
+impl std::fmt::Display for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            None => f.write_str("loopback"),
+            Some(link) => link.fmt(f),
+        }
+    }
+}
+
+fn link(text: &str) -> Result<Way, String> {
+    match text {
+        "loopback" => Ok(Way(None)),
+        other => other.parse().map(|link| Way(Some(link))),
+    }
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match (&arguments.train, &arguments.out) {
+        (Some(data), Some(folder)) => train::run(arguments, data, folder),
+        _ => cost::run(arguments),
+    }
+}

@@ -1,0 +1,118 @@
+//! What each stage takes with everything heavy before the input.
+
+use model::fixed::{FixedGraph, NodeId, Op};
+
+use super::super::linear::Setting;
+use super::super::names;
+use super::super::plan::{Garbler, Plan};
+use super::super::program::Program;
+use super::gilboa::transfers_of;
+use super::price::{last_price, linear_price, stage_price};
+use super::products::Quadratic;
+use super::{NAMELESS, Work};
+use crate::error::Error;
+use crate::handshake::Reveal;
+use crate::meter::Phase;
+use crate::work::{self, Amounts, Layer, Step, Unit};
+
+/// Flights of the agreement with the key, of material, those that products on shares add, and of a stage.
+const SETUP_FLIGHTS: u64 = 5;
+const OFFLINE_FLIGHTS: u64 = 7;
+const PRODUCT_FLIGHTS: u64 = 4;
+const STAGE_FLIGHTS: u64 = 2;
+
+/// What a prediction takes: for each stage its linear layers, then its products and its circuit.
+///
+/// # Errors
+/// If the engine does not take the graph or the plan.
+pub fn work((graph, plan): (&FixedGraph, &Plan), reveal: Reveal) -> Result<work::Work, Error> {
+    let work = Work::new((graph, plan), reveal, NAMELESS)?;
+    let linear = linear_price(&work, plan)?;
+    let mut layers = vec![session(&work, plan)?];
+    for number in 0..work.program.stages.len() {
+        let (first, circuit) = names(&work.program, number);
+        layers.push(linear_layer(&work, number, &first)?);
+        layers.push(circuit_layer(&work, number, &circuit));
+    }
+    Ok(work::Work {
+        layers: layers.into_iter().filter(|layer| layer.phases != Layer::default().phases).collect(),
+        stored: linear.stored_bytes,
+        streamed: [false, true, false],
+    })
+}
+
+/// What belongs to no stage.
+fn session(work: &Work<'_>, plan: &Plan) -> Result<Layer, Error> {
+    let keys = match &work.setting {
+        Some(setting) => Setting::Coefficients(setting.clone()).key_bytes()[0],
+        None => 0,
+    };
+    let setup = Step {
+        amounts: Amounts::default().with(Unit::SharedSession, 1),
+        bytes: [keys, 0],
+        flights: SETUP_FLIGHTS,
+    };
+    let price = linear_price(work, plan)?;
+    let [ciphertexts, all] = [price.ciphertext_bytes, price.offline_bytes];
+    let products = if work.quadratics().is_empty() { 0 } else { PRODUCT_FLIGHTS };
+    let offline = Step {
+        amounts: Amounts::default().with(Unit::Bundle, 1).with(Unit::Transfer, work.sums() as u64),
+        // Ciphertexts are their layers'.
+        bytes: [all[0] - ciphertexts[0], all[1] - ciphertexts[1]],
+        flights: OFFLINE_FLIGHTS + products,
+    };
+    let last = last_price(work).online_bytes;
+    let flights = if work.garbler == Garbler::Client { STAGE_FLIGHTS } else { 0 };
+    let online = Step { bytes: last, flights, ..Step::default() };
+    Ok(Layer::new("").with(Phase::Setup, setup).with(Phase::Offline, offline).with(Phase::Online, online))
+}
+
+fn linear_layer(work: &Work<'_>, number: usize, name: &str) -> Result<Layer, Error> {
+    let Some(setting) = work.setting.clone().map(Setting::Coefficients) else { return Ok(Layer::new(name)) };
+    let (mut offline, mut online) = (Step::default(), Step::default());
+    for layer in &work.program.stages[number].linear {
+        offline.amounts += setting.amounts(*layer)?;
+        offline.bytes[0] += setting.sent(*layer).iter().sum::<usize>() as u64;
+        offline.bytes[1] += setting.returned(*layer).iter().sum::<usize>() as u64;
+        let products = products(&work.program, work.program.linear[*layer]);
+        online.amounts = online.amounts.with(Unit::PlainProduct, products);
+    }
+    Ok(Layer::new(name).with(Phase::Offline, offline).with(Phase::Online, online))
+}
+
+/// Products of a linear layer: terms of each sum, padding included.
+fn products(program: &Program, id: NodeId) -> u64 {
+    let node = &program.graph.nodes[id];
+    let terms = match &node.op {
+        Op::Conv { groups, window, .. } => {
+            let channels = program.graph.nodes[node.inputs[0]].shape.get(1).copied().unwrap_or(1);
+            channels / (*groups).max(1) * window.kernel[0] * window.kernel[1]
+        }
+        _ => program.graph.nodes[node.inputs[0]].shape.last().copied().unwrap_or(1),
+    };
+    program.elements(id) as u64 * terms as u64
+}
+
+fn circuit_layer(work: &Work<'_>, number: usize, name: &str) -> Layer {
+    let (program, survey) = (&work.program, &work.surveys[number]);
+    let price = stage_price(work, number);
+    let quadratics = Quadratic::of(program, number);
+    let crossed: usize =
+        quadratics.iter().map(|of| transfers_of(&of.bit_jobs()) + transfers_of(&of.jobs())).sum();
+    let rows = survey.rows as u64;
+    let amounts = Amounts::default()
+        .with(Unit::GarbledRow, rows)
+        .with(Unit::CrossedTransfer, crossed as u64)
+        .with(Unit::Transfer, work.transfers(number) as u64)
+        .with(Unit::PreparedStage, 1);
+    let offline = Step { amounts, bytes: price.offline_bytes, flights: 0 };
+    let opened: usize = work.opened(number).iter().map(|node| program.elements(*node)).sum();
+    let amounts = Amounts::default()
+        .with(Unit::EvaluatedRow, rows)
+        .with(Unit::LateBit, survey.late as u64)
+        .with(Unit::CrossedElement, price.products)
+        .with(Unit::OpenedElement, opened as u64)
+        .with(Unit::OnlineStage, 1);
+    let online = Step { amounts, bytes: price.online_bytes, flights: STAGE_FLIGHTS };
+    Layer::new(name).with(Phase::Offline, offline).with(Phase::Online, online)
+}

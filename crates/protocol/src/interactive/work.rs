@@ -1,0 +1,119 @@
+//! What each stage of a prediction on shares takes.
+
+use model::fixed::FixedGraph;
+use ot::ferret::{CorrectionMessage, RESERVE};
+use ot::softspoken::message_len;
+
+use super::names;
+use super::plan::Plan;
+use super::price::{Price, Survey, stage_price};
+use super::products::Quadratic;
+use super::program::Program;
+use super::transfers::Batches;
+use crate::error::Error;
+use crate::handshake::Reveal;
+use crate::meter::Phase;
+use crate::work::{Amounts, Layer, Step, Unit, Work};
+
+/// Flights of the agreement with keys and base transfers.
+const SETUP_FLIGHTS: u64 = 7;
+
+/// Flights of a stage's linear layers, and of its circuit's labels.
+const FLIGHTS: u64 = 2;
+
+/// Flights of the transfers and tables before the input is known.
+const OFFLINE_FLIGHTS: u64 = 2;
+
+impl Plan {
+    /// What a prediction takes: for each stage its linear layers, then its circuit.
+    ///
+    /// # Errors
+    /// If the plan does not fit the graph.
+    pub fn work(&self, graph: &FixedGraph, reveal: Reveal) -> Result<Work, Error> {
+        let program = self.program(graph, reveal)?;
+        let surveys = (0..program.stages.len())
+            .map(|stage| Survey::new(&program, stage))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut layers = vec![self.session(&program)?];
+        let mut batches = Batches::default();
+        for (number, survey) in surveys.iter().enumerate() {
+            let (linear, circuit) = names(&program, number);
+            layers.push(self.linear_work(&program, number, &linear)?);
+            let silent = if self.silent { batches.before(survey.late) } else { 0 };
+            layers.push(circuit_work(&program, number, survey, &circuit, (self.silent, silent)));
+        }
+        Ok(Work {
+            layers: layers.into_iter().filter(|layer| layer.phases != Layer::default().phases).collect(),
+            stored: [0; 2],
+            streamed: [false, true, false],
+        })
+    }
+
+    /// What a session takes before its first prediction, and all stages' transfers together.
+    fn session(&self, program: &Program) -> Result<Layer, Error> {
+        let mut amounts = Amounts::default().with(Unit::SharedSession, 1);
+        let mut bytes = 0;
+        if let Some(setting) = self.linear_setting(program)? {
+            amounts = amounts.with(Unit::KeyResidue, setting.key_residues());
+            bytes = setting.key_bytes().iter().sum();
+        }
+        let setup = Step { amounts, bytes: [bytes, 0], flights: SETUP_FLIGHTS };
+        let reserve = if self.silent { message_len(RESERVE) as u64 } else { 0 };
+        let offline = Step { bytes: [reserve, 0], flights: OFFLINE_FLIGHTS, ..Step::default() };
+        Ok(Layer::new("").with(Phase::Setup, setup).with(Phase::Offline, offline))
+    }
+
+    fn linear_work(&self, program: &Program, number: usize, name: &str) -> Result<Layer, Error> {
+        let mut online = Step::default();
+        let layers = &program.stages[number].linear;
+        if let Some(setting) = self.linear_setting(program)?.filter(|_| !layers.is_empty()) {
+            for layer in layers {
+                online.amounts += setting.amounts(*layer)?;
+                online.bytes[0] += setting.sent(*layer).iter().sum::<usize>() as u64;
+                online.bytes[1] += setting.returned(*layer).iter().sum::<usize>() as u64;
+            }
+            online.flights = FLIGHTS;
+        }
+        Ok(Layer::new(name).with(Phase::Online, online))
+    }
+}
+
+/// What a stage's circuit takes, and the products on shares before it.
+fn circuit_work(
+    program: &Program,
+    number: usize,
+    survey: &Survey,
+    name: &str,
+    (silent, batches): (bool, usize),
+) -> Layer {
+    let Price { crossed, crossed_bytes, opened_bytes, table_bytes, late_bits, .. } =
+        stage_price(program, number, survey);
+    let rows = survey.rows as u64;
+    let mut amounts = Amounts::default()
+        .with(Unit::GarbledRow, rows)
+        .with(Unit::CrossedTransfer, crossed)
+        .with(Unit::PreparedStage, 1);
+    let mut sent = if crossed == 0 { 0 } else { message_len(crossed as usize) };
+    if silent {
+        amounts = amounts.with(Unit::SilentBatch, batches as u64);
+    } else {
+        amounts = amounts.with(Unit::Transfer, late_bits);
+        sent += message_len(survey.late);
+    }
+    let corrections = batches * CorrectionMessage::ENCODED_LEN;
+    let bytes = [sent as u64, table_bytes + crossed_bytes + corrections as u64];
+    let offline = Step { amounts, bytes, flights: 0 };
+    let elements: usize = Quadratic::of(program, number).map(|product| product.count).sum();
+    let amounts = Amounts::default()
+        .with(Unit::EvaluatedRow, rows)
+        .with(Unit::LateBit, late_bits)
+        .with(Unit::CrossedElement, elements as u64)
+        .with(Unit::OnlineStage, 1);
+    let labels = late_bits * size_of::<kernel::block::Block>() as u64;
+    let online = Step {
+        amounts,
+        bytes: [late_bits.div_ceil(8) + opened_bytes, labels],
+        flights: if late_bits > 0 { FLIGHTS } else { 0 },
+    };
+    Layer::new(name).with(Phase::Offline, offline).with(Phase::Online, online)
+}
