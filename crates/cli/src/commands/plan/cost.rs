@@ -27,8 +27,9 @@ struct Report<'a> {
     prepared: Option<Recommended>,
 }
 
+/// A choice with its price.
 #[derive(Serialize)]
-struct Choice<'a> {
+pub struct Choice<'a> {
     protocol: &'static str,
     options: &'static str,
     /// Why it cannot run the model, if so.
@@ -64,7 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         model: &source.meta.name,
         link: arguments.link.to_string(),
         calibrated: origin == calibration::Origin::Measured,
-        choices: priced.iter().map(choice).collect(),
+        choices: priced.iter().map(Choice::new).collect(),
         recommended: recommend(&priced, false),
         prepared: recommend(&priced, true),
     };
@@ -79,14 +80,17 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn choice(priced: &Priced) -> Choice<'_> {
-    let estimate = priced.estimate.as_ref();
-    Choice {
-        protocol: priced.variant.protocol().name(),
-        options: priced.variant.options(),
-        refused: estimate.err().map(String::as_str),
-        total: estimate.ok().map(Estimate::total),
-        estimate: estimate.ok(),
+impl<'a> Choice<'a> {
+    /// As it was priced.
+    pub fn new(priced: &'a Priced) -> Self {
+        let estimate = priced.estimate.as_ref();
+        Self {
+            protocol: priced.variant.protocol().name(),
+            options: priced.variant.options(),
+            refused: estimate.err().map(String::as_str),
+            total: estimate.ok().map(Estimate::total),
+            estimate: estimate.ok(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `oribi plan`: what a network would cost, and what training makes of it.
 
+mod budget;
 mod cost;
 mod train;
 
@@ -8,7 +9,9 @@ use std::path::PathBuf;
 use planner::prune::Mask;
 use protocol::shape::Link;
 
-use crate::choice::{Numbers, Output};
+use budget::Seconds;
+
+use crate::choice::{Numbers, Output, Size};
 use crate::failure::Failure;
 
 /// Say what each protocol would cost, train a network, prune it, or find out which of its activations can be quadratic.
@@ -54,6 +57,13 @@ pub struct Arguments {
     /// Search for networks with quadratic activations of at least this accuracy, such as 0.987.
     #[arg(long, value_name = "SHARE", conflicts_with = "prune", requires = "train")]
     min_accuracy: Option<f64>,
+    /// A search's budget: at most so long from the input to the prediction, such as 1s or 250ms, on --link. The most accurate network
+    /// within it is chosen, with its protocol.
+    #[arg(long, value_name = "TIME", requires = "min_accuracy")]
+    max_online: Option<Seconds>,
+    /// A search's budget: at most so many bytes of a prediction, both phases, such as 20MB.
+    #[arg(long, value_name = "SIZE", requires = "min_accuracy")]
+    max_bytes: Option<Size>,
     /// Prune until this share of the products stays, such as 0.1.
     #[arg(long, value_name = "SHARE", requires = "train")]
     prune: Option<f64>,

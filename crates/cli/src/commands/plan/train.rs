@@ -20,6 +20,7 @@ use protocol::Reveal;
 use protocol::interactive::{Method, Plan, ahead};
 
 use super::Arguments;
+use super::budget::{self, Found};
 use crate::choice::{Numbers, Protocol};
 use crate::console::{Human, note, out};
 use crate::dataset::{self, Part};
@@ -38,13 +39,13 @@ fn failed(error: Error) -> Failure {
 const SKETCHED: usize = 10_000;
 
 /// What all modes share.
-struct Work<'a> {
+pub(super) struct Work<'a> {
     arguments: &'a Arguments,
     /// Where results go.
-    folder: &'a Path,
+    pub folder: &'a Path,
     /// The model's name.
     name: String,
-    graph: Graph,
+    pub graph: Graph,
     /// Its side file's text.
     side: String,
     data: Data,
@@ -151,7 +152,7 @@ impl Work<'_> {
     }
 
     /// Writes a network with its side file; returns where.
-    fn write(&self, graph: &model::Graph, name: &str, sparse: bool) -> Result<PathBuf, Failure> {
+    pub fn write(&self, graph: &model::Graph, name: &str, sparse: bool) -> Result<PathBuf, Failure> {
         let path = self.folder.join(format!("{name}.onnx"));
         let failed = |error: &dyn std::fmt::Display| Failure::running(format!("{}: {error}", path.display()));
         let bytes = onnx::to_bytes(graph).map_err(|error| failed(&error))?;
@@ -241,6 +242,11 @@ impl Work<'_> {
         let watch = Watch { begun: Instant::now(), quiet: !self.human.is_terminal() };
         let found = search.run(&self.graph, &self.data, &watch).map_err(failed)?;
         let rows = found.iter().map(|candidate| self.row(candidate)).collect::<Result<Vec<_>, _>>()?;
+        let networks: Vec<Found> = rows
+            .iter()
+            .zip(&found)
+            .map(|(row, candidate)| Found::new(&row.file, candidate, row.test_accuracy))
+            .collect();
         let table = Table { cost: "MB, delphi", rows };
         let text = serde_json::to_string_pretty(&table).map_err(Failure::running)?;
         for (name, content) in [("table.json", text.clone()), ("accuracy-against-cost.svg", table.svg())] {
@@ -248,10 +254,12 @@ impl Work<'_> {
             std::fs::write(&path, content)
                 .map_err(|error| Failure::running(format!("{}: {error}", path.display())))?;
         }
-        if self.arguments.json {
-            return out(&serde_json::to_string(&table).map_err(Failure::running)?);
+        match (self.arguments.json, self.arguments.has_budget()) {
+            (true, true) => {}
+            (true, false) => out(&serde_json::to_string(&table).map_err(Failure::running)?)?,
+            (false, _) => table.lines().iter().try_for_each(|line| out(line))?,
         }
-        table.lines().iter().try_for_each(|line| out(line))
+        budget::choose(self, self.arguments, &networks)
     }
 
     /// Writes a candidate, tests it and prices it.
