@@ -1,6 +1,6 @@
 //! A model as the owner of its file has it: graph, side file, ranges, integers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use model::fixed::{FixedGraph, NumberFormat, Op, Params};
 use model::quantise::{Options, quantise};
@@ -32,6 +32,8 @@ pub struct Source {
     numbers: Numbers,
     /// Which layers' zeros are public.
     sparsity: Sparsities,
+    /// The public basis that inputs are multiplied by first, beside the model.
+    pub projection: Option<PathBuf>,
 }
 
 impl Source {
@@ -90,7 +92,8 @@ impl Source {
         let ranges = Ranges::measure(&graph, &side, &[])?;
         let meta = side.meta(&graph, &name, &ranges.inputs(&graph))?;
         let (path, numbers, sparsity) = (path.to_owned(), Numbers::default(), side.sparsity.clone());
-        Ok((Self { path, graph, ranges, meta, numbers, sparsity }, side))
+        let projection = side.projection.as_ref().map(|name| Path::new(&path).with_file_name(name));
+        Ok((Self { path, graph, ranges, meta, numbers, sparsity, projection }, side))
     }
 
     /// Whether a protocol may run it, as far as the network's layers and products say.

@@ -70,12 +70,68 @@ fn a_search_leaves_networks_a_table_and_a_picture() {
     assert!(rows[1]["cost"].as_f64() < rows[0]["cost"].as_f64(), "{table}");
     assert!(std::fs::read_to_string(out.join("accuracy-against-cost.svg")).unwrap().contains("<circle"));
     assert!(out.join("table.json").is_file());
+    assert!(std::fs::read_to_string(out.join("accuracy-against-seconds.svg")).unwrap().contains("<circle"));
+    let file = rows[1]["file"].as_str().unwrap().replace(".onnx", ".plan.json");
+    let plan: serde_json::Value = serde_json::from_slice(&std::fs::read(out.join(file)).unwrap()).unwrap();
+    assert!(
+        plan["choices"].as_array().unwrap().iter().any(|choice| choice["protocol"] == "delphi"),
+        "{plan}"
+    );
     // Labels that say nothing of their pictures.
     let unknowable: Vec<u8> = (0..200).map(|i| (i / 20) as u8).collect();
     let header = [0, 0, 8, 1, 0, 0, 0, 200];
     let wrong = oribi.file("unknowable", &[&header[..], &unknowable].concat());
     let text = oribi.refusal(1, &[&base[..], &small, &["--min-accuracy", "1", "--labels", &wrong]].concat());
     assert!(text.contains("no candidate reached") && text.contains("the best reached"), "{text}");
+}
+
+#[test]
+fn a_budget_chooses_a_network_and_a_protocol_or_names_the_nearest() {
+    let oribi = Oribi::new();
+    let (network, data) = (model("deepsecure_b1.onnx"), pictures(&oribi, "train", &labels(200)));
+    let out = oribi.folder().join("out");
+    let folder = out.to_str().unwrap();
+    let small = ["--epochs", "3", "--population", "1", "--steps", "1", "--rate", "0.002"];
+    let base =
+        ["plan", &network, "--train", &data, "--out", folder, "--min-accuracy", "0.3", "--link", "wan"];
+    let base = [&base[..], &small].concat();
+    let chosen =
+        &oribi.json(&[&base[..], &["--max-online", "20s", "--max-bytes", "50MB", "--json"]].concat())[0];
+    assert!(
+        chosen["online_seconds"].as_f64().unwrap() <= 20.0 && chosen["accuracy"].as_f64().unwrap() >= 0.3
+    );
+    assert!(chosen["bytes"].as_u64().unwrap() <= 50_000_000, "{chosen}");
+    assert!(out.join(chosen["network"].as_str().unwrap()).is_file() && out.join("chosen.json").is_file());
+    let text = oribi.refusal(1, &[&base[..], &["--max-bytes", "1kB"]].concat());
+    assert!(text.contains("no network keeps within") && text.contains("the nearest"), "{text}");
+}
+
+#[test]
+fn costs_need_no_data() {
+    let oribi = Oribi::new();
+    let network = model("deepsecure_b1.onnx");
+    let report = &oribi.json(&["plan", &network, "--link", "400mbit,40ms", "--json"])[0];
+    let choices = report["choices"].as_array().unwrap();
+    let of = |name: &str| choices.iter().filter(move |choice| choice["protocol"] == name);
+    assert!(
+        of("lola").all(|choice| choice["refused"].as_str().is_some_and(|why| why.contains("ciphertexts")))
+    );
+    for name in ["deepsecure", "gazelle", "delphi"] {
+        assert_eq!(of(name).count(), 2);
+        for choice in of(name) {
+            assert!(choice["total"]["seconds"].as_f64().unwrap() > 0.1, "two round trips at least: {choice}");
+            assert!(choice["layers"].as_array().unwrap().len() >= 3, "{choice}");
+        }
+    }
+    assert!(of("delphi").all(|choice| choice["stored_bytes"][0].as_u64().unwrap() > 50));
+    let best = report["recommended"]["protocol"].as_str().unwrap();
+    assert!(best != "lola" && report["prepared"]["protocol"] == "delphi", "{report}");
+    // The same word in other commands.
+    let inspected = &oribi.json(&["inspect", &network, "--protocol", "auto", "--json"])[0];
+    assert!(["gazelle", "delphi", "deepsecure"].contains(&inspected["protocol"].as_str().unwrap()));
+    let text = oribi.stdout(&["plan", &network, "--link", "lan", "--output", "label"]);
+    assert!(text.contains("recommended") && text.contains("refused     lola"), "{text}");
+    assert!(oribi.refusal(2, &["plan", &network, "--link", "fast"]).contains("no such link"));
 }
 
 #[test]
@@ -96,7 +152,9 @@ fn what_does_not_fit_is_named() {
     assert!(refusal(&[&good, "--prune", "2"]).contains("(0, 1]"));
     assert!(refusal(&[&good, "--min-accuracy", "98.7"]).contains("0.987"));
     assert!(refusal(&[&good, "--prune", "0.5", "--mask", "some"]).contains("block:N"));
-    assert!(oribi.refusal(2, &["plan", &network]).contains("--train"));
+    assert!(oribi.refusal(2, &["plan", &network, "--prune", "0.5"]).contains("--train"));
+    assert!(refusal(&[&good, "--max-online", "1s"]).contains("--min-accuracy"));
+    assert!(refusal(&[&good, "--min-accuracy", "0.5", "--max-online", "soon"]).contains("250ms"));
 }
 
 #[test]
@@ -114,6 +172,8 @@ fn a_projected_network_takes_coordinates() {
     let line = &oribi.json(&["run", file, &picture, "--projection", basis.to_str().unwrap(), "--json"])[0];
     assert_eq!(line["output"].as_array().unwrap().len(), 10);
     assert_eq!(line["class"], labels(4)[3]);
+    // The side file names the basis.
+    assert_eq!(&oribi.json(&["run", file, &picture, "--json"])[0]["output"], &line["output"]);
     let network = model("deepsecure_b1.onnx");
     let other = ["plan", &network, "--train", &data, "--out", folder, "--projection-error", "0.3"];
     assert!(oribi.refusal(2, &other).contains("fully connected"));

@@ -7,6 +7,7 @@
 //! labels = ["0", "1", "2"]
 //! margin = 1.5                 # ranges seen on samples are widened by this factor
 //! sparsity = "public"          # clients may know where weights are zero; or [sparsity], by layer
+//! projection = "basis.npy"     # the public basis that inputs are multiplied by first, a file beside this one
 //!
 //! [input]                      # with several inputs: [inputs.NAME]
 //! range = [0.0, 1.0]           # values beyond are clamped
@@ -47,6 +48,8 @@ pub struct Side {
     /// Whether the places of zero weights are public.
     #[serde(default)]
     pub sparsity: Sparsities,
+    /// The public basis that inputs are multiplied by first: the name of a file beside this one.
+    pub projection: Option<String>,
     /// The only input.
     pub input: Option<SideInput>,
     /// Several inputs by name.
@@ -178,6 +181,11 @@ impl Side {
         let bad = |what: String| Err(Error::Side(what));
         if side.margin.is_some_and(|m| !(1.0..=1e6).contains(&m)) {
             return bad("margin must be at least 1".into());
+        }
+        if let Some(name) = &side.projection
+            && (name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']))
+        {
+            return bad(format!("projection is the name of a file beside the model, not {}", quote(name)));
         }
         for (name, range) in &side.tensors {
             check_range(name, *range)?;

@@ -123,6 +123,7 @@ fn a_table_and_its_picture() {
         test_accuracy,
         score: 1.575,
         cost,
+        online_seconds: cost.map(|cost: f64| cost / 10.0),
     };
     let rows = vec![
         row("relu6.onnx", Some(20.0), Some(0.99)),
@@ -130,7 +131,9 @@ fn a_table_and_its_picture() {
         row("c", None, None),
     ];
     let table = Table { cost: "MB", rows };
-    let svg = table.svg();
+    let svg = table.svg(table.cost, |row| row.cost);
+    let seconds = table.svg("seconds online", |row| row.online_seconds);
+    assert!(seconds.contains(">seconds online<") && seconds.matches("<circle").count() == 2);
     assert_eq!(svg.matches("<circle").count(), 2);
     assert!(svg.contains("a&lt;b.onnx") && svg.ends_with("</svg>\n"));
     assert!(table.lines()[1].contains("75.00 %") && table.lines()[1].contains("99.00 %"));

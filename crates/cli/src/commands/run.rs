@@ -39,7 +39,7 @@ pub struct Arguments {
     /// gazelle: the method of linear layers whose integers are meant, where the server was started with --linear he-slots.
     #[arg(long, value_name = "METHOD", requires = "protocol", default_value = "auto")]
     linear: Linear,
-    /// The public basis that inputs are multiplied by, where the model takes coordinates; an .npy.
+    /// The public basis that inputs are multiplied by, where the model takes coordinates; an .npy. By default the one that the side file names.
     #[arg(long, value_name = "FILE")]
     projection: Option<String>,
     #[command(flatten)]
@@ -62,7 +62,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         )?,
     };
     let specs = source.inputs();
-    let projection = arguments.projection.as_deref().map(Projection::load).transpose()?.map(Arc::new);
+    let beside = source.projection.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let projection = arguments.projection.clone().or(beside);
+    let projection = projection.as_deref().map(Projection::load).transpose()?.map(Arc::new);
     let files = arguments
         .inputs
         .iter()

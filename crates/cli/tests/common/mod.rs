@@ -40,7 +40,11 @@ impl Oribi {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oribi"));
         command.args(arguments).current_dir(self.home.path());
-        command.env("HOME", self.home.path()).env_remove("XDG_CONFIG_HOME").env_remove("XDG_DATA_HOME");
+        command
+            .env("HOME", self.home.path())
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("XDG_CACHE_HOME");
         command
     }
 

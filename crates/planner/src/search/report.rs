@@ -23,6 +23,8 @@ pub struct Row {
     pub score: f64,
     /// What a prediction costs, in the unit of [`Table::cost`].
     pub cost: Option<f64>,
+    /// Seconds of a prediction once its input is known, on the link that was planned for.
+    pub online_seconds: Option<f64>,
 }
 
 /// All rows.
@@ -43,33 +45,35 @@ impl Table {
     pub fn lines(&self) -> Vec<String> {
         let percent = |share: f64| format!("{:.2} %", 100.0 * share);
         let mut lines = vec![format!(
-            "{:<24} {:>9} {:>11} {:>11} {:>8} {:>16}",
-            "network", "quadratic", "validation", "test", "score", self.cost
+            "{:<24} {:>9} {:>11} {:>11} {:>8} {:>16} {:>9}",
+            "network", "quadratic", "validation", "test", "score", self.cost, "online"
         )];
         lines.extend(self.rows.iter().map(|row| {
             let share = row.quadratic_elements as f64 / row.elements.max(1) as f64;
             let cost = row.cost.map_or("-".into(), |cost| format!("{cost:.3}"));
+            let online = row.online_seconds.map_or("-".into(), |seconds| format!("{seconds:.3} s"));
             let test = row.test_accuracy.map_or("-".into(), percent);
             format!(
-                "{:<24} {:>9} {:>11} {:>11} {:>8.4} {:>16}",
+                "{:<24} {:>9} {:>11} {:>11} {:>8.4} {:>16} {:>9}",
                 row.file,
                 percent(share),
                 percent(row.validation_accuracy),
                 test,
                 row.score,
-                cost
+                cost,
+                online
             )
         }));
         lines
     }
 
-    /// A point a row: cost across, accuracy (on test data, where there are some) up.
-    pub fn svg(&self) -> String {
+    /// A point a row: what `of` says of it across, in words `unit`, and accuracy (on test data, where there are some) up.
+    pub fn svg(&self, unit: &str, of: impl Fn(&Row) -> Option<f64>) -> String {
         let points: Vec<(f64, f64, &str)> = self
             .rows
             .iter()
             .filter_map(|row| {
-                Some((row.cost?, row.test_accuracy.unwrap_or(row.validation_accuracy), row.file.as_str()))
+                Some((of(row)?, row.test_accuracy.unwrap_or(row.validation_accuracy), row.file.as_str()))
             })
             .collect();
         let span = |of: fn(&(f64, f64, &str)) -> f64| {
@@ -98,7 +102,7 @@ impl Table {
             "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
             WIDTH / 2.0,
             HEIGHT - 20.0,
-            escaped(self.cost)
+            escaped(unit)
         ));
         line(format!("<text x=\"{MARGIN}\" y=\"{}\">accuracy</text>", MARGIN - 20.0));
         for (share, anchor) in [(0.0, "start"), (1.0, "end")] {

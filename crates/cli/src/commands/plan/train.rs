@@ -17,14 +17,16 @@ use planner::search::{Candidate, Search, Watcher};
 use planner::train::{Observer, Progress, Settings, State, train};
 use planner::{Data, Error, Network};
 use protocol::Reveal;
-use protocol::interactive::{Method, Plan, ahead};
+use protocol::interactive::Garbler;
 
 use super::Arguments;
 use super::budget::{self, Found};
+use crate::calibration;
 use crate::choice::{Numbers, Protocol};
 use crate::console::{Human, note, out};
 use crate::dataset::{self, Part};
 use crate::failure::Failure;
+use crate::pricing::{self, Variant};
 use crate::source::{Number, Source};
 
 fn failed(error: Error) -> Failure {
@@ -133,14 +135,17 @@ impl Work<'_> {
             self.test.as_ref().map(|test| test.projected(&basis.values)).transpose().map_err(failed)?;
         self.graph = graph;
         self.name += "-projected";
-        let path = self.folder.join(format!("{}.basis.npy", self.name));
+        let file = format!("{}.basis.npy", self.name);
+        let path = self.folder.join(&file);
         std::fs::write(&path, basis.to_npy())
             .map_err(|error| Failure::running(format!("{}: {error}", path.display())))?;
         // A client's data may be somewhat larger than the owner's.
         let values = (0..self.data.len()).flat_map(|example| self.data.input(example, 0));
         let most = values.fold(0f32, |most, value| most.max(value.abs())) * 1.1;
         let labels = serde_json::to_string(labels).map_err(Failure::running)?;
-        self.side = format!("labels = {labels}\n\n[input]\nrange = [-{most:?}, {most:?}]\n");
+        let file = serde_json::to_string(&file).map_err(Failure::running)?;
+        self.side =
+            format!("labels = {labels}\nprojection = {file}\n\n[input]\nrange = [-{most:?}, {most:?}]\n");
         self.human.line(&format!(
             "{} coordinates for {} values, {:.3} of the norm left out; clients take {}",
             basis.rows(),
@@ -249,7 +254,13 @@ impl Work<'_> {
             .collect();
         let table = Table { cost: "MB, delphi", rows };
         let text = serde_json::to_string_pretty(&table).map_err(Failure::running)?;
-        for (name, content) in [("table.json", text.clone()), ("accuracy-against-cost.svg", table.svg())] {
+        let seconds = format!("seconds once the input is known, delphi, {}", self.arguments.link);
+        let files = [
+            ("table.json", text),
+            ("accuracy-against-cost.svg", table.svg(table.cost, |row| row.cost)),
+            ("accuracy-against-seconds.svg", table.svg(&seconds, |row| row.online_seconds)),
+        ];
+        for (name, content) in files {
             let path = self.folder.join(name);
             std::fs::write(&path, content)
                 .map_err(|error| Failure::running(format!("{}: {error}", path.display())))?;
@@ -269,6 +280,10 @@ impl Work<'_> {
             count => format!("quadratic-{count}"),
         };
         let path = self.write(&candidate.graph, &name, false)?;
+        let source = Source::load(&path.to_string_lossy(), &Numbers::default())?;
+        let prices = (&calibration::rates().0, self.arguments.link.0);
+        let delphi = pricing::price(&source, &[Variant::Delphi(Garbler::Server)], Reveal::Scores, prices);
+        let estimate = delphi.into_iter().next().and_then(|priced| priced.estimate.ok());
         Ok(Row {
             file: format!("{name}.onnx"),
             quadratic_layers: candidate.layers.clone(),
@@ -277,19 +292,10 @@ impl Work<'_> {
             validation_accuracy: candidate.validation,
             test_accuracy: self.tested(&path, Protocol::Delphi)?,
             score: candidate.score,
-            cost: delphi_megabytes(&path).ok(),
+            cost: estimate.as_ref().map(|estimate| estimate.total().bytes() as f64 / 1e6),
+            online_seconds: estimate.as_ref().map(|estimate| estimate.online.seconds),
         })
     }
-}
-
-/// Megabytes of both phases of a prediction by `delphi`, both ways, from the plan alone.
-fn delphi_megabytes(path: &Path) -> Result<f64, Failure> {
-    let source = Source::load(&path.to_string_lossy(), &Numbers::default())?;
-    let (graph, _) = source.quantise(Number::Of(Protocol::Delphi))?;
-    let plan = Plan::choose(&graph, Method::HeCoefficients).map_err(Failure::running)?;
-    let price = ahead::price((&graph, &plan), Reveal::Scores).map_err(Failure::running)?;
-    let bytes: u64 = price.offline_bytes.iter().chain(&price.online_bytes).sum();
-    Ok(bytes as f64 / 1e6)
 }
 
 /// A bar on a terminal, and a checkpoint after each epoch.
