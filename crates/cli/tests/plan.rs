@@ -112,7 +112,7 @@ fn costs_need_no_data() {
     let network = model("deepsecure_b1.onnx");
     let report = &oribi.json(&["plan", &network, "--link", "400mbit,40ms", "--json"])[0];
     let choices = report["choices"].as_array().unwrap();
-    let of = |name: &str| choices.iter().filter(move |choice| choice["protocol"] == name);
+    let of = |name: &'static str| choices.iter().filter(move |choice| choice["protocol"] == name);
     assert!(
         of("lola").all(|choice| choice["refused"].as_str().is_some_and(|why| why.contains("ciphertexts")))
     );
