@@ -5,9 +5,11 @@
 //!
 //! ```text
 //! seconds of a phase = work + bytes / bandwidth          where parties take turns
-//!                    = max(work, bytes / bandwidth)      where bytes cross while both work
+//!                    = hypot(work, bytes / bandwidth)    where bytes cross while both work
 //!                      + flights x half a round trip
 //! ```
+//!
+//! `hypot`, the root of the sum of squares, is near the larger of both, and above it where they are alike: who streams still waits now and then.
 
 mod fit;
 mod rates;
@@ -128,7 +130,7 @@ fn phase_cost(step: &Step, rates: &Rates, (link, streamed): (Option<Link>, bool)
             (crossing, step.flights as f64 * link.rtt.as_secs_f64() / 2.0)
         }
     };
-    let seconds = if streamed { work.max(crossing) } else { work + crossing } + waiting;
+    let seconds = if streamed { work.hypot(crossing) } else { work + crossing } + waiting;
     let processor_seconds = rates.processor_seconds(&step.amounts);
     Cost { seconds, processor_seconds, client_bytes, server_bytes, flights: step.flights }
 }
@@ -165,8 +167,8 @@ mod tests {
         let link = Link { rate: 8_000_000, rtt: Duration::from_millis(100) };
         let (near, far) = (Estimate::new(&work(), &rates, None), Estimate::new(&work(), &rates, Some(link)));
         let close = |a: f64, b: f64| (a - b).abs() < 1e-9 * a.abs().max(b.abs());
-        // Six megabytes at a megabyte a second outlast the work, which goes on meanwhile.
-        assert!(close(far.offline.seconds, near.offline.seconds.max(6.0) + 2.0 * 0.05));
+        // Six megabytes at a megabyte a second, while the work goes on.
+        assert!(close(far.offline.seconds, near.offline.seconds.hypot(6.0) + 2.0 * 0.05));
         assert!(close(far.online.seconds, near.online.seconds + 1.0 + 4.0 * 0.05));
         assert_eq!(near.total().bytes(), far.total().bytes());
         for estimate in [&near, &far] {

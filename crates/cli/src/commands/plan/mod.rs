@@ -55,7 +55,7 @@ pub struct Arguments {
     #[command(flatten)]
     numbers: Numbers,
     /// Search for networks with quadratic activations of at least this accuracy, such as 0.987.
-    #[arg(long, value_name = "SHARE", conflicts_with = "prune", requires = "train")]
+    #[arg(long, value_name = "SHARE", requires = "train")]
     min_accuracy: Option<f64>,
     /// A search's budget: at most so long from the input to the prediction, such as 1s or 250ms, on --link. The most accurate network
     /// within it is chosen, with its protocol.
@@ -64,7 +64,7 @@ pub struct Arguments {
     /// A search's budget: at most so many bytes of a prediction, both phases, such as 20MB.
     #[arg(long, value_name = "SIZE", requires = "min_accuracy")]
     max_bytes: Option<Size>,
-    /// Prune until this share of the products stays, such as 0.1.
+    /// Prune until this share of the products stays, such as 0.1. With --min-accuracy the pruned network is one more that a budget may choose.
     #[arg(long, value_name = "SHARE", requires = "train")]
     prune: Option<f64>,
     /// Project the data onto as few coordinates as leave out at most this share of their norm, such as 0.3, and train on these. Clients

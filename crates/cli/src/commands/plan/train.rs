@@ -199,7 +199,13 @@ impl Work<'_> {
         self.result(&network, &path, Protocol::Gazelle)
     }
 
-    fn prune(&self, mut network: Network, keep: f64) -> Result<(), Failure> {
+    fn prune(&self, network: Network, keep: f64) -> Result<(), Failure> {
+        let (network, path) = self.pruned(network, keep)?;
+        self.result(&network, &path, Protocol::DeepSecure)
+    }
+
+    /// Prunes, retrains and writes; tells of the products.
+    fn pruned(&self, mut network: Network, keep: f64) -> Result<(Network, PathBuf), Failure> {
         let settings = self.settings(12);
         let before = products(&self.graph);
         let pruning = Pruning { keep, mask: self.arguments.mask, rounds: 4, settings };
@@ -212,7 +218,18 @@ impl Work<'_> {
             "{after} of {before} products stay ({:.1} %)",
             100.0 * after as f64 / before.max(1) as f64
         ))?;
-        self.result(&network, &path, Protocol::DeepSecure)
+        Ok((network, path))
+    }
+
+    /// The pruned network as one that a budget may choose.
+    fn also_pruned(&self, keep: f64) -> Result<Found, Failure> {
+        let (network, path) = self.pruned(Network::new(&self.graph).map_err(failed)?, keep)?;
+        let accuracy = match self.tested(&path, Protocol::DeepSecure)? {
+            Some(tested) => tested,
+            None => network.accuracy(&self.data.first(10_000)).map_err(failed)?,
+        };
+        let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Found { file, accuracy, quadratic: Vec::new() })
     }
 
     fn result(&self, network: &Network, path: &Path, protocol: Protocol) -> Result<(), Failure> {
@@ -247,11 +264,12 @@ impl Work<'_> {
         let watch = Watch { begun: Instant::now(), quiet: !self.human.is_terminal() };
         let found = search.run(&self.graph, &self.data, &watch).map_err(failed)?;
         let rows = found.iter().map(|candidate| self.row(candidate)).collect::<Result<Vec<_>, _>>()?;
-        let networks: Vec<Found> = rows
+        let mut networks: Vec<Found> = rows
             .iter()
             .zip(&found)
             .map(|(row, candidate)| Found::new(&row.file, candidate, row.test_accuracy))
             .collect();
+        networks.extend(self.arguments.prune.map(|keep| self.also_pruned(keep)).transpose()?);
         let table = Table { cost: "MB, delphi", rows };
         let text = serde_json::to_string_pretty(&table).map_err(Failure::running)?;
         let seconds = format!("seconds once the input is known, delphi, {}", self.arguments.link);
