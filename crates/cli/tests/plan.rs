@@ -103,7 +103,7 @@ fn a_budget_chooses_a_network_and_a_protocol_or_names_the_nearest() {
     assert!(chosen["bytes"].as_u64().unwrap() <= 50_000_000, "{chosen}");
     assert!(out.join(chosen["network"].as_str().unwrap()).is_file() && out.join("chosen.json").is_file());
     assert!(!out.join("deepsecure_b1-pruned.onnx").exists());
-    let text = oribi.refusal(1, &[&base[..], &["--max-bytes", "1kB", "--prune", "0.3"]].concat());
+    let text = oribi.refusal(1, &[&base[..], &["--max-bytes", "1kB", "--prune", "0.3", "--json"]].concat());
     assert!(out.join("deepsecure_b1-pruned.plan.json").is_file());
     assert!(text.contains("no network keeps within") && text.contains("the nearest"), "{text}");
 }
