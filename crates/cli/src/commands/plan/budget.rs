@@ -195,7 +195,7 @@ impl Budget {
     fn unmet(&self, options: &[Way<'_>]) -> Failure {
         let mut wanted = vec![format!("{:.2} %", 100.0 * self.accuracy)];
         wanted.extend(self.online_seconds.map(|limit| format!("{} online", seconds(limit))));
-        wanted.extend(self.bytes.map(|limit| bytes(limit)));
+        wanted.extend(self.bytes.map(bytes));
         let nearest = options.iter().min_by(|a, b| self.over(a).total_cmp(&self.over(b)));
         let nearest = nearest.map_or("no protocol runs any of them".to_owned(), Way::text);
         Failure::running(format!("no network keeps within {}; the nearest: {nearest}", wanted.join(", ")))
