@@ -4,12 +4,11 @@
 
 mod common;
 
-use std::io::Read;
-use std::net::{Shutdown, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use common::between::{self, Cut, Harm, Meddling};
 use common::{Running, example, model, serve_model};
 use model::fixed::NumberFormat;
 use oribi::client::{Gazelle, KeyFolder};
@@ -25,15 +24,20 @@ fn serve(config: GazelleConfig) -> Running {
 }
 
 fn serve_by(method: Method, config: GazelleConfig) -> Running {
+    serve_for(method, config, Duration::from_secs(20))
+}
+
+/// A server that waits for its clients for so long.
+fn serve_for(method: Method, config: GazelleConfig, wait: Duration) -> Running {
     let mut model = model("tiny");
     let variant = &mut model.variants[0];
     variant.protocol = "gazelle".into();
     variant.reveals = vec![Reveal::Scores, Reveal::Label];
     variant.graph.number = NumberFormat::Ring { bits: 34 };
     variant.payload = Plan::choose(&variant.graph, method).unwrap().payload().unwrap();
-    let limits = Limits { wait: Duration::from_secs(20), ..common::config().limits };
+    let limits = Limits { wait, ..common::config().limits };
     let engines: Vec<Arc<dyn server::Engine>> = vec![Arc::new(server::Gazelle::new(config))];
-    serve_model(model, ServerConfig { engines, limits, max_sessions: 20, ..common::config() })
+    serve_model(model, ServerConfig { engines, limits, max_sessions: 100, ..common::config() })
 }
 
 fn open(
@@ -45,6 +49,17 @@ fn open(
     let engines: Vec<Arc<dyn oribi::client::Engine>> = vec![Arc::new(Gazelle { base_ot, keys: None })];
     let config = ClientConfig { engines, ..ClientConfig::new(Trust::Pinned(server.fingerprint)) };
     Connection::open(address, config)?.choose(Wanted { model: None, protocol: None, reveal })
+}
+
+/// A prediction by a client that waits for so long.
+fn predicted(server: &Running, address: &str, wait: Duration) -> Result<Vec<Vec<i128>>, oribi::Error> {
+    let engines: Vec<Arc<dyn oribi::client::Engine>> = vec![Arc::new(Gazelle::default())];
+    let limits = Limits { wait, frame: wait, ..Limits::default() };
+    let trust = Trust::Pinned(server.fingerprint);
+    let config = ClientConfig { engines, limits, handshake: wait, ..ClientConfig::new(trust) };
+    let wanted = Wanted { model: None, protocol: None, reveal: Reveal::Scores };
+    let mut client = Connection::open(address, config)?.choose(wanted)?;
+    client.predict(&example(0).0, &()).map(|prediction| prediction.integers)
 }
 
 fn connect(server: &Running, base_ot: Option<BaseOt>, reveal: Reveal) -> Client {
@@ -143,34 +158,16 @@ fn transcripts_of_two_inputs_are_alike() {
     server.stop();
 }
 
-/// Carries an honest client's connection up to some byte of one direction; then it ends, or nothing moves any more.
+/// An honest client whose connection ends, or in which nothing moves any more, after some bytes of one direction.
 fn disturbed(server: &Running, bytes: usize, from_client: bool, stalls: bool) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let far = server.socket();
-    let carrier = thread::spawn(move || {
-        let (near, _) = listener.accept().unwrap();
-        let (counted, free) =
-            if from_client { ((&near, &far), (&far, &near)) } else { ((&far, &near), (&near, &far)) };
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let _ = std::io::copy(&mut { free.0 }, &mut { free.1 });
-                let _ = free.1.shutdown(Shutdown::Write);
-            });
-            let _ = std::io::copy(&mut { counted.0 }.take(bytes as u64), &mut { counted.1 });
-            if stalls {
-                thread::sleep(Duration::from_secs(2));
-            }
-            let _ = near.shutdown(Shutdown::Both);
-            let _ = far.shutdown(Shutdown::Both);
-        });
+    let stalls = Duration::from_secs(if stalls { 2 } else { 0 });
+    let outcome = between::carried(server, Cut { bytes, from_client, stalls }, |address| {
+        let mut client = open(server, address, None, Reveal::Scores)?;
+        client.predict(&example(0).0, &()).map(|prediction| prediction.integers)
     });
-    let outcome = open(server, &address, None, Reveal::Scores)
-        .and_then(|mut client| client.predict(&example(0).0, &()).map(|prediction| prediction.integers));
     if let Ok(integers) = outcome {
         assert_eq!(integers, example(0).1);
     }
-    carrier.join().unwrap();
 }
 
 #[test]
@@ -193,4 +190,71 @@ fn a_connection_cut_or_stalled_at_any_byte_leaves_nothing() {
     server.settle();
     assert!(!server.handle.is_predicting());
     server.stop();
+}
+
+/// Every message of both directions.
+fn messages(server: &Running) -> impl Iterator<Item = (bool, usize)> + use<> {
+    let patient = Duration::from_secs(60);
+    let (integers, counts) = between::meddled(server, None, |address| predicted(server, address, patient));
+    assert_eq!(integers.unwrap(), example(0).1);
+    // Choice, start, key, transfers, ciphertexts, corrections; list, plan, set-up, tables, replies, labels, account.
+    assert!(counts[0] > 6 && counts[1] > 7, "{counts:?}");
+    [true, false]
+        .into_iter()
+        .zip(counts)
+        .flat_map(|(from_client, count)| (0..count).map(move |i| (from_client, i)))
+}
+
+/// An honest client is served, nothing of the others is left, and no thread fell over.
+fn still_serving(server: Running) {
+    let (input, expected) = example(1);
+    let mut client = connect(&server, None, Reveal::Scores);
+    assert_eq!(client.predict(&input, &()).unwrap().integers, expected);
+    drop(client);
+    server.settle();
+    assert!(!server.handle.is_predicting());
+    let events = server.events.lock().unwrap().clone();
+    let fallen = events.iter().find(|event| matches!(event, server::Event::Panicked { .. }));
+    assert!(fallen.is_none(), "{fallen:?}");
+    server.stop();
+}
+
+#[test]
+fn whoever_loses_or_changes_any_message_is_told_and_the_server_serves_on() {
+    let server = serve(GazelleConfig::default());
+    for (from_client, index) in messages(&server) {
+        for harm in [Harm::Lost, Harm::Broken, Harm::Kind, Harm::Length, Harm::Content] {
+            let wait = Duration::from_secs(20);
+            let run = |address: &str| predicted(&server, address, wait);
+            let (outcome, _) = between::meddled(&server, Some(Meddling { from_client, index, harm }), run);
+            match outcome {
+                // A label or a row that was changed may give another result.
+                Ok(_) if harm == Harm::Content => {}
+                // The last word of a client comes when it has its result.
+                Ok(integers) => assert!(from_client && integers == example(0).1, "{harm:?} at {index}"),
+                Err(error) => assert!(error.to_string().len() > 10, "{error}"),
+            }
+        }
+    }
+    still_serving(server);
+}
+
+#[test]
+fn silence_at_any_message_ends_in_time() {
+    let wait = Duration::from_secs(3);
+    let server = serve_for(Method::HeCoefficients, GazelleConfig::default(), wait);
+    let messages: Vec<(bool, usize)> = messages(&server).collect();
+    thread::scope(|scope| {
+        for (from_client, index) in messages {
+            let (server, harm) = (&server, Harm::Stalled);
+            scope.spawn(move || {
+                let run = |address: &str| predicted(server, address, wait);
+                let (outcome, _) = between::meddled(server, Some(Meddling { from_client, index, harm }), run);
+                if let Ok(integers) = outcome {
+                    assert!(from_client && integers == example(0).1, "stalled at {index}");
+                }
+            });
+        }
+    });
+    still_serving(server);
 }

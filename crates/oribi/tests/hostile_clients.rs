@@ -6,10 +6,11 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
+use common::between::{self, Cut};
 use common::{FRAMES, PANIC_VALUE, Running, WIDTH, example, push, serve};
 use oribi::{ServerConfig, Wanted};
 use protocol::channel::Transport;
@@ -194,34 +195,18 @@ fn leaving_after_any_message_leaves_nothing() {
     server.stop();
 }
 
-/// Carries an honest client's connection, but cuts it after some bytes of one direction.
+/// An honest client whose connection is cut after some bytes of one direction.
 fn cut_after(server: &Running, bytes: usize, from_client: bool) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let far = server.socket();
-    let carrier = thread::spawn(move || {
-        let (near, _) = listener.accept().unwrap();
-        let (counted, free) =
-            if from_client { ((&near, &far), (&far, &near)) } else { ((&far, &near), (&near, &far)) };
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let _ = std::io::copy(&mut { free.0 }, &mut { free.1 });
-                let _ = free.1.shutdown(Shutdown::Write);
-            });
-            let _ = std::io::copy(&mut { counted.0 }.take(bytes as u64), &mut { counted.1 });
-            let _ = near.shutdown(Shutdown::Both);
-            let _ = far.shutdown(Shutdown::Both);
-        });
-    });
     let wanted = Wanted { model: None, protocol: None, reveal: Reveal::Scores };
-    let outcome = oribi::Connection::open(&address, server.client_config())
-        .and_then(|connection| connection.choose(wanted))
-        .and_then(|mut client| client.predict(&example(0).0, &()).map(|prediction| (client, prediction)));
-    if let Ok((client, prediction)) = outcome {
-        assert_eq!(prediction.integers, example(0).1);
-        drop(client);
-    }
-    carrier.join().unwrap();
+    between::carried(server, Cut { bytes, from_client, stalls: Duration::ZERO }, |address| {
+        let outcome = oribi::Connection::open(address, server.client_config())
+            .and_then(|connection| connection.choose(wanted))
+            .and_then(|mut client| client.predict(&example(0).0, &()).map(|prediction| (client, prediction)));
+        if let Ok((client, prediction)) = outcome {
+            assert_eq!(prediction.integers, example(0).1);
+            drop(client);
+        }
+    });
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
 mod common;
+mod generated;
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -12,7 +13,7 @@ use kernel::seed::Seed;
 use model::fixed::{FixedGraph, NumberFormat, Op, Params};
 use model::quantise::{Options, quantise};
 use model::ranges::Ranges;
-use model::{Side, onnx, reference};
+use model::{Graph, Side, onnx, reference};
 use protocol::encrypted::{Client, ClientKeys, plans};
 use protocol::handshake::Plan;
 use protocol::interactive::keys::{ClientKeys as InteractiveKeys, Held, Host};
@@ -57,15 +58,23 @@ fn matrix() -> Vec<Entry> {
 /// The model on a preset's integers, and an input that spans its input's range.
 fn prepare(path: &Path, options: &Options) -> Result<(FixedGraph, Params, Vec<Vec<i64>>), String> {
     let graph = onnx::load(path).expect("the model");
-    let ranges = Ranges::measure(&graph, &Side::load(path).expect("the side file"), &[]).expect("ranges");
+    prepare_graph(&graph, &Side::load(path).expect("the side file"), options)
+}
+
+fn prepare_graph(
+    graph: &Graph,
+    side: &Side,
+    options: &Options,
+) -> Result<(FixedGraph, Params, Vec<Vec<i64>>), String> {
+    let ranges = Ranges::measure(graph, side, &[]).expect("ranges");
     if options.number == NumberFormat::Exact {
-        plans::supports(&graph).map_err(|error| error.to_string())?;
+        plans::supports(graph).map_err(|error| error.to_string())?;
     }
-    let (plan, params) = quantise(&graph, &ranges, options).map_err(|error| error.to_string())?;
+    let (plan, params) = quantise(graph, &ranges, options).map_err(|error| error.to_string())?;
     let input = plan
         .inputs
         .iter()
-        .zip(ranges.inputs(&graph))
+        .zip(ranges.inputs(graph))
         .enumerate()
         .map(|(index, (input, [low, high]))| {
             let count = plan.nodes[*input].shape.iter().product::<usize>();
@@ -112,6 +121,12 @@ fn deepsecure(
         let served = serving.join().expect("no panic");
         result.and_then(|result| served.map(|()| result))
     })
+}
+
+/// A linear method of `gazelle`, and its integers: in slots products are garbled, and their bits dropped at once.
+fn linear(slots: bool) -> (interactive::Method, Options) {
+    let method = if slots { interactive::Method::HeSlots } else { interactive::Method::HeCoefficients };
+    (method, Options { whole_products: !slots, ..Options::ring() })
 }
 
 fn gazelle(
@@ -222,14 +237,9 @@ fn check(entry: &Entry) {
             Ok(result == expected)
         }),
         name @ ("gazelle" | "gazelle-slots") => {
-            // In slots products are garbled, and their bits dropped at once.
-            let options = Options { whole_products: name == "gazelle", ..Options::ring() };
+            let (method, options) = linear(name == "gazelle-slots");
             prepare(&path, &options).and_then(|(plan, params, input)| {
                 let expected = reference::run(&plan, &params, &input).expect("the reference");
-                let method = match name {
-                    "gazelle" => interactive::Method::HeCoefficients,
-                    _ => interactive::Method::HeSlots,
-                };
                 let result = gazelle(method, &plan, &params, &input).map_err(|error| error.to_string())?;
                 Ok(result == expected)
             })
@@ -265,4 +275,26 @@ fn every_entry_equals_the_reference_or_is_refused() {
 #[ignore = "seconds to minutes for each model"]
 fn every_long_entry_equals_the_reference() {
     matrix().iter().filter(|entry| entry.run == Run::Long).for_each(check);
+}
+
+#[test]
+fn generated_networks_equal_the_reference_by_both_linear_methods() {
+    let (mut whole, mut slots) = (0, 0);
+    for seed in 0..24 {
+        let graph = generated::network(seed);
+        for in_slots in [false, true] {
+            let (method, options) = linear(in_slots);
+            // Branches of products may need more bits than a ring has: refused in words.
+            let prepared = prepare_graph(&graph, &generated::side(), &options);
+            let Ok((plan, params, input)) = prepared else { continue };
+            let expected = reference::run(&plan, &params, &input).expect("the reference");
+            match gazelle(method, &plan, &params, &input) {
+                Ok(result) => assert_eq!(result, expected, "seed {seed}, {method:?}"),
+                Err(protocol::Error::Refused(_)) => continue,
+                Err(error) => panic!("seed {seed}, {method:?}: {error}"),
+            }
+            *(if in_slots { &mut slots } else { &mut whole }) += 1;
+        }
+    }
+    assert!(whole >= 20 && slots >= 20, "{whole} and {slots} of 24 ran");
 }

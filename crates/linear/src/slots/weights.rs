@@ -14,7 +14,7 @@ use crate::slots::operations::Slots;
 use crate::slots::pattern::Matrix;
 
 /// Bytes of slots that are filled at a time while encoding, by all threads together; the rows of an output ciphertext are walked
-/// once for each such part of it.
+/// once for each such part of it, so that a part should hold all of a large layer's.
 const PART_BYTES: usize = 256 << 20;
 
 /// A layer's weights, ready for a kernel: factors `F` and addends `A` of an interpreter.
@@ -101,6 +101,20 @@ impl<F, A> Weights<F, A> {
         };
         Ok(Self { factors, addends, level, after: level })
     }
+}
+
+/// Factors from their slots, `width` each.
+fn factors<S: Slots, T: Copy + Into<i128> + Sync>(
+    slots: &S,
+    values: &[T],
+    width: usize,
+    level: usize,
+) -> Result<Vec<S::Factor>, Error> {
+    let factor = |values: &[T]| {
+        let values: Vec<i128> = values.iter().map(|value| (*value).into()).collect();
+        slots.factor(&values, level)
+    };
+    values.par_chunks(width).map(factor).collect()
 }
 
 struct Encoder<'a> {
@@ -222,20 +236,44 @@ impl<'a> Encoder<'a> {
 
     fn slot_factors<S: Slots>(&self, slots: &S, level: usize) -> Result<Vec<S::Factor>, Error> {
         let width = self.cycle.slots();
-        let most = PART_BYTES / (width * size_of::<i128>()) / rayon::current_num_threads();
-        let encode = |part: Range<usize>| {
-            let mut values = vec![0i128; part.len() * width];
-            self.walk(self.diagonals.entries()[part.start].output, |weight| {
-                let place = weight.diagonal.checked_sub(part.start).map(|index| index * width + weight.slot);
-                if let Some(sum) = place.and_then(|place| values.get_mut(place)) {
-                    *sum += weight.value;
-                }
-            })?;
-            values.par_chunks(width).map(|factor| slots.factor(factor, level)).collect()
+        let most = PART_BYTES / (width * size_of::<i64>()) / rayon::current_num_threads();
+        let encode = |values: &mut Vec<i64>, part: Range<usize>| {
+            if self.fill(&part, values, i64::checked_add)? {
+                return factors(slots, values, width, level);
+            }
+            let mut wide: Vec<i128> = Vec::new();
+            self.fill(&part, &mut wide, i128::checked_add)?;
+            factors(slots, &wide, width, level)
         };
-        let parts: Vec<Vec<_>> =
-            self.parts(most.max(1)).into_par_iter().map(encode).collect::<Result<_, Error>>()?;
+        let parts: Vec<Vec<_>> = self
+            .parts(most.max(1))
+            .into_par_iter()
+            .map_init(Vec::new, encode)
+            .collect::<Result<_, Error>>()?;
         Ok(parts.into_iter().flatten().collect())
+    }
+
+    /// The slots of some diagonals of one output ciphertext, one after the other; whether they fit the type.
+    fn fill<T: Copy + Default + TryFrom<i128>>(
+        &self,
+        part: &Range<usize>,
+        values: &mut Vec<T>,
+        add: impl Fn(T, T) -> Option<T>,
+    ) -> Result<bool, Error> {
+        let width = self.cycle.slots();
+        values.clear();
+        values.resize(part.len() * width, T::default());
+        let mut fits = true;
+        self.walk(self.diagonals.entries()[part.start].output, |weight| {
+            let place = weight.diagonal.checked_sub(part.start).map(|index| index * width + weight.slot);
+            if let Some(sum) = place.and_then(|place| values.get_mut(place)) {
+                match T::try_from(weight.value).ok().and_then(|value| add(*sum, value)) {
+                    Some(value) => *sum = value,
+                    None => fits = false,
+                }
+            }
+        })?;
+        Ok(fits)
     }
 
     fn scalars(&self) -> Result<Vec<i128>, Error> {

@@ -1,6 +1,8 @@
 //! A small network, a protocol that computes it in the clear, and a server on loopback.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod between;
+
 use std::any::Any;
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -146,7 +148,7 @@ pub struct Running {
     pub handle: Handle,
     pub events: Arc<Mutex<Vec<Event>>>,
     thread: JoinHandle<bool>,
-    _state: tempfile::TempDir,
+    state: tempfile::TempDir,
 }
 
 /// Short deadlines, a few places.
@@ -200,13 +202,18 @@ pub fn serve_model(model: ServedModel, mut config: ServerConfig) -> Running {
         handle: server.handle(),
         events,
         thread: std::thread::spawn(move || server.run()),
-        _state: state,
+        state,
     }
 }
 
 impl Running {
     pub fn client_config(&self) -> ClientConfig {
         ClientConfig { engines: vec![Arc::new(Clear)], ..ClientConfig::new(Trust::Pinned(self.fingerprint)) }
+    }
+
+    /// The key that clients know it by.
+    pub fn identity(&self) -> Identity {
+        Identity::load_or_create(self.state.path()).unwrap()
     }
 
     pub fn connect(&self) -> Result<Connection, oribi::Error> {

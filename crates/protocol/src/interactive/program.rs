@@ -251,8 +251,9 @@ impl<'a> Program<'a> {
             let clients = match node.op {
                 _ if self.when == When::Ahead => false,
                 Op::Input => true,
-                Op::Constant { .. } | Op::Product { .. } => false,
-                Op::Pad { value, .. } if value != 0 => false,
+                // What is added is in the server's share.
+                Op::Constant { .. } | Op::Product { .. } | Op::Affine { .. } => false,
+                Op::Pad { value: added, .. } | Op::PublicAffine { addend: added, .. } if added != 0 => false,
                 _ => form == Form::Share && node.inputs.iter().all(|input| self.places[*input].clients),
             };
             let product = self.when == When::Online && matches!(node.op, Op::Product { .. });

@@ -157,6 +157,22 @@ fn sums_that_products_alone_read_are_shifted_on_shares() {
 }
 
 #[test]
+fn what_is_added_to_inputs_on_shares() {
+    for public in [false, true] {
+        let mut builder = Builder::new(29);
+        let x = builder.input(&[1, 2, 4, 4]);
+        let bias = builder.param(&[2, 1, 1], 9);
+        let op = match public {
+            true => Op::PublicAffine { factor: -3, addend: 100, shift: 0 },
+            false => Op::Affine { weight: None, left: 1, bias, shift: 0 },
+        };
+        let y = builder.same(op, &[x]);
+        let y = builder.conv(y, (3, 1), Window::new([2, 2]));
+        check(builder.finish(y));
+    }
+}
+
+#[test]
 fn convolutions_with_shifts_of_their_own() {
     let windows = [
         (Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1, 1, 1, 1] }, 1),
