@@ -10,7 +10,7 @@ use oribi::input::Example;
 use serde::Deserialize;
 
 use super::Arguments;
-use super::mnist::Digits;
+use super::labelled::Labelled;
 use super::private::npy;
 use super::table::{Figures, Row, Table, heading};
 use crate::builtin;
@@ -22,7 +22,7 @@ use crate::source::{Number, Source};
 /// The table `lola`.
 pub struct Lola;
 
-/// Images that are predicted under encryption, of those whose accuracy is measured by the integer reference.
+/// Digits that are predicted under encryption, of those whose accuracy is measured by the integer reference.
 const ENCRYPTED: usize = 200;
 
 /// A row.
@@ -48,8 +48,8 @@ struct Entry {
 enum Kind {
     /// Handwritten digits.
     Digits,
-    /// So many generated inputs.
-    Generated(usize),
+    /// The examples of an `.npz` with an array `labels` below `--data`, or else generated inputs; so many of them under encryption.
+    Labelled(&'static str, usize),
 }
 
 const MNIST: Entry = Entry {
@@ -80,10 +80,10 @@ const SMALL: Entry = Entry {
 const CIFAR: Entry = Entry {
     table: "lola-cifar",
     row: "LoLa CIFAR-10",
-    network: "32x32x3-83C8-Square-163C6-Square-10FC, weights of no training",
+    network: "32x32x3-83C8-Square-163C6-Square-10FC",
     file: "lola_cifar.onnx",
     builtin: "builtin:lola-cifar",
-    kind: Kind::Generated(3),
+    kind: Kind::Labelled("cifar10_test.npz", 3),
     accuracy: Some(74.1),
     seconds: 730.0,
     memory: Some(12_000_000_000),
@@ -100,10 +100,10 @@ const ENTRIES: [Entry; 8] = [
     Entry {
         table: "lola-transfer",
         row: "linear head on deep features",
-        network: "4096-101FC, weights of no training",
+        network: "4096-101FC",
         file: "lola_head.onnx",
         builtin: "builtin:lola-head",
-        kind: Kind::Generated(20),
+        kind: Kind::Labelled("lola_head_test.npz", 20),
         accuracy: None,
         seconds: 0.16,
         memory: None,
@@ -186,7 +186,7 @@ impl Entry {
     ) -> Result<(Vec<Example>, Vec<usize>, String), Failure> {
         match self.kind {
             Kind::Digits => {
-                let digits = Digits::load(arguments.data.as_deref(), &source.inputs())?;
+                let digits = Labelled::digits(arguments.data.as_deref(), &source.inputs())?;
                 let extent = if digits.complete {
                     "accuracy of the integer reference over the whole test set"
                 } else {
@@ -194,16 +194,28 @@ impl Entry {
                 };
                 Ok((digits.examples, digits.labels, extent.to_owned()))
             }
-            Kind::Generated(count) => {
+            Kind::Labelled(name, count) => {
+                if let Some(found) = Labelled::npz(arguments.data.as_deref(), name, &source.inputs())? {
+                    let extent = format!("accuracy of the integer reference over all of {name}");
+                    return Ok((found.examples, found.labels, extent));
+                }
                 let samples = source.ranges.samples.iter().take(count);
                 let example = |(number, tensors): (usize, &Vec<model::Tensor>)| Example {
                     name: format!("sample {number}"),
                     tensors: tensors.iter().map(|tensor| tensor.data().to_vec()).collect(),
                 };
                 let examples: Vec<Example> = samples.enumerate().map(example).collect();
-                let extent = format!("{} generated inputs", examples.len());
+                let extent = format!("{} generated inputs ({name} below --data gives accuracy)", examples.len());
                 Ok((examples, Vec::new(), extent))
             }
+        }
+    }
+
+    /// How many inputs are predicted under encryption.
+    fn encrypted(&self) -> usize {
+        match self.kind {
+            Kind::Digits => ENCRYPTED,
+            Kind::Labelled(_, count) => count,
         }
     }
 
@@ -220,7 +232,7 @@ impl Entry {
         arguments.extend(self.batch.then_some("--batch"));
         arguments.extend(["--", &source.path]);
         let server = ServerProcess::start(&arguments.into_iter().map(str::to_owned).collect::<Vec<_>>())?;
-        let examples: Vec<Example> = examples.into_iter().take(ENCRYPTED).collect();
+        let examples: Vec<Example> = examples.into_iter().take(self.encrypted()).collect();
         let files = Files::new(source, &examples)?;
         let lines = self.client(&server, &files)?;
         let same = lines.len() == examples.len()

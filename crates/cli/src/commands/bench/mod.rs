@@ -8,8 +8,8 @@ mod deepsecure;
 mod delphi;
 mod gazelle;
 mod kernels;
+mod labelled;
 mod lola;
-mod mnist;
 mod planner;
 mod plot;
 mod predicted;
@@ -36,8 +36,8 @@ pub struct Arguments {
     /// Which table: deepsecure, gazelle, delphi, lola, planner, or all.
     #[arg(value_name = "TABLE", default_value = "all")]
     table: String,
-    /// A folder with real networks, such as deepsecure_b1.onnx, and with the MNIST files, or with folders `models` and `mnist`; what it
-    /// lacks is generated or reduced.
+    /// A folder with real networks, such as deepsecure_b1.onnx, and with the MNIST files, or with folders `models` and `mnist`, and with
+    /// cifar10_test.npz; what it lacks is generated or reduced.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// Run the rows, even long ones, whose names hold this text; "benchmark 4" for one.
