@@ -205,7 +205,8 @@ impl Entry {
                     tensors: tensors.iter().map(|tensor| tensor.data().to_vec()).collect(),
                 };
                 let examples: Vec<Example> = samples.enumerate().map(example).collect();
-                let extent = format!("{} generated inputs ({name} below --data gives accuracy)", examples.len());
+                let extent =
+                    format!("{} generated inputs ({name} below --data gives accuracy)", examples.len());
                 Ok((examples, Vec::new(), extent))
             }
         }
