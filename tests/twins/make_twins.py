@@ -120,6 +120,21 @@ def pruned(path):
     np.save(path.with_suffix(".npy"), net.random.randn(1, 3, 8, 8).astype(np.float32).clip(-3, 3))
 
 
+def mixed(path):
+    """ReLUs in some layers, quadratics in others: a Pow with affine parts around it, a square by Mul; and a shortcut."""
+    net = Net(7)
+    number = lambda value: net.weight(np.array(value))
+    x = net.op("Relu", net.conv("input", 3, 4, 3))
+    y = net.conv(x, 4, 4, 3)
+    square = net.op("Mul", net.op("Pow", y, number(2)), number(0.25))
+    y = net.op("Add", net.op("Add", square, net.op("Mul", y, number(0.5))), number(0.125))
+    x = net.op("Relu", net.op("Add", net.conv(y, 4, 4, 3), x))
+    y = net.conv(x, 4, 4, 1)
+    y = net.op("AveragePool", net.op("Mul", y, y), kernel_shape=[2, 2], strides=[2, 2])
+    net.dense(net.op("Flatten", y), 64, 10, "output")
+    net.save(path, 10)
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
     resnet(folder / "resnet.onnx")
@@ -128,3 +143,4 @@ if __name__ == "__main__":
     squares(folder / "squares.onnx")
     head(folder / "head.onnx")
     pruned(folder / "pruned.onnx")
+    mixed(folder / "mixed.onnx")

@@ -283,7 +283,7 @@ impl Garbling {
     }
 }
 
-/// `--linear`: how `gazelle` computes linear layers.
+/// `--linear`: how `gazelle` computes linear layers, and `delphi` prepares them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Linear {
     /// The faster of both for the network.
@@ -296,6 +296,20 @@ pub enum Linear {
 }
 
 impl Linear {
+    /// The plan of a network whose linear layers are prepared ahead: in coefficients, unless slots are asked for.
+    ///
+    /// # Errors
+    /// If the method does not take it.
+    pub fn ahead(
+        self,
+        graph: &FixedGraph,
+        link: Link,
+        garbler: interactive::Garbler,
+    ) -> Result<interactive::Plan, protocol::Error> {
+        let method = if self == Self::HeSlots { self } else { Self::HeCoefficients };
+        Ok(interactive::Plan { garbler, ..method.plan(graph, link)? })
+    }
+
     /// The integers of a protocol with this method.
     pub fn number(self, protocol: Protocol) -> Number {
         match (protocol, self) {

@@ -141,6 +141,8 @@ pub struct Ahead {
     /// Bytes for each activation, both ways together, ciphertexts aside.
     offline_bytes_per_activation: f64,
     online_bytes_per_activation: f64,
+    /// The client's keys, sent once a connection that prepares: the public key, and those of rotations.
+    key_bytes: [u64; 2],
     /// The plan as the client receives it.
     plan: Plan,
 }
@@ -150,14 +152,16 @@ impl Ahead {
     ///
     /// # Errors
     /// Why there is none.
-    pub fn new(graph: &FixedGraph, garbler: Garbler) -> Result<Self, Error> {
-        let plan = Plan { garbler, ..Plan::choose(graph, Method::HeCoefficients)? };
+    pub fn new(graph: &FixedGraph, linear: Linear, garbler: Garbler) -> Result<Self, Error> {
+        let plan = linear.ahead(graph, protocol::shape::Link::LAN, garbler)?;
+        let key_bytes = Plan { garbler: Garbler::Server, ..plan.clone() }.key_bytes(graph)?;
         let price = ahead::price((graph, &plan), Reveal::Scores)?;
         let each = |bytes: u64| bytes as f64 / price.activations.max(1) as f64;
         let sum = |both: [u64; 2]| both[0] + both[1];
         Ok(Self {
             offline_bytes_per_activation: each(sum(price.offline_bytes) - sum(price.ciphertext_bytes)),
             online_bytes_per_activation: each(sum(price.online_bytes)),
+            key_bytes,
             price,
             plan,
         })
@@ -166,6 +170,10 @@ impl Ahead {
     /// What people read.
     pub fn lines(&self) -> Vec<String> {
         let price = &self.price;
+        let method = match self.plan.linear {
+            Method::HeSlots => "he-slots",
+            Method::HeCoefficients => "he-coefficients",
+        };
         let both = |[client, server]: [u64; 2]| {
             format!("{} from the client, {} from the server", bytes(client), bytes(server))
         };
@@ -180,9 +188,10 @@ impl Ahead {
                 }
             },
             format!(
-                "encryption  ring degree {}, {} primes; {} of ciphertexts sent, {} returned, offline",
+                "encryption  {method}, ring degree {}, {} primes; keys of {} once a connection, {} of ciphertexts sent, {} returned, offline",
                 self.plan.degree,
                 self.plan.primes.len(),
+                bytes(self.key_bytes[0] + self.key_bytes[1]),
                 bytes(price.ciphertext_bytes[0]),
                 bytes(price.ciphertext_bytes[1])
             ),

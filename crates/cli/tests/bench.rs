@@ -52,6 +52,56 @@ fn a_network_of_gazelle_is_run_with_its_phases_apart() {
 }
 
 #[test]
+fn a_network_of_delphi_is_run_on_each_link_and_from_a_store() {
+    let oribi = Oribi::new();
+    let rows = oribi.json(&["bench", "delphi", "--row", "network C", "--json"]);
+    let names: Vec<&str> = rows.iter().map(|row| row["row"].as_str().unwrap()).collect();
+    let expected = ["network C", "network C, stored"];
+    let links = ["", ", lan", ", wan"];
+    assert_eq!(
+        names,
+        links.iter().flat_map(|link| expected.map(|name| format!("{name}{link}"))).collect::<Vec<_>>()
+    );
+    for row in &rows {
+        let measured = |name: &str| row["measured"][name].as_f64().unwrap_or(0.0);
+        let stored = row["row"].as_str().unwrap().contains("stored");
+        assert!(measured("online_seconds") > 0.0 && measured("online_bytes") > 400_000.0, "{row}");
+        assert_eq!((measured("preparing_seconds") > 0.0, measured("offline_bytes") > 0.0), (stored, !stored));
+        assert_eq!(row["measured"]["garbled_activations"], 1080);
+    }
+}
+
+#[test]
+fn tables_and_figures_of_delphi_stand_beside_the_papers() {
+    let oribi = Oribi::new();
+    let row = |name: &str| oribi.json(&["bench", "delphi", "--row", name, "--json"]);
+    let figure = |row: &serde_json::Value, side: &str, name: &str| row[side][name].as_f64().unwrap();
+    for name in ["ReLU", "quadratic"] {
+        let rows = row(name);
+        let of: Vec<_> = rows.iter().filter(|row| row["table"] == "delphi-3").collect();
+        for column in ["offline_bytes_each", "online_bytes_each"] {
+            assert!(
+                figure(of[0], "measured", column) > 0.0 && figure(of[0], "paper", column) > 0.0,
+                "{rows:?}"
+            );
+        }
+    }
+    let tables: Vec<_> = row("convolution 8x8x64");
+    let names: Vec<_> = tables.iter().map(|row| row["table"].as_str().unwrap()).collect();
+    assert!(names.contains(&"delphi-1") && names.contains(&"delphi-2"), "{names:?}");
+    let folder = oribi.folder().join("plots");
+    std::fs::create_dir(&folder).unwrap();
+    let plots = folder.to_str().unwrap();
+    let figures = oribi.json(&["bench", "delphi", "--row", "figure", "--plots", plots, "--json"]);
+    assert!(figures.iter().all(|row| row["table"] == "delphi-figures"));
+    let garbled = |row: &serde_json::Value| figure(row, "measured", "online_bytes");
+    assert!(figures.windows(2).all(|pair| garbled(&pair[1]) < garbled(&pair[0])), "{figures:?}");
+    for name in ["delphi-online.svg", "delphi-offline.svg", "delphi-stored.svg"] {
+        assert!(std::fs::read_to_string(folder.join(name)).unwrap().starts_with("<svg"), "{name}");
+    }
+}
+
+#[test]
 fn what_is_not_there_is_refused() {
     let oribi = Oribi::new();
     for name in ["peers", "table"] {

@@ -39,7 +39,7 @@ fn lists_collects_and_verifies() {
     std::fs::write(files.next().unwrap(), [0; 1032]).unwrap();
     let output = oribi.run(&["store", "verify", "--store", &folder]);
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("1 bundles are damaged"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 bundle is damaged"));
     std::fs::remove_file(files.next().unwrap()).unwrap();
     // Looking changes nothing; clearing up drops the bundle whose file is gone.
     let bundles = || oribi.json(&["store", "list", "--store", &folder, "--json"])[0]["bundles"].clone();

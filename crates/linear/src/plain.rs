@@ -3,7 +3,11 @@
 //! A convolution is a sum of shifted planes times weights: with the padded plane of a phase ([`Shape`]'s strides) written row by row,
 //! what one tap reads for all outputs is one stretch of it, so that no operand is copied for each tap. A matrix product is a dot
 //! product for each output.
+//!
+//! Modulo an odd number the same sums are exact integers: the operand is taken in pieces of so few bits that no sum of them times weights leaves
+//! 64 bits, one piece where weights are narrow, and what each gives is reduced once.
 
+use kernel::modular::Modulus;
 use kernel::wrapping::{LANES, Wrapping, dots, products};
 use rayon::prelude::*;
 
@@ -100,6 +104,40 @@ impl Layer {
             Weights::Narrow(weights) => size_of_val(weights.as_slice()),
             Weights::Wide(weights) => size_of_val(weights.as_slice()),
         }
+    }
+
+    /// The layer's sums of an operand of residues, modulo an odd number; of a layer that was made modulo 2^64.
+    ///
+    /// # Errors
+    /// If the operand is not the layer's, or the weights are none that were made for this.
+    pub fn apply_modulo(&self, x: &[u64], modulus: &Modulus) -> Result<Vec<u64>, Error> {
+        if x.len() != self.shape.inputs() {
+            return Err(Error::TooMany(x.len(), self.shape.inputs()));
+        }
+        let weights = match &self.weights {
+            Weights::Wide(weights) if self.bits == 64 => weights,
+            _ => return Err(Error::TooMany(64, self.bits as usize)),
+        };
+        let magnitude = |row: &[i64]| row.iter().map(|w| u128::from(w.unsigned_abs())).sum::<u128>();
+        let most = weights.chunks(self.shape.terms().max(1)).map(magnitude).max().unwrap_or(0);
+        // Sums of pieces below 2^width, times weights, stay below 2^63.
+        let width = 62u32.saturating_sub(128 - most.leading_zeros()).min(modulus.bits());
+        if width == 0 {
+            return Err(Error::TooMany(weights.len(), 0));
+        }
+        let mut sums: Vec<u64> = Vec::new();
+        for low in (0..modulus.bits()).step_by(width as usize) {
+            let piece: Vec<u64> = x.iter().map(|x| x >> low & (u64::MAX >> (64 - width))).collect();
+            let part = self.run(weights, &piece);
+            let factor = modulus.reduce(1 << low);
+            let place = |sum: u64| modulus.mul(modulus.from_signed(sum as i64), factor);
+            if sums.is_empty() {
+                sums = part.into_iter().map(place).collect();
+            } else {
+                sums.iter_mut().zip(part).for_each(|(sum, part)| *sum = modulus.add(*sum, place(part)));
+            }
+        }
+        Ok(sums)
     }
 
     /// The layer's sums of an operand, modulo the power of two.
@@ -272,6 +310,48 @@ mod tests {
                 assert!(layer.apply(&x[1..]).is_err());
             }
         }
+    }
+
+    #[test]
+    fn sums_modulo_odd_numbers() {
+        let shape = Shape {
+            batch: 1,
+            channels: 5,
+            plane: [6, 5],
+            filters: 3,
+            groups: 1,
+            kernel: [3, 3],
+            stride: [1, 2],
+            dilation: [1, 1],
+            pads: [1; 4],
+            channels_last: false,
+        };
+        // Weights of 8 and of 31 bits: one piece, and several; operands at both ends.
+        for (value, narrow) in [(0x1_0000_000fu64, 56), ((1 << 61) - 1, 56), ((1 << 61) - 1, 33)] {
+            let modulus = Modulus::new(value).expect("a modulus");
+            let weights: Vec<i64> = numbers(shape.weights()).iter().map(|w| *w as i64 >> narrow).collect();
+            let mut x: Vec<u64> = numbers(shape.inputs()).iter().map(|x| x % value).collect();
+            x[..4].copy_from_slice(&[value - 1, 0, 1, value - 1]);
+            let layer = Layer::new(&shape, 64, |index| weights[index]).expect("a layer");
+            let found = layer.apply_modulo(&x, &modulus).expect("fits");
+            let [height, width] = shape.output().expect("a shape");
+            for (lane, found) in found.iter().enumerate() {
+                let (filter, at) = (lane / (height * width), lane % (height * width));
+                let mut sum = 0i128;
+                for term in 0..shape.terms() {
+                    let y = (at / width + term / 3 % 3).wrapping_sub(1);
+                    let z = (at % width * 2 + term % 3).wrapping_sub(1);
+                    if y < 6 && z < 5 {
+                        let weight = i128::from(weights[filter * shape.terms() + term]);
+                        sum += weight * i128::from(x[(term / 9 * 6 + y) * 5 + z]);
+                    }
+                }
+                assert_eq!(i128::from(*found), sum.rem_euclid(i128::from(value)));
+            }
+        }
+        let layer = Layer::new(&shape, 40, |_| 1).expect("a layer");
+        let modulus = Modulus::new(97).expect("a modulus");
+        assert!(layer.apply_modulo(&numbers(shape.inputs()), &modulus).is_err());
     }
 
     #[test]

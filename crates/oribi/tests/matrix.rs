@@ -154,9 +154,14 @@ fn gazelle(
     })
 }
 
-fn delphi(graph: &FixedGraph, params: &Params, input: &[Vec<i64>]) -> Result<Vec<Vec<i64>>, protocol::Error> {
+fn delphi(
+    method: interactive::Method,
+    graph: &FixedGraph,
+    params: &Params,
+    input: &[Vec<i64>],
+) -> Result<Vec<Vec<i64>>, protocol::Error> {
     use interactive::ahead::{client, server};
-    let plan = &interactive::Plan::choose(graph, interactive::Method::HeCoefficients)?;
+    let plan = &interactive::Plan::choose(graph, method)?;
     let (mut near, mut far) = Session::pair();
     thread::scope(|scope| {
         let serving = scope.spawn(move || {
@@ -246,8 +251,15 @@ fn check(entry: &Entry) {
         }
         "delphi" => prepare(&path, &Options::narrow_ring()).and_then(|(plan, params, input)| {
             let expected = reference::run(&plan, &params, &input).expect("the reference");
-            let result = delphi(&plan, &params, &input).map_err(|error| error.to_string())?;
+            let method = interactive::Method::HeCoefficients;
+            let result = delphi(method, &plan, &params, &input).map_err(|error| error.to_string())?;
             Ok(near(&plan, &result, &expected))
+        }),
+        "delphi-slots" => prepare(&path, &Options::narrow_ring()).and_then(|(plan, params, input)| {
+            let expected = reference::run(&plan, &params, &input).expect("the reference");
+            let method = interactive::Method::HeSlots;
+            let result = delphi(method, &plan, &params, &input).map_err(|error| error.to_string())?;
+            Ok(result == expected)
         }),
         name @ ("lola" | "lola-batch") => prepare(&path, &exact()).and_then(|(plan, params, input)| {
             let expected = reference::run_wide(&plan, &params, &input).expect("the reference");

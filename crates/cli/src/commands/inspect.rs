@@ -26,7 +26,8 @@ pub struct Arguments {
     /// deepsecure: the form of linear layers that read the input alone, ot (the default) or garbled.
     #[arg(long, value_name = "FORM")]
     first_layer: Option<FirstLayer>,
-    /// gazelle: how linear layers are computed, he-slots (the paper's kernels, with rotations), he-coefficients or auto.
+    /// gazelle, delphi: how linear layers meet ciphertexts, he-slots (the papers' kernels, with rotations), he-coefficients or auto: the faster for
+    /// gazelle, coefficients for delphi.
     #[arg(long, value_name = "METHOD", default_value = "auto")]
     linear: Linear,
     /// delphi: which party garbles, server or client.
@@ -139,7 +140,7 @@ impl Costs {
                 self.shared = Some(shared);
             }
             Protocol::Delphi => {
-                let ahead = Ahead::new(fixed, arguments.garbler.into());
+                let ahead = Ahead::new(fixed, arguments.linear, arguments.garbler.into());
                 let ahead = ahead.map_err(|why| format!("{}: {why}", protocol.name()))?;
                 self.ahead = Some(ahead);
             }

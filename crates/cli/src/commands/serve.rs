@@ -66,7 +66,8 @@ pub struct Arguments {
     /// lola: most memory for queries at one time; others wait.
     #[arg(long, value_name = "SIZE", default_value = "8GB")]
     memory: Size,
-    /// gazelle: how linear layers are computed, he-slots (the paper's kernels, with rotations), he-coefficients or auto.
+    /// gazelle, delphi: how linear layers meet ciphertexts, he-slots (the papers' kernels, with rotations), he-coefficients or auto: the faster for
+    /// gazelle, coefficients for delphi.
     #[arg(long, value_name = "METHOD", default_value = "auto")]
     linear: Linear,
     /// delphi: which party garbles, server or client. The other stores what is garbled, 1.6 kB a ReLU, and receives it beforehand; once the
@@ -241,10 +242,10 @@ fn offer(source: &Source, protocol: Protocol, arguments: &Arguments) -> Result<V
         let payload = match protocol {
             Protocol::DeepSecure => Ok(serde_json::Value::Null),
             Protocol::Gazelle => arguments.linear.plan(&graph, link).and_then(|plan| plan.payload()),
-            // Bundles are made ahead from products of coefficients.
-            Protocol::Delphi => Linear::HeCoefficients
-                .plan(&graph, link)
-                .and_then(|plan| interactive::Plan { garbler: arguments.garbler.into(), ..plan }.payload()),
+            Protocol::Delphi => {
+                let plan = arguments.linear.ahead(&graph, link, arguments.garbler.into());
+                plan.and_then(|plan| plan.payload())
+            }
             Protocol::Lola => patiently(
                 &format!(
                     "{}: looking for the best plan of {name}; large networks take a minute",

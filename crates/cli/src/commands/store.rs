@@ -86,8 +86,9 @@ fn list(place: &Place) -> Result<(), Failure> {
             continue;
         }
         out(&format!(
-            "{:>5} bundles, {:>9}, up to {} old: {} ({} {}...)",
+            "{:>5} {:<8} {:>9}, up to {} old: {} ({} {}...)",
             group.count,
+            if group.count == 1 { "bundle," } else { "bundles," },
             bytes(group.bytes),
             age(group.age),
             group.label,
@@ -98,7 +99,7 @@ fn list(place: &Place) -> Result<(), Failure> {
     if !place.json {
         let (count, total) =
             groups.iter().fold((0, 0), |(count, total), group| (count + group.count, total + group.bytes));
-        out(&format!("{count} bundles of a {}, {}", store.side().name(), bytes(total)))?;
+        out(&format!("{} of a {}, {}", counted(count), store.side().name(), bytes(total)))?;
     }
     Ok(())
 }
@@ -114,7 +115,7 @@ fn gc(collect: &Collect) -> Result<(), Failure> {
         return out(&line.to_string());
     }
     out(&format!(
-        "removed: {} bundles that were too old, {} without their key or file, {} files and {} keys of no bundle",
+        "removed: bundles that were too old: {}; without their key or file: {}; of no bundle: files {}, keys {}",
         swept.old, swept.broken, swept.files, swept.keys
     ))
 }
@@ -127,7 +128,8 @@ fn verify(place: &Place) -> Result<(), Failure> {
         let line = json!({"sound": checked.sound, "damaged": damaged, "mended": checked.mended});
         out(&line.to_string())?;
     } else {
-        out(&format!("{} bundles are sound", checked.sound))?;
+        let are = if checked.sound == 1 { "is" } else { "are" };
+        out(&format!("{} {are} sound", counted(checked.sound)))?;
         if checked.mended {
             out("the database's list of free pages was wrong and was made anew")?;
         }
@@ -136,9 +138,16 @@ fn verify(place: &Place) -> Result<(), Failure> {
     match checked.damaged.len() {
         0 => Ok(()),
         count => Err(Failure::running(format!(
-            "{count} bundles are damaged; a prediction that meets one fails once, and the next takes another"
+            "{} {} damaged; a prediction that meets one fails once, and the next takes another",
+            counted(count),
+            if count == 1 { "is" } else { "are" }
         ))),
     }
+}
+
+/// So many bundles.
+fn counted(count: usize) -> String {
+    if count == 1 { "1 bundle".into() } else { format!("{count} bundles") }
 }
 
 /// A time in words.

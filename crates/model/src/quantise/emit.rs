@@ -10,8 +10,8 @@ use crate::graph::{Graph, Layer};
 use crate::ranges::Ranges;
 use crate::tensor::Tensor;
 
-use super::Width;
 use super::scale::{bits_of, ceil_log2, dyadic, fraction_for, half, integer_bits, scaled, scaled_wide};
+use super::{Width, formats};
 
 /// The widest accumulator of the integer reference.
 const ACCUMULATOR: u32 = 62;
@@ -260,7 +260,7 @@ impl Emitter<'_> {
         bias: &Tensor,
         fx: i32,
     ) -> Result<(ParamId, ParamId, Vec<u32>), Error> {
-        let node = &self.graph.nodes[id];
+        let (graph, node) = (self.graph, &self.graph.nodes[id]);
         let fy = self.formats[id].frac;
         let x = &self.ranges.nodes[node.inputs[0]];
         let terms = (weight.data().len() / bias.data().len()).max(1);
@@ -285,6 +285,8 @@ impl Emitter<'_> {
                 }
             })
             .collect();
+        let whole = formats::whole_sums(graph, self.width)[id];
+        let fractions = if whole { vec![fy - fx; fractions.len()] } else { fractions };
         let finest = fractions.iter().copied().max().unwrap_or(0);
         let top = weight.data().iter().fold(0f32, |a, v| a.max(v.abs()));
         if fx + finest - fy > 40 || f64::from(top) * 2f64.powi(finest) >= 2f64.powi(31) {

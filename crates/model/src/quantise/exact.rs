@@ -156,7 +156,7 @@ impl Subject {
             )));
         }
         let formats: Vec<Format> = formats.into_iter().map(|f| f.0).collect();
-        let width = Width { weight: 24, extra: 0, whole: false };
+        let width = Width { weight: 24, extra: 0, whole: false, summed: false };
         let (mut fixed, params) = emit::emit(graph, &self.ranges, NumberFormat::Exact, width, &formats)?;
         if self.bytes.contains(&true) {
             fixed.input_levels = self.bytes.iter().map(|&b| if b { gauge::LEVELS } else { 0 }).collect();

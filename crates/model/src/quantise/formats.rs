@@ -3,9 +3,10 @@
 use crate::fixed::{Format, NumberFormat};
 use crate::graph::{Graph, Layer};
 use crate::ranges::Ranges;
+use crate::tensor::Tensor;
 
 use super::Width;
-use super::scale::integer_bits;
+use super::scale::{fraction_for, integer_bits};
 
 /// Fraction bits where the range allows them.
 const USUAL: i32 = 12;
@@ -109,10 +110,36 @@ fn whole_products(graph: &Graph) -> (Vec<bool>, Vec<bool>) {
     (whole, factor)
 }
 
+/// Linear layers of which nothing is dropped because they are added up: two or more in a sum, and nothing else reads them.
+pub(super) fn whole_sums(graph: &Graph, width: Width) -> Vec<bool> {
+    let mut readers = vec![0; graph.nodes.len()];
+    graph.nodes.iter().flat_map(|node| &node.inputs).for_each(|id| readers[*id] += 1);
+    graph.outputs.iter().for_each(|output| readers[output.node] += 1);
+    let mut whole = vec![false; graph.nodes.len()];
+    for node in graph.nodes.iter().filter(|node| width.summed && matches!(node.layer, Layer::Sum { .. })) {
+        let linear =
+            |id: &&usize| matches!(graph.nodes[**id].layer, Layer::Conv { .. } | Layer::Dense { .. });
+        let layers: Vec<usize> =
+            node.inputs.iter().filter(linear).filter(|id| readers[**id] == 1).copied().collect();
+        if layers.len() > 1 {
+            layers.into_iter().for_each(|id| whole[id] = true);
+        }
+    }
+    whole
+}
+
+/// The format of a layer of which nothing is dropped: its weights have one scale, a bit finer than each channel's own would have to be.
+fn whole_layer(span: Span, operand: i32, weight: &Tensor, width: Width) -> Format {
+    let top = weight.data().iter().fold(0f32, |a, v| a.max(v.abs()));
+    let frac = operand + fraction_for(f64::from(top), width.weight + 1).clamp(0, 24);
+    Format { bits: (integer_bits(span[0], span[1]) + frac + 1).clamp(2, 62) as u32, frac }
+}
+
 /// One format a node.
 pub(super) fn choose(graph: &Graph, ranges: &Ranges, number: NumberFormat, width: Width) -> Vec<Format> {
     let needed = needed(graph, ranges);
     let (whole, factor) = whole_products(graph);
+    let summed = whole_sums(graph, width);
     let exact = |flags: &[bool], id: usize| width.whole && flags[id];
     let mut formats: Vec<Format> = Vec::with_capacity(graph.nodes.len());
     for (id, node) in graph.nodes.iter().enumerate() {
@@ -121,6 +148,9 @@ pub(super) fn choose(graph: &Graph, ranges: &Ranges, number: NumberFormat, width
             Layer::ArgMax { axis, .. } => {
                 let count = graph.nodes[node.inputs[0]].shape[*axis];
                 Format { bits: super::scale::ceil_log2(count) + 1, frac: 0 }
+            }
+            Layer::Conv { weight, .. } | Layer::Dense { weight, .. } if summed[id] => {
+                whole_layer(needed[id], formats[node.inputs[0]].frac, weight, width)
             }
             Layer::Input { bytes: true } => Format { bits: 9, frac: 0 },
             Layer::Product => {

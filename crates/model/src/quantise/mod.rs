@@ -65,6 +65,9 @@ pub struct Options {
     pub spare: u32,
     /// For rings: whether nothing is dropped of products that linear layers read, so that shares can be multiplied exactly.
     pub whole_products: bool,
+    /// For rings: whether nothing is dropped of linear layers that are added up and read by nothing else, but of their sum: shares are added
+    /// for nothing.
+    pub whole_sums: bool,
 }
 
 /// How words compute tanh and sigmoid.
@@ -89,6 +92,7 @@ impl Options {
             activations: Activations::Cordic,
             spare: 0,
             whole_products: false,
+            whole_sums: false,
         }
     }
 
@@ -104,7 +108,7 @@ impl Options {
 
     /// A ring as narrow as words' accuracy allows, for protocols whose every bit of a share costs labels.
     pub fn narrow_ring() -> Self {
-        Self { goal: Some(GOAL), spare: 1, whole_products: false, ..Self::ring() }
+        Self { goal: Some(GOAL), spare: 1, whole_products: false, whole_sums: true, ..Self::ring() }
     }
 
     /// Integers without truncation.
@@ -137,6 +141,8 @@ pub(crate) struct Width {
     pub extra: i32,
     /// Whether nothing is dropped of products that linear layers read.
     pub whole: bool,
+    /// Whether nothing is dropped of linear layers that are added up.
+    pub summed: bool,
 }
 
 /// Quantises a graph.
@@ -210,14 +216,15 @@ fn narrowest(graph: &Graph, ranges: &Ranges, options: &Options) -> Result<(Fixed
         _ => (&[8, 10, 12, 16], GOAL),
     };
     let goal = options.goal.unwrap_or(goal);
-    let whole = options.whole_products;
+    let (whole, summed) = (options.whole_products, options.whole_sums);
     if let WeightBits::Fixed(weight) = options.weight_bits {
-        return with_width(graph, ranges, options.number, Width { weight, extra: 0, whole });
+        return with_width(graph, ranges, options.number, Width { weight, extra: 0, whole, summed });
     }
     let trial = Trial::new(graph, ranges, SAMPLES)?;
-    let mut widths: Vec<Width> = weights.iter().map(|&weight| Width { weight, extra: 0, whole }).collect();
+    let mut widths: Vec<Width> =
+        weights.iter().map(|&weight| Width { weight, extra: 0, whole, summed }).collect();
     // Deep networks add up the rounding of every tensor: no width of the weights helps there, finer tensors do.
-    widths.extend([2, 4].map(|extra| Width { weight: weights[weights.len() - 1], extra, whole }));
+    widths.extend([2, 4].map(|extra| Width { weight: weights[weights.len() - 1], extra, whole, summed }));
     // Only the width is kept of an attempt that misses the goal: the weights of two would fill the memory.
     let mut best: Option<(f64, Width)> = None;
     let mut failure = None;

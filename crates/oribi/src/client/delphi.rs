@@ -7,8 +7,8 @@ use kernel::seed::Seed;
 use protocol::handshake::{ModelId, Plan};
 use protocol::interactive::Plan as Agreed;
 use protocol::interactive::ahead::bundle::ClientBundle;
-use protocol::interactive::ahead::client::{self, Preparer};
-use protocol::interactive::ahead::{DELPHI, Work};
+use protocol::interactive::ahead::client::{self, Keys, Preparer};
+use protocol::interactive::ahead::{DELPHI, Findings, Work};
 use protocol::{Error, Phase, Progress, Reveal, Session};
 
 use super::engine::{Engine, Integers};
@@ -61,7 +61,7 @@ impl Engine for Delphi {
                 }
             }
         }
-        Ok(Some(Arc::new(Connected { agreed, stored })))
+        Ok(Some(Arc::new(Connected::new(agreed, stored))))
     }
 
     fn predict(
@@ -73,7 +73,7 @@ impl Engine for Delphi {
         seed: &Seed,
         progress: &dyn Progress,
     ) -> Result<Integers, Error> {
-        let inline = Connected { agreed: Agreed::of(plan)?, stored: None };
+        let inline = Connected::new(Agreed::of(plan)?, None);
         inline.predict(plan, input, reveal, session, seed, progress)
     }
 }
@@ -85,6 +85,10 @@ const BATCH: usize = 16;
 struct Connected {
     agreed: Agreed,
     stored: Option<Stored>,
+    /// The key that the server has.
+    keys: Mutex<Option<Arc<Keys>>>,
+    /// What was found of the plan.
+    findings: Mutex<Option<(Reveal, Findings)>>,
 }
 
 /// A client and a server that both keep bundles.
@@ -132,12 +136,11 @@ impl Stored {
         own.map(|group| store.held(&group.kind).map_or(0, |numbers| numbers.len())).sum()
     }
 
-    /// A bundle that can be read; those that cannot are struck off as well, and lost.
+    /// A bundle that can be read, as far as its beginning tells; those that cannot are struck off as well, and lost.
     fn take(&self, side: &ClientSide, work: &Work<'_>) -> Result<Option<(Ticket, ClientBundle)>, Error> {
         while let Some(bundle) = side.take()? {
             let (ticket, number) = (bundle.ticket(), bundle.number());
-            let read = bundle.read_all(ClientBundle::bytes(work) as u64).map_err(file);
-            match read.and_then(|bytes| ClientBundle::decode(work, &bytes)) {
+            match ClientBundle::open(work, bundle.len(), Box::new(bundle)) {
                 Ok(bundle) => return Ok(Some((ticket, bundle))),
                 Err(error) => (self.supply.tell)(&format!("bundle {number} is lost: {error}")),
             }
@@ -147,24 +150,45 @@ impl Stored {
 }
 
 impl Connected {
+    fn new(agreed: Agreed, stored: Option<Stored>) -> Self {
+        Self { agreed, stored, keys: Mutex::default(), findings: Mutex::default() }
+    }
+
     fn work<'a>(&self, plan: &'a Plan, reveal: Reveal) -> Result<Work<'a>, Error> {
+        let mut found = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, findings)) = found.as_ref().filter(|(of, _)| *of == reveal) {
+            return Work::again((&plan.graph, &self.agreed), findings);
+        }
         let weights = self.stored.as_ref().map_or([0; 16], |stored| stored.model);
-        Work::new((&plan.graph, &self.agreed), reveal, ModelId(weights))
+        let work = Work::new((&plan.graph, &self.agreed), reveal, ModelId(weights))?;
+        *found = Some((reveal, work.findings()));
+        Ok(work)
     }
 
     /// Prepares a bundle that is used at once, or kept.
     fn make(
+        &self,
         work: &Work<'_>,
         session: &mut Session,
         seed: &Seed,
         progress: &dyn Progress,
     ) -> Result<ClientBundle, Error> {
-        let preparer = Preparer::new(work, session, seed)?;
-        preparer.bundle(session, seed.child("ahead/bundle", 0), progress)
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = match keys.as_ref() {
+            Some(own) => Arc::clone(own),
+            None => Arc::clone(keys.insert(Arc::new(Keys::set_up(work, session, seed)?))),
+        };
+        drop(keys);
+        Preparer::with(work, own).bundle(session, seed.child("ahead/bundle", 0), progress)
     }
-}
 
-impl Connected {
+    /// Ends a run: the server forgets keys that are large.
+    fn forget(&self, work: &Work<'_>) {
+        if !work.keeps_keys() {
+            *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
     /// A bundle for a prediction, which the server is told of: a stored one, or one that is made now. It is told too how many predictions a run
     /// has, where that is `count`, as soon as it knows that it is one of predictions.
     fn bundle(
@@ -178,7 +202,7 @@ impl Connected {
         let tell = |session: &mut Session| count.map_or(Ok(()), |count| client::announce(count, session));
         let (Some(stored), Some(side)) = (&self.stored, side) else {
             tell(session)?;
-            return Ok((Self::make(work, session, seed, progress)?, None));
+            return Ok((self.make(work, session, seed, progress)?, None));
         };
         session.meter.enter(Phase::Online, "");
         if let Some((ticket, bundle)) = stored.take(side, work)? {
@@ -190,7 +214,7 @@ impl Connected {
         session.meter.enter(Phase::Offline, "");
         side.without(session)?;
         tell(session)?;
-        Ok((Self::make(work, session, seed, progress)?, None))
+        Ok((self.make(work, session, seed, progress)?, None))
     }
 }
 
@@ -251,6 +275,7 @@ impl Engine for Connected {
                 side.confirm(ticket)?;
             }
         }
+        self.forget(&work);
         let wide = |values: Vec<i64>| values.into_iter().map(i128::from).collect();
         Ok(results.into_iter().map(|outputs| outputs.into_iter().map(wide).collect()).collect())
     }
@@ -268,10 +293,12 @@ impl Engine for Connected {
         let side = stored.side((plan, &work), reveal, session)?;
         session.meter.enter(Phase::Offline, "");
         let make = |session: &mut Session, draft: &mut crate::store::Draft<'_>| {
-            let bundle = Self::make(&work, session, seed, progress)?;
+            let bundle = self.make(&work, session, seed, progress)?;
             draft.write_all(&bundle.encode(&work)).map_err(file)
         };
-        side.make(session, ClientBundle::bytes(&work) as u64, make).map(drop)
+        let made = side.make(session, ClientBundle::bytes(&work) as u64, make).map(drop);
+        self.forget(&work);
+        made
     }
 
     fn target(&self, plan: &Plan, reveal: Reveal, session: &mut Session) -> Result<u64, Error> {

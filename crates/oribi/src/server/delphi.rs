@@ -9,8 +9,8 @@ use model::fixed::Params;
 use protocol::handshake::{ModelId, Plan};
 use protocol::interactive::Plan as Agreed;
 use protocol::interactive::ahead::bundle::ServerBundle;
-use protocol::interactive::ahead::server::{Preparer, Weights, announced, predict_batch};
-use protocol::interactive::ahead::{DELPHI, Work};
+use protocol::interactive::ahead::server::{Keys, Preparer, Weights, announced, predict_batch};
+use protocol::interactive::ahead::{DELPHI, Findings, Work};
 use protocol::{Error, Phase, Reveal, Session};
 
 use super::engine::Engine;
@@ -67,7 +67,8 @@ impl Engine for Delphi {
         };
         let store = self.config.store.as_ref().map(identify).transpose()?;
         let config = self.config.clone();
-        let model = Model { agreed, weights, store, config, traffic: self.traffic.clone() };
+        let (traffic, findings) = (self.traffic.clone(), Mutex::default());
+        let model = Model { agreed, weights, store, config, traffic, findings };
         Ok(Some(Arc::new(Served(Arc::new(model)))))
     }
 
@@ -102,6 +103,22 @@ struct Model {
     store: Option<(Arc<Store>, [u8; 16])>,
     config: DelphiConfig,
     traffic: Traffic,
+    /// What was found of the plan, for each output and name of the weights that clients ask for.
+    findings: Mutex<Vec<((Reveal, [u8; 16]), Findings)>>,
+}
+
+impl Model {
+    fn work<'a>(&self, plan: &'a Plan, reveal: Reveal) -> Result<Work<'a>, Error> {
+        // The same names whichever client asks: what is kept stays small.
+        let named = (reveal, bundles::granted(plan)?.unwrap_or_default());
+        let mut found = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, findings)) = found.iter().find(|(of, _)| *of == named) {
+            return Work::again((&plan.graph, &self.agreed), findings);
+        }
+        let work = Work::new((&plan.graph, &self.agreed), reveal, ModelId(named.1))?;
+        found.push((named, work.findings()));
+        Ok(work)
+    }
 }
 
 /// A model that is served.
@@ -113,7 +130,8 @@ impl Engine for Served {
     }
 
     fn for_connection(&self, _: Option<IpAddr>) -> Option<Box<dyn Engine>> {
-        Some(Box::new(Connected { model: Arc::clone(&self.0), side: Mutex::new(None) }))
+        let (side, keys) = (Mutex::default(), Mutex::default());
+        Some(Box::new(Connected { model: Arc::clone(&self.0), side, keys }))
     }
 
     fn predict(&self, _: &Plan, _: &Params, _: Reveal, _: &mut Session, _: &Seed) -> Result<(), Error> {
@@ -126,6 +144,8 @@ struct Connected {
     model: Arc<Model>,
     /// Where the client keeps bundles and the two stores have agreed, which they do at the first run.
     side: Mutex<Option<Arc<ServerSide>>>,
+    /// The client's key.
+    keys: Mutex<Option<Arc<Keys>>>,
 }
 
 impl Connected {
@@ -164,7 +184,13 @@ impl Connected {
         session: &mut Session,
         seed: &Seed,
     ) -> Result<ServerBundle, Error> {
-        let preparer = Preparer::new(work, (params, &self.model.weights), session)?;
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let clients = match keys.as_ref() {
+            Some(keys) => Arc::clone(keys),
+            None => Arc::clone(keys.insert(Arc::new(Keys::set_up(work, session)?))),
+        };
+        drop(keys);
+        let preparer = Preparer::with(work, (params, &self.model.weights), clients);
         preparer.bundle(session, seed.child("ahead/bundle", 0))
     }
 
@@ -211,16 +237,34 @@ impl Engine for Connected {
         session: &mut Session,
         seed: &Seed,
     ) -> Result<(), Error> {
-        let weights = ModelId(bundles::granted(plan)?.unwrap_or_default());
-        let work = Work::new((&plan.graph, &self.model.agreed), reveal, weights)?;
+        let work = self.model.work(plan, reveal)?;
+        let done = self.run((plan, &work), params, reveal, session, seed);
+        // A session that waits takes little.
+        if !work.keeps_keys() {
+            *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        done
+    }
+}
+
+impl Connected {
+    /// One run: predictions, or a bundle for later.
+    fn run(
+        &self,
+        (plan, work): (&Plan, &Work<'_>),
+        params: &Params,
+        reveal: Reveal,
+        session: &mut Session,
+        seed: &Seed,
+    ) -> Result<(), Error> {
         let weights = (params, &self.model.weights);
-        let side = self.side((plan, &work), reveal, session)?;
+        let side = self.side((plan, work), reveal, session)?;
         let next = |session: &mut Session| match &side {
             Some(side) => side.next(session),
             None => Ok(Request::Without),
         };
         let first = match next(session)? {
-            Request::Make(prepared) => return self.store(prepared, &work, params, session, seed),
+            Request::Make(prepared) => return self.store(prepared, work, params, session, seed),
             Request::Target => {
                 let target = self.model.config.prefill;
                 return side.as_ref().map_or(Ok(()), |side| side.tell_target(session, target));
@@ -235,15 +279,13 @@ impl Engine for Connected {
             for at in left.by_ref().take(work.together()) {
                 let request = first.take().map_or_else(|| next(session), Ok)?;
                 let seed = seed.child("prediction", at as u64);
-                bundles.push(self.bundle(request, &client, (&work, params), session, &seed)?);
+                bundles.push(self.bundle(request, &client, (work, params), session, &seed)?);
             }
-            predict_batch(&work, bundles, weights, session)?;
+            predict_batch(work, bundles, weights, session)?;
         }
         Ok(())
     }
-}
 
-impl Connected {
     /// The bundle of a prediction.
     fn bundle(
         &self,
@@ -258,14 +300,12 @@ impl Connected {
             Request::Bundle(bundle) => {
                 (self.model.config.tell)(&format!("client {client:.16} uses bundle {}", bundle.number()));
                 session.meter.enter(Phase::Online, "");
-                let bytes = bundle.read_all(ServerBundle::bytes(work) as u64);
-                let bytes = bytes.map_err(|_| {
+                ServerBundle::open(work, bundle.len(), Box::new(bundle)).map_err(|_| {
                     Error::Refused(
                         "the server's half of this bundle is damaged; the next prediction takes another"
                             .into(),
                     )
-                })?;
-                ServerBundle::decode(work, &bytes)
+                })
             }
             Request::Make(_) | Request::Target => {
                 Err(Error::Refused("a run is one of predictions, or prepares one for later".into()))

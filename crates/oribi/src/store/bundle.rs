@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use protocol::interactive::ahead::feed::Pieces;
 use zeroize::Zeroizing;
 
 use super::disk::{Blob, Disk};
@@ -128,6 +129,13 @@ impl Bundle {
         let mut content = Zeroizing::new(vec![0; length]);
         self.content.read_exact(&mut content)?;
         Ok(content)
+    }
+}
+
+/// Chunk by chunk, each opened where it is used from.
+impl Pieces for Bundle {
+    fn next(&mut self, piece: &mut Vec<u8>) -> io::Result<()> {
+        self.content.chunk(piece)
     }
 }
 

@@ -161,15 +161,27 @@ impl Opener {
         Ok(Self { file, cipher, chunk: Vec::new(), at: 0, full: 0, offset, end })
     }
 
-    fn next_chunk(&mut self) -> io::Result<()> {
+    /// Opens the next chunk in place of what a buffer holds; nothing at the end.
+    pub(crate) fn chunk(&mut self, chunk: &mut Vec<u8>) -> io::Result<()> {
         let left = self.end - self.offset;
         let length = left.min((CHUNK + TAG) as u64);
-        let last = length == left;
-        self.chunk.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
-        self.file.read_at(self.offset, &mut self.chunk)?;
-        self.full = self.cipher.open(&mut self.chunk, last)?;
-        (self.at, self.offset) = (0, self.offset + length);
+        chunk.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
+        if length == 0 {
+            return Ok(());
+        }
+        self.file.read_at(self.offset, chunk)?;
+        let plain = self.cipher.open(chunk, length == left)?;
+        chunk.truncate(plain);
+        self.offset += length;
         Ok(())
+    }
+
+    fn next_chunk(&mut self) -> io::Result<()> {
+        let mut chunk = std::mem::take(&mut self.chunk);
+        let opened = self.chunk(&mut chunk);
+        (self.at, self.full) = (0, if opened.is_ok() { chunk.len() } else { 0 });
+        self.chunk = chunk;
+        opened
     }
 }
 

@@ -271,6 +271,24 @@ impl Plan {
         Program::modulo(graph, reveal, modulus)
     }
 
+    /// The same where linear layers are prepared before the input is known.
+    ///
+    /// # Errors
+    /// As [`Plan::program`].
+    pub(super) fn program_ahead<'a>(
+        &self,
+        graph: &'a FixedGraph,
+        reveal: Reveal,
+    ) -> Result<Program<'a>, Error> {
+        let program = Program::ahead(graph, reveal)?;
+        if self.linear != Method::HeSlots || program.linear.is_empty() {
+            return Ok(program);
+        }
+        let modulus = gazelle::Setting::modulus_of(program.ring, self.degree)
+            .map_err(|error| Error::malformed("plan", error.to_string()))?;
+        Program::ahead_modulo(graph, reveal, modulus)
+    }
+
     /// The setting that this plan states for a program, by either method; `None` for one without linear layers.
     ///
     /// # Errors

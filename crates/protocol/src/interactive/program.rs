@@ -200,8 +200,20 @@ impl<'a> Program<'a> {
     /// # Errors
     /// As [`Program::new`], or if the number is none, or too small.
     pub fn modulo(graph: &'a FixedGraph, reveal: Reveal, modulus: u64) -> Result<Self, Error> {
+        Self::cut_modulo(graph, reveal, When::Online, modulus)
+    }
+
+    /// As [`Program::ahead`] with shares modulo an odd number above `2^k`: products are computed in circuits then.
+    ///
+    /// # Errors
+    /// As [`Program::modulo`].
+    pub fn ahead_modulo(graph: &'a FixedGraph, reveal: Reveal, modulus: u64) -> Result<Self, Error> {
+        Self::cut_modulo(graph, reveal, When::Ahead, modulus)
+    }
+
+    fn cut_modulo(graph: &'a FixedGraph, reveal: Reveal, when: When, modulus: u64) -> Result<Self, Error> {
         let odd = ShareModulus::odd(modulus);
-        let program = Self::cut(graph, reveal, When::Online, odd)?;
+        let program = Self::cut(graph, reveal, when, odd)?;
         if odd.is_some_and(|odd| odd.bits() > program.ring) {
             Ok(program)
         } else {
@@ -269,22 +281,29 @@ impl<'a> Program<'a> {
     }
 
     /// The operand of a sum, if there is one, that exists as a layer's sums, and to which all others can be added before the low
-    /// bits are dropped: `floor(a / 2^f) + b` is `floor((a + b 2^f) / 2^f)`. A circuit then takes in one number instead of several.
+    /// bits are dropped: `floor(a / 2^f) + b` is `floor((a + b 2^f) / 2^f)`. A circuit then takes in one number instead of several. Of several
+    /// layers' sums all but one must be whole: nothing is dropped of them.
     fn base_of(&self, node: &Node) -> Option<usize> {
         let Op::Sum { terms, shift } = &node.op else { return None };
         if self.when == When::Online {
             return None;
         }
         let is_sum = |at: &usize| matches!(self.places[node.inputs[*at]].form, Form::Sum { .. });
-        let mut sums = (0..node.inputs.len()).filter(is_sum);
-        let (base, None) = (sums.next()?, sums.next()) else { return None };
+        // The one of which most is dropped, as it is.
+        let plain = |at: usize| terms[at].left == 0 && !terms[at].negative;
+        let key = |at: &usize| (self.lowest(node.inputs[*at]), plain(*at));
+        let base = (0..node.inputs.len()).filter(is_sum).max_by_key(key)?;
         let layer = node.inputs[base];
         let below = self.lowest(layer);
         let fits = node.format.bits + below + shift + u32::from(*shift > 0) <= self.ring;
-        let whole = terms[base].left == 0 && !terms[base].negative;
-        let others = node.inputs.iter().filter(|input| **input != layer);
-        let known = others.map(|input| self.shared_from(*input)).max().unwrap_or(0);
-        (fits && whole && known <= self.places[layer].stage).then_some(base)
+        let mut others = (0..node.inputs.len()).filter(|at| *at != base);
+        let stage = self.places[layer].stage;
+        let known = |at: usize| match is_sum(&at) {
+            true => self.lowest(node.inputs[at]) == 0 && self.places[node.inputs[at]].stage <= stage,
+            false => self.shared_from(node.inputs[at]) <= stage,
+        };
+        let once = node.inputs.iter().filter(|id| **id == layer).count() == 1;
+        (fits && plain(base) && once && others.all(known)).then_some(base)
     }
 
     /// The stage in which a product is computed on shares, if it is: from sums as they are, before their low bits are dropped. Dropping
@@ -303,7 +322,9 @@ impl<'a> Program<'a> {
         let factor = |id: &NodeId| fits(self.graph.nodes[*id].format.bits, low(id));
         let whole = node.inputs.len() == 2 && node.inputs.iter().all(factor) && fits(node.format.bits, shift);
         let stage = node.inputs.iter().map(from).max();
-        stage.filter(|_| self.when == When::Ahead && whole)
+        // Truncation on shares, and products by transfers, are for shares modulo a power of two.
+        let modular = matches!(self.modulus, ShareModulus::PowerOfTwo(_));
+        stage.filter(|_| self.when == When::Ahead && whole && modular)
     }
 
     /// The stage in which a product is computed on shares that the server has only then, if it is: where nothing is to be dropped of it, and
@@ -438,7 +459,7 @@ impl<'a> Program<'a> {
         let needs_share = |reader: &Node, reads: Place| match reads.form {
             // A sum can enter a later circuit as it is.
             Form::Wires => place.form == Form::Wires && reads.stage > place.stage,
-            _ if reads.base.is_some_and(|base| reader.inputs[base] == id) => false,
+            _ if reads.base.is_some() && matches!(place.form, Form::Sum { .. }) => false,
             _ if self.when == When::Ahead
                 && matches!(reader.op, Op::Product { .. })
                 && matches!(place.form, Form::Sum { .. }) =>

@@ -10,6 +10,7 @@ use oribi::{Client, ClientConfig, Connection, Trust, Wanted};
 use protocol::Reveal;
 use protocol::interactive::ahead::DELPHI;
 
+use super::private::Folder;
 use super::table::Figures;
 use crate::child::ServerProcess;
 use crate::choice::Protocol;
@@ -57,23 +58,10 @@ struct Crowd {
     expected: Vec<i128>,
 }
 
-/// A folder that goes when this does.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Folders that are left in the temporary folder harm nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 impl Crowd {
     fn new(path: &str) -> Result<Self, Failure> {
         let source = Source::load_for(path, &Default::default(), &[Protocol::Delphi])?;
-        let folder = std::env::temp_dir().join(format!("oribi-bench-clients-{}", std::process::id()));
-        std::fs::create_dir(&folder)
-            .map_err(|error| Failure::running(format!("{}: cannot be made: {error}", folder.display())))?;
-        let folder = Folder(folder);
+        let folder = Folder::new("clients")?;
         let store = folder.0.join("server").to_string_lossy().into_owned();
         let arguments = [
             "--listen",

@@ -8,14 +8,17 @@ use kernel::seed::Seed;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::super::plan::Garbler;
+use super::super::program::Program;
+use super::super::wire::Stored;
 use super::Work;
+use super::feed::{Bytes, Feed, Pieces, Tables};
 use super::products::{self, Crossed, Quadratic};
-use super::streams::{pack, packed_bytes, unpack};
+use super::streams::{pack, packed_bytes, residues, unpack};
 use crate::error::Error;
 use crate::garbled::wire::{pack as pack_bits, unpack as unpack_bits};
 
 /// Version of the encoding.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Which party a bundle is for, in its second byte.
 const CLIENT: u8 = 1;
@@ -45,7 +48,35 @@ pub(super) enum Kept {
     /// The garbler: colours of the zero-labels of results, where it is the client.
     Garbler(Zeroizing<Vec<bool>>),
     /// The evaluator: public start points of the hash and of the labels of what the garbler knows, and the material of each stage.
-    Evaluator([Block; 2], Vec<Material>),
+    Evaluator([Block; 2], Stages),
+}
+
+/// The evaluator's material, stage by stage.
+pub(super) enum Stages {
+    /// As it was made.
+    Made(Vec<Material>),
+    /// As it is read.
+    Read(Feed),
+}
+
+impl Stages {
+    /// The material of a stage; of one that is read without its tables. Once each, in order, and each one's tables after it.
+    pub fn take(&mut self, work: &Work<'_>, stage: usize) -> Result<Material, Error> {
+        match self {
+            Self::Made(stages) => {
+                stages.get_mut(stage).map(std::mem::take).ok_or_else(|| malformed("too few stages".into()))
+            }
+            Self::Read(feed) => Material::read(work, stage, feed),
+        }
+    }
+
+    /// A stage's tables.
+    pub fn tables(&mut self, work: &Work<'_>, stage: usize, material: &mut Material) -> Tables<'_> {
+        match self {
+            Self::Made(_) => Tables::Held(Stored::new(std::mem::take(&mut material.tables))),
+            Self::Read(feed) => Tables::read(feed, work.found.surveys[stage].rows),
+        }
+    }
 }
 
 /// The evaluator's material of a stage. Erased on drop.
@@ -83,7 +114,7 @@ impl ServerBundle {
         Half::bytes(work, SERVER)
     }
 
-    /// The bytes to be stored.
+    /// The bytes to be stored, of one that was not opened from a store.
     pub fn encode(&self, work: &Work<'_>) -> Zeroizing<Vec<u8>> {
         self.0.encode(work, SERVER)
     }
@@ -94,6 +125,14 @@ impl ServerBundle {
     /// If the bytes are none, or of another plan.
     pub fn decode(work: &Work<'_>, bytes: &[u8]) -> Result<Self, Error> {
         Half::decode(work, SERVER, bytes).map(Self)
+    }
+
+    /// The bundle of so many bytes that was stored, read as it is used: what does not open or fit is an error of [`predict`](super::server::predict).
+    ///
+    /// # Errors
+    /// If the first bytes are none, or of another plan.
+    pub fn open(work: &Work<'_>, bytes: u64, pieces: Box<dyn Pieces>) -> Result<Self, Error> {
+        Half::open(work, SERVER, (bytes, pieces)).map(Self)
     }
 }
 
@@ -108,7 +147,7 @@ impl ClientBundle {
         Half::bytes(work, CLIENT)
     }
 
-    /// The bytes to be stored.
+    /// The bytes to be stored, of one that was not opened from a store.
     pub fn encode(&self, work: &Work<'_>) -> Zeroizing<Vec<u8>> {
         self.0.encode(work, CLIENT)
     }
@@ -119,6 +158,14 @@ impl ClientBundle {
     /// If the bytes are none, or of another plan.
     pub fn decode(work: &Work<'_>, bytes: &[u8]) -> Result<Self, Error> {
         Half::decode(work, CLIENT, bytes).map(Self)
+    }
+
+    /// The bundle of so many bytes that was stored, read as it is used: what does not open or fit is an error of [`predict`](super::client::predict).
+    ///
+    /// # Errors
+    /// If the first bytes are none, or of another plan.
+    pub fn open(work: &Work<'_>, bytes: u64, pieces: Box<dyn Pieces>) -> Result<Self, Error> {
+        Half::open(work, CLIENT, (bytes, pieces)).map(Self)
     }
 }
 
@@ -139,7 +186,7 @@ impl Half {
         match garbles(work, party) {
             true if party == CLIENT => HEADER + work.colours().div_ceil(8),
             true => HEADER,
-            false => (0..work.surveys.len())
+            false => (0..work.found.surveys.len())
                 .map(|stage| Material::bytes(work, stage))
                 .fold(HEADER + 32, usize::saturating_add),
         }
@@ -154,31 +201,71 @@ impl Half {
             Kept::Garbler(colours) => bytes.extend_from_slice(&pack_bits(colours)),
             Kept::Evaluator(start, stages) => {
                 bytes.extend_from_slice(as_bytes(start));
-                stages.iter().for_each(|material| material.write(work.program.ring, &mut bytes));
+                if let Stages::Made(stages) = stages {
+                    let width = work.program.modulus.bits();
+                    stages.iter().for_each(|material| material.write(width, &mut bytes));
+                }
             }
         }
         bytes
     }
 
-    fn decode(work: &Work<'_>, party: u8, bytes: &[u8]) -> Result<Self, Error> {
-        // Before anything is allocated.
+    /// Refuses another length, before anything is allocated.
+    fn of_length(work: &Work<'_>, party: u8, bytes: u64) -> Result<(), Error> {
         let due = Self::bytes(work, party);
-        if bytes.len() != due {
-            return Err(malformed(format!("{} bytes where {due} are due", bytes.len())));
+        if bytes == due as u64 {
+            Ok(())
+        } else {
+            Err(malformed(format!("{bytes} bytes where {due} are due")))
         }
-        let mut reader = Reader { rest: bytes };
-        let seed = reader.header(work, party)?;
+    }
+
+    fn decode(work: &Work<'_>, party: u8, mut bytes: &[u8]) -> Result<Self, Error> {
+        Self::of_length(work, party, bytes.len() as u64)?;
+        let seed = header(work, party, &mut bytes)?;
         let kept = match garbles(work, party) {
-            true if party == CLIENT => Kept::Garbler(Zeroizing::new(reader.bits(work.colours())?)),
+            true if party == CLIENT => Kept::Garbler(Zeroizing::new(bits(work.colours(), &mut bytes)?)),
             true => Kept::Garbler(Zeroizing::default()),
             false => {
-                let start = reader.blocks(2)?;
-                let stages = (0..work.surveys.len()).map(|stage| Material::read(work, stage, &mut reader));
-                Kept::Evaluator([start[0], start[1]], stages.collect::<Result<_, _>>()?)
+                let start = blocks(2, &mut bytes)?;
+                let stages = (0..work.found.surveys.len()).map(|stage| {
+                    let mut material = Material::read(work, stage, &mut bytes)?;
+                    material.tables = blocks(work.found.surveys[stage].rows, &mut bytes)?;
+                    Ok(material)
+                });
+                let stages = stages.collect::<Result<_, Error>>()?;
+                Kept::Evaluator([start[0], start[1]], Stages::Made(stages))
             }
         };
-        reader.end()?;
-        Ok(Self { digest: work.digest, seed, kept })
+        if bytes.is_empty() {
+            Ok(Self { digest: work.found.digest, seed, kept })
+        } else {
+            Err(malformed("too long".into()))
+        }
+    }
+
+    fn open(work: &Work<'_>, party: u8, (bytes, mut pieces): (u64, Box<dyn Pieces>)) -> Result<Self, Error> {
+        Self::of_length(work, party, bytes)?;
+        if garbles(work, party) {
+            let (mut all, mut piece) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
+            while all.len() as u64 <= bytes {
+                let lost = |error| Error::Refused(format!("{error}; this bundle is lost"));
+                pieces.next(&mut piece).map_err(lost)?;
+                if piece.is_empty() {
+                    break;
+                }
+                all.extend_from_slice(&piece);
+            }
+            return Self::decode(work, party, &all);
+        }
+        let mut feed = Feed::begin(pieces)?;
+        let seed = header(work, party, &mut feed)?;
+        let start = blocks(2, &mut feed)?;
+        Ok(Self {
+            digest: work.found.digest,
+            seed,
+            kept: Kept::Evaluator([start[0], start[1]], Stages::Read(feed)),
+        })
     }
 }
 
@@ -194,15 +281,15 @@ impl Material {
     /// The layers of which it keeps shares, and colours.
     fn rest<'w>(work: &'w Work<'_>, stage: usize) -> (&'w [usize], usize) {
         match work.garbler {
-            Garbler::Server => (&[], work.surveys[stage].colours),
+            Garbler::Server => (&[], work.found.surveys[stage].colours),
             Garbler::Client => (&work.program.stages[stage].linear, 0),
         }
     }
 
     fn bytes(work: &Work<'_>, stage: usize) -> usize {
-        let (program, survey) = (&work.program, &work.surveys[stage]);
+        let (program, survey) = (&work.program, &work.found.surveys[stage]);
         let (layers, colours) = Self::rest(work, stage);
-        let packed = |count: usize| packed_bytes(count, program.ring);
+        let packed = |count: usize| packed_bytes(count, program.modulus.bits());
         let shifts = work.exports(stage).iter().map(|node| packed(program.elements(*node))).sum::<usize>();
         let sums = layers.iter().map(|index| packed(program.elements(program.linear[*index]))).sum::<usize>();
         let columns = |of: &Quadratic| Self::columns(work, of).saturating_mul(packed(of.count));
@@ -213,7 +300,6 @@ impl Material {
     }
 
     fn write(&self, ring: u32, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(as_bytes(&self.tables));
         bytes.extend_from_slice(as_bytes(&self.labels));
         self.shifts.iter().for_each(|shifts| bytes.extend_from_slice(&pack(shifts, ring)));
         bytes.extend_from_slice(&pack_bits(&self.colours));
@@ -222,24 +308,26 @@ impl Material {
         for numbers in self.sums.iter().chain(clients).chain(servers) {
             bytes.extend_from_slice(&Zeroizing::new(pack(numbers, ring)));
         }
+        // Last, so that what is before them can be in memory while they are read.
+        bytes.extend_from_slice(as_bytes(&self.tables));
     }
 
-    fn read(work: &Work<'_>, stage: usize, reader: &mut Reader<'_>) -> Result<Self, Error> {
-        let (program, survey) = (&work.program, &work.surveys[stage]);
+    /// All but the tables, which come behind.
+    fn read(work: &Work<'_>, stage: usize, from: &mut impl Bytes) -> Result<Self, Error> {
+        let program = &work.program;
         let (layers, colours) = Self::rest(work, stage);
         let mut material = Self::default();
-        material.tables = reader.blocks(survey.rows)?;
-        material.labels = reader.blocks(work.transfers(stage))?;
+        material.labels = blocks(work.transfers(stage), from)?;
         for node in work.exports(stage) {
-            material.shifts.push(reader.numbers((program.elements(node), program.ring))?);
+            material.shifts.push(shares(program, program.elements(node), from)?);
         }
-        material.colours = reader.bits(colours)?;
+        material.colours = bits(colours, from)?;
         for index in layers {
             let count = program.elements(program.linear[*index]);
-            material.sums.push(reader.numbers((count, program.ring))?);
+            material.sums.push(shares(program, count, from)?);
         }
         for of in Quadratic::of(program, stage) {
-            let column = |_| reader.numbers((of.count, program.ring));
+            let column = |_| shares(program, of.count, from);
             let columns = (0..Self::columns(work, &of)).map(column).collect::<Result<Vec<_>, _>>()?;
             match work.garbler {
                 Garbler::Server => material.products.push(products::Kept::from_columns(&of, columns)),
@@ -250,60 +338,57 @@ impl Material {
     }
 }
 
-fn malformed(why: String) -> Error {
+pub(super) fn malformed(why: String) -> Error {
     Error::malformed("bundle", why)
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
+/// So many bytes.
+fn take(count: usize, from: &mut impl Bytes) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let mut bytes = Zeroizing::new(vec![0; count]);
+    from.fill(&mut bytes)?;
+    Ok(bytes)
 }
 
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
-        let short = || malformed("too short".into());
-        let (head, rest) = self.rest.split_at_checked(count).ok_or_else(short)?;
-        self.rest = rest;
-        Ok(head)
+fn header(work: &Work<'_>, party: u8, from: &mut impl Bytes) -> Result<Seed, Error> {
+    if take(2, from)?[..] != [VERSION, party] {
+        return Err(malformed("of another version, or of the other party".into()));
     }
+    if take(16, from)?[..] != work.found.digest {
+        return Err(malformed("of another model, other weights or another plan".into()));
+    }
+    let mut seed = Zeroizing::new([0; 32]);
+    from.fill(&mut *seed)?;
+    Ok(Seed::from_bytes(*seed))
+}
 
-    fn header(&mut self, work: &Work<'_>, party: u8) -> Result<Seed, Error> {
-        if self.take(2)? != [VERSION, party] {
-            return Err(malformed("of another version, or of the other party".into()));
+/// Refuses bits beyond the last one that counts.
+fn whole(bytes: &[u8], bits: usize) -> Result<(), Error> {
+    match bytes.last() {
+        Some(last) if !bits.is_multiple_of(8) && last >> (bits % 8) != 0 => {
+            Err(malformed("spare bits are set".into()))
         }
-        if self.take(16)? != work.digest {
-            return Err(malformed("of another model, other weights or another plan".into()));
-        }
-        let mut seed = Zeroizing::new([0; 32]);
-        seed.copy_from_slice(self.take(32)?);
-        Ok(Seed::from_bytes(*seed))
+        _ => Ok(()),
     }
+}
 
-    fn bits(&mut self, count: usize) -> Result<Vec<bool>, Error> {
-        let packed = self.take(count.div_ceil(8))?;
-        let bits = unpack_bits(packed, count);
-        if pack_bits(&bits) != packed {
-            return Err(malformed("spare bits are set".into()));
-        }
-        Ok(bits)
-    }
+fn bits(count: usize, from: &mut impl Bytes) -> Result<Vec<bool>, Error> {
+    let packed = take(count.div_ceil(8), from)?;
+    whole(&packed, count)?;
+    Ok(unpack_bits(&packed, count))
+}
 
-    fn blocks(&mut self, count: usize) -> Result<Vec<Block>, Error> {
-        let bytes = self.take(count.saturating_mul(size_of::<Block>()))?;
-        let mut blocks = vec![Block::ZERO; count];
-        as_bytes_mut(&mut blocks).copy_from_slice(bytes);
-        Ok(blocks)
-    }
+fn blocks(count: usize, from: &mut impl Bytes) -> Result<Vec<Block>, Error> {
+    let mut blocks = vec![Block::ZERO; count];
+    from.fill(as_bytes_mut(&mut blocks))?;
+    Ok(blocks)
+}
 
-    fn numbers(&mut self, (count, bits): (usize, u32)) -> Result<Vec<u64>, Error> {
-        let bytes = self.take(packed_bytes(count, bits))?;
-        let numbers = unpack(bytes, (count, bits));
-        if pack(&numbers, bits) != bytes {
-            return Err(malformed("spare bits are set".into()));
-        }
-        Ok(numbers)
-    }
+fn shares(program: &Program<'_>, count: usize, from: &mut impl Bytes) -> Result<Vec<u64>, Error> {
+    residues(numbers((count, program.modulus.bits()), from)?, &program.modulus)
+}
 
-    fn end(&self) -> Result<(), Error> {
-        if self.rest.is_empty() { Ok(()) } else { Err(malformed("too long".into())) }
-    }
+fn numbers((count, bits): (usize, u32), from: &mut impl Bytes) -> Result<Vec<u64>, Error> {
+    let packed = take(packed_bytes(count, bits), from)?;
+    whole(&packed, count.saturating_mul(bits as usize))?;
+    Ok(unpack(&packed, (count, bits)))
 }

@@ -1,24 +1,25 @@
 //! The client's half: it chooses masks, encrypts them, and evaluates or garbles.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use kernel::seed::Seed;
-use linear::coefficients::Client as Holder;
 use model::fixed::{FixedGraph, NodeId};
 use zeroize::Zeroizing;
 
 use super::super::client::collect;
+use super::super::linear::Holder;
 use super::super::names;
 use super::super::plan::{Garbler, Plan};
 use super::super::shares::Addends;
 use super::super::wire;
-use super::bundle::{self, ClientBundle, Half as Bundle, Material};
+use super::bundle::{self, ClientBundle, Half as Bundle, Stages};
 use super::evaluator::{Evaluating, both, entering, evaluate};
 use super::garbler::{Garbling, Own, labels, masks_of, offset, sums};
 use super::gilboa::Job;
 use super::products::{Crossed, Kept, Masked, Quadratic};
 use super::state::State;
-use super::streams::{self, BitString, mask};
+use super::streams::{self, BitString};
 use super::{MOST_BATCH, NAMELESS, Work};
 use crate::error::Error;
 use crate::frame::Length;
@@ -27,27 +28,41 @@ use crate::handshake::Reveal;
 use crate::meter::Phase;
 use crate::session::{Inbox, Outbox, Progress, Session};
 
-/// A client with a key for a session, ready to prepare.
-pub struct Preparer<'a> {
-    work: &'a Work<'a>,
-    holder: Option<Holder>,
-}
+/// A client's key for a connection: it serves all that is prepared there.
+pub struct Keys(Option<Holder>);
 
-impl<'a> Preparer<'a> {
-    /// Makes a key and sends its public half. `seed` must be fresh.
+impl Keys {
+    /// Makes a key and sends what the server needs of it, once a connection. `seed` must be fresh.
     ///
     /// # Errors
     /// When the session fails.
+    pub fn set_up(work: &Work<'_>, session: &mut Session, seed: &Seed) -> Result<Self, Error> {
+        let set_up =
+            |setting| Holder::set_up(setting, &seed.child("ahead/key", 0), Some(&mut session.outbox));
+        let holder = work.found.setting.as_ref().map(set_up).transpose()?;
+        session.outbox.flush()?;
+        Ok(Self(holder))
+    }
+}
+
+/// A client with a key for a connection, ready to prepare.
+pub struct Preparer<'a> {
+    work: &'a Work<'a>,
+    keys: Arc<Keys>,
+}
+
+impl<'a> Preparer<'a> {
+    /// With a key that is made now.
+    ///
+    /// # Errors
+    /// As [`Keys::set_up`].
     pub fn new(work: &'a Work<'a>, session: &mut Session, seed: &Seed) -> Result<Self, Error> {
-        let mut holder = None;
-        if let Some(setting) = &work.setting {
-            let made = Holder::new(&setting.parameters, &seed.child("ahead/key", 0));
-            let (made, key) = made.map_err(failed)?;
-            session.outbox.send(wire::KEY, &key)?;
-            session.outbox.flush()?;
-            holder = Some(made);
-        }
-        Ok(Self { work, holder })
+        Ok(Self::with(work, Arc::new(Keys::set_up(work, session, seed)?)))
+    }
+
+    /// With the key of this connection.
+    pub fn with(work: &'a Work<'a>, keys: Arc<Keys>) -> Self {
+        Self { work, keys }
     }
 
     /// Prepares one prediction. All its secrets derive from `seed`, which must be fresh and is kept in the bundle.
@@ -65,7 +80,7 @@ impl<'a> Preparer<'a> {
             Garbler::Server => self.evaluator(session, &seed, progress)?,
             Garbler::Client => self.garbler(session, &seed, progress)?,
         };
-        Ok(ClientBundle(Bundle { digest: self.work.digest, seed, kept }))
+        Ok(ClientBundle(Bundle { digest: self.work.found.digest, seed, kept }))
     }
 
     /// What it keeps if the server garbles.
@@ -79,17 +94,17 @@ impl<'a> Preparer<'a> {
         let mut side = Evaluating::begin(work, session, seed)?;
         let mut state = masks(work, seed);
         let doubled = self.linear(session, &state, seed)?;
-        state.put_sums(program, side.halve(session, &doubled)?);
-        drop(doubled);
+        let sums = if work.exact() { side.align(session, doubled)? } else { side.halve(session, &doubled)? };
+        state.put_sums(program, sums);
         merge(work, &mut state);
         let products = products(work, session, &mut side, &state, seed)?;
-        let choices = |stage: usize| Ok(entering(work, stage, |node| state.of(program, node)));
+        let choices = |stage: usize| Ok(entering(work, stage, |node| state.of(program, node), |share| share));
         let mut stages = side.material(session, &choices, progress)?;
         let mut products = products.into_iter();
         for (material, stage) in stages.iter_mut().zip(&program.stages) {
             material.products.extend(products.by_ref().take(stage.products.len()));
         }
-        Ok(bundle::Kept::Evaluator(side.start, stages))
+        Ok(bundle::Kept::Evaluator(side.start, Stages::Made(stages)))
     }
 
     /// What it keeps if it garbles.
@@ -103,7 +118,11 @@ impl<'a> Preparer<'a> {
         let mut side = Garbling::begin(work, session, seed)?;
         let state = known(work, seed);
         let doubled = self.linear(session, &state, seed)?;
-        side.halve(session, &doubled)?;
+        if work.exact() {
+            side.align(session, &doubled)?
+        } else {
+            side.halve(session, &doubled)?
+        }
         drop(doubled);
         let all = work.quadratics();
         for of in &all {
@@ -119,41 +138,36 @@ impl<'a> Preparer<'a> {
         Ok(bundle::Kept::Garbler(Zeroizing::new(colours)))
     }
 
-    /// Sends the encrypted masks of all layers' operands while replies are received: shares of twice the sums, or one more.
+    /// Sends the encrypted masks of all layers' operands while replies are received: shares of twice the sums, or one more; of the sums
+    /// themselves where these are exact.
     fn linear(
         &self,
         session: &mut Session,
         state: &State,
         seed: &Seed,
     ) -> Result<Vec<Zeroizing<Vec<u64>>>, Error> {
-        let (Some(setting), Some(holder)) = (&self.work.setting, &self.holder) else {
+        let (Some(setting), Some(holder)) = (&self.work.found.setting, &self.keys.0) else {
             return Ok(Vec::new());
         };
         let program = &self.work.program;
         let send = |outbox: &mut Outbox| {
-            for (layout, id) in setting.layouts.iter().zip(&program.linear) {
+            for (layer, id) in program.linear.iter().enumerate() {
                 let operand = &state.tensors[program.graph.nodes[*id].inputs[0]];
                 let seed = seed.child("ahead/encryption", *id as u64);
-                let messages = holder.encrypt(layout, operand, &seed).map_err(failed)?;
+                let messages = holder.encrypt(setting, layer, operand, &seed)?;
                 messages.iter().try_for_each(|message| outbox.send(wire::CIPHERTEXT, message))?;
                 outbox.flush()?;
             }
             Ok(())
         };
         let receive = |inbox: &mut Inbox| {
-            let layers = setting.layouts.iter().zip(&setting.replies);
-            let layer = |(layout, reply): (&linear::coefficients::Layout, &bfv::ReplyShape)| {
-                let replies = (0..layout.filter_tiles() * layout.blocks())
-                    .map(|at| {
-                        let bytes = Holder::reply_bytes(&setting.parameters, layout, *reply, at);
-                        inbox.recv(wire::MASKED, Length::Exactly(bytes))
-                    })
-                    .collect::<Result<Vec<_>, _>>()?;
-                let share = holder.decrypt(layout, *reply, &replies);
-                let malformed = |error: linear::Error| Error::malformed("masked reply", error.to_string());
-                share.map(Zeroizing::new).map_err(malformed)
+            let layer = |layer: usize| {
+                let receive = |bytes| inbox.recv(wire::MASKED, Length::Exactly(bytes));
+                let replies =
+                    setting.returned(layer).into_iter().map(receive).collect::<Result<Vec<_>, _>>()?;
+                holder.decrypt(setting, layer, &replies).map(Zeroizing::new)
             };
-            layers.map(layer).collect()
+            (0..setting.layers()).map(layer).collect()
         };
         both(session, send, receive).map(|((), shares)| shares)
     }
@@ -214,11 +228,6 @@ fn products(
     Ok(kept)
 }
 
-/// An error of the linear layers that no message of the peer's caused.
-fn failed(error: linear::Error) -> Error {
-    Error::Refused(format!("a linear layer failed: {error}"))
-}
-
 /// The client's masks of the bits that it sends for a product.
 fn tau(quadratic: &Quadratic, seed: &Seed) -> Zeroizing<Vec<u64>> {
     if quadratic.shift == 0 { Zeroizing::default() } else { quadratic.drawn(seed, "tau", 0, 1) }
@@ -256,7 +265,7 @@ pub fn predict_batch(
         return Err(Error::Refused(format!("{} bundles for {} inputs", bundles.len(), inputs.len())));
     }
     let half = |(ClientBundle(bundle), input): (ClientBundle, &&[Vec<i64>])| {
-        if bundle.digest != work.digest {
+        if bundle.digest != work.found.digest {
             return Err(Error::Refused(
                 "the bundle was prepared for another model, other weights or another plan".into(),
             ));
@@ -341,7 +350,7 @@ fn values(work: &Work<'_>, input: &[Vec<i64>]) -> Result<Vec<Vec<u64>>, Error> {
     }
     let mut all = vec![Vec::new(); graph.nodes.len()];
     for (id, values) in graph.inputs.iter().zip(input) {
-        all[*id] = values.iter().map(|value| *value as u64 & mask(program.ring)).collect();
+        all[*id] = values.iter().map(|value| program.modulus.of(*value)).collect();
     }
     Ok(all)
 }
@@ -390,9 +399,9 @@ impl<'a> Half<'a> {
         for node in nodes {
             let masks = masks_of(program, &self.bundle.seed, node);
             let values = Zeroizing::new(std::mem::take(&mut self.values[node]));
-            let open = |(value, mask_): (&u64, &u64)| value.wrapping_sub(*mask_) & mask(program.ring);
+            let open = |(value, mask): (&u64, &u64)| program.modulus.sub(*value, *mask);
             let opened: Vec<u64> = values.iter().zip(masks.iter()).map(open).collect();
-            streams::send(outbox, wire::OPENED, &opened, program.ring)?;
+            streams::send_shares(outbox, wire::OPENED, &opened, &program.modulus)?;
             if let Some(bits) = self.bits.remove(&node) {
                 streams::send(outbox, wire::OPENED, &bits, 1)?;
             }
@@ -403,19 +412,11 @@ impl<'a> Half<'a> {
     /// A stage where the server garbles.
     fn evaluate(&mut self, stage: usize, inbox: &mut Inbox) -> Result<(), Error> {
         let bundle::Kept::Evaluator(start, stages) = &mut self.bundle.kept else { return Err(misfit()) };
-        let start = *start;
-        let mut material = stages.get_mut(stage).map(std::mem::take).ok_or_else(misfit)?;
+        let (start, mut material) = (*start, stages.take(self.work, stage)?);
         self.products(stage, &material.products, inbox)?;
-        self.circuit((stage, start), &mut material, inbox)
-    }
-
-    fn circuit(
-        &mut self,
-        at: (usize, [kernel::block::Block; 2]),
-        material: &mut Material,
-        inbox: &mut Inbox,
-    ) -> Result<(), Error> {
-        let shown = evaluate(self.work, at, material, inbox, &mut self.values)?;
+        let bundle::Kept::Evaluator(_, stages) = &mut self.bundle.kept else { return Err(misfit()) };
+        let tables = stages.tables(self.work, stage, &mut material);
+        let shown = evaluate(self.work, (stage, start), (&material, tables), inbox, &mut self.values)?;
         let mut colours = material.colours.iter().copied();
         self.results.extend(shown.iter().map(|(output, word)| (*output, word.values(&mut colours))));
         Ok(())
@@ -433,7 +434,7 @@ impl<'a> Half<'a> {
             })
             .collect();
         self.products(stage, &kept, inbox)?;
-        let late = self.work.surveys[stage].late;
+        let late = self.work.found.surveys[stage].late;
         if late > 0 {
             let bytes = inbox.recv(wire::CORRECTIONS, Length::Exactly(late.div_ceil(8)))?;
             self.corrections = BitString::from_bytes(bytes, late);
@@ -455,7 +456,7 @@ impl<'a> Half<'a> {
         let count = self.work.colours();
         let active = unpack(&inbox.recv(wire::COLOURS, packed_length(count))?, count);
         let mut colours = zeros.iter().zip(active).map(|(zero, active)| zero ^ active);
-        for (output, word) in self.work.surveys.iter().flat_map(|survey| &survey.shown) {
+        for (output, word) in self.work.found.surveys.iter().flat_map(|survey| &survey.shown) {
             self.results.push((*output, word.values(&mut colours)));
         }
         Ok(())

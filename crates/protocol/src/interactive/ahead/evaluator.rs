@@ -17,10 +17,11 @@ use super::super::circuit::{Entry, Party, run};
 use super::super::lanes::Lanes;
 use super::super::plan::Garbler;
 use super::super::program::Program;
-use super::super::wire::{self, Stored};
+use super::super::wire;
 use super::super::{names, transfers};
 use super::Work;
 use super::bundle::Material;
+use super::feed::Tables;
 use super::garbler::next;
 use super::gilboa::{self, Job};
 use super::streams::{self, BitString, mask, push_bits, start_of};
@@ -86,6 +87,24 @@ impl<'b> Evaluating<'b> {
                 .collect()
         };
         Ok(doubled.iter().zip(&words).map(halve).collect())
+    }
+
+    /// The shares of the sums that go with the garbler's drawn ones.
+    ///
+    /// # Errors
+    /// When the session fails.
+    pub fn align(
+        &mut self,
+        session: &mut Session,
+        exact: Vec<Zeroizing<Vec<u64>>>,
+    ) -> Result<Vec<Vec<u64>>, Error> {
+        let modulus = &self.work.program.modulus;
+        let align = |mut layer: Zeroizing<Vec<u64>>| {
+            let rests = streams::receive_shares(&mut session.inbox, wire::HALVES, layer.len(), modulus)?;
+            layer.iter_mut().zip(rests).for_each(|(share, rest)| *share = modulus.add(*share, rest));
+            Ok(std::mem::take(&mut *layer))
+        };
+        exact.into_iter().map(align).collect()
     }
 
     /// Shares of products of this party's numbers and the garbler's, list by list.
@@ -179,12 +198,12 @@ pub fn both<S: Send, R>(
 
 /// Receives a stage's tables, corrections and colours.
 fn store(work: &Work<'_>, stage: usize, inbox: &mut Inbox) -> Result<Material, Error> {
-    let survey = &work.surveys[stage];
+    let survey = &work.found.surveys[stage];
     let mut material = Material::default();
     material.tables = wire::receive_rows(inbox, wire::TABLES, survey.rows)?;
     for node in work.exports(stage) {
         let count = work.program.elements(node);
-        material.shifts.push(streams::receive(inbox, wire::SHIFTS, (count, work.program.ring))?);
+        material.shifts.push(streams::receive_shares(inbox, wire::SHIFTS, count, &work.program.modulus)?);
     }
     if work.garbler == Garbler::Server && survey.colours > 0 {
         let count = survey.colours;
@@ -193,12 +212,19 @@ fn store(work: &Work<'_>, stage: usize, inbox: &mut Inbox) -> Result<Material, E
     Ok(material)
 }
 
-/// The bits of a stage's shares in the order in which they enter its circuit.
-pub fn entering<'s>(work: &Work<'_>, stage: usize, shares: impl Fn(NodeId) -> &'s [u64]) -> BitString {
-    let survey = &work.surveys[stage];
+/// The bits of a stage's shares in the order in which they enter its circuit, in the `form` of a party's.
+pub fn entering<'s>(
+    work: &Work<'_>,
+    stage: usize,
+    shares: impl Fn(NodeId) -> &'s [u64],
+    form: impl Fn(u64) -> u64,
+) -> BitString {
+    let survey = &work.found.surveys[stage];
     let mut bits = BitString::with_capacity(survey.late);
     for entry in &survey.entries {
-        push_bits(&mut bits, &Zeroizing::new(entry.lanes.pick(shares(entry.node))), entry.width);
+        let mut numbers = Zeroizing::new(entry.lanes.pick(shares(entry.node)));
+        numbers.iter_mut().for_each(|number| *number = form(*number));
+        push_bits(&mut bits, &numbers, entry.width);
     }
     debug_assert_eq!(bits.len(), survey.late);
     bits
@@ -254,28 +280,27 @@ pub type Shown = Vec<(usize, OutputWord)>;
 pub fn evaluate(
     work: &Work<'_>,
     (stage, start): (usize, [Block; 2]),
-    material: &mut Material,
+    (material, tables): (&Material, Tables<'_>),
     inbox: &mut Inbox,
     values: &mut [Vec<u64>],
 ) -> Result<Shown, Error> {
-    let tables = Stored::new(std::mem::take(&mut material.tables));
     let mut circuit = Evaluator::new(start_of(start[0], stage), tables);
-    let (labels, secret) = material.labels.split_at(work.surveys[stage].late);
+    let (labels, secret) = material.labels.split_at(work.found.surveys[stage].late);
     let mut party = Online {
         program: &work.program,
         garbler: work.garbler,
         active: ActiveLabels::new(start_of(start[1], stage)),
         labels,
         secret,
-        late: Late::new(work.surveys[stage].late, inbox),
+        late: Late::new(work.found.surveys[stage].late, inbox),
         values,
         shown: Vec::new(),
     };
     run(&mut circuit, &work.program, stage, &mut party)?;
     let Online { shown, .. } = party;
-    let mask = mask(work.program.ring);
+    let modulus = &work.program.modulus;
     for (node, shifts) in work.exports(stage).into_iter().zip(&material.shifts) {
-        let shift = |(value, shift): (&mut u64, &u64)| *value = value.wrapping_add(*shift) & mask;
+        let shift = |(value, shift): (&mut u64, &u64)| *value = modulus.add(*value, *shift);
         values[node].iter_mut().zip(shifts).for_each(shift);
     }
     if circuit.source().is_read() {
@@ -335,8 +360,8 @@ struct Online<'b, 'a> {
     shown: Shown,
 }
 
-impl Party<Evaluator<Stored>> for Online<'_, '_> {
-    fn enter(&mut self, g: &mut Evaluator<Stored>, entry: &Entry) -> Result<[Word<Labels>; 2], Error> {
+impl<'t> Party<Evaluator<Tables<'t>>> for Online<'_, '_> {
+    fn enter(&mut self, g: &mut Evaluator<Tables<'t>>, entry: &Entry) -> Result<[Word<Labels>; 2], Error> {
         let (count, width) = (entry.lanes.len(), entry.width as usize);
         let own = next(&mut self.labels, count * width)?;
         let mut late = vec![Block::ZERO; count];
@@ -356,7 +381,7 @@ impl Party<Evaluator<Stored>> for Online<'_, '_> {
 
     fn parameter(
         &mut self,
-        g: &mut Evaluator<Stored>,
+        g: &mut Evaluator<Tables<'t>>,
         _param: ParamId,
         indices: &[usize],
         width: u32,
@@ -376,7 +401,7 @@ impl Party<Evaluator<Stored>> for Online<'_, '_> {
         lanes.put(shares, all);
     }
 
-    fn reveal(&mut self, g: &mut Evaluator<Stored>, output: usize, word: &Word<Labels>) {
+    fn reveal(&mut self, g: &mut Evaluator<Tables<'t>>, output: usize, word: &Word<Labels>) {
         self.shown.push((output, OutputWord::of(word, |wire| g.colours(wire))));
     }
 }

@@ -25,7 +25,7 @@ use super::Work;
 use super::bundle::start;
 use super::gilboa::{self, Job};
 use super::state::State;
-use super::streams::{self, BitString, mask, numbers, start_of};
+use super::streams::{self, BitString, mask, shares, start_of};
 use crate::error::Error;
 use crate::garbled::client::OutputWord;
 use crate::meter::Phase;
@@ -97,6 +97,21 @@ impl<'b> Garbling<'b> {
         session.outbox.flush()
     }
 
+    /// From shares of the sums that follow from replies to this party's drawn ones ([`sums`]): the peer is told what they differ by.
+    ///
+    /// # Errors
+    /// When the session fails.
+    pub fn align(&mut self, session: &mut Session, exact: &[Zeroizing<Vec<u64>>]) -> Result<(), Error> {
+        let program = &self.work.program;
+        for (id, exact) in program.linear.iter().zip(exact) {
+            let wanted = sums(program, self.seed, *id);
+            let rest = |(exact, wanted): (&u64, &u64)| program.modulus.sub(*exact, *wanted);
+            let rests: Vec<u64> = exact.iter().zip(wanted.iter()).map(rest).collect();
+            streams::send_shares(&mut session.outbox, wire::HALVES, &rests, &program.modulus)?;
+        }
+        session.outbox.flush()
+    }
+
     /// Products of this party's numbers and the peer's, its own shares being `drawn`.
     ///
     /// # Errors
@@ -155,7 +170,7 @@ impl<'b> Garbling<'b> {
         own: Own<'_>,
         kept: &mut Vec<bool>,
     ) -> Result<Frames, Error> {
-        let (work, survey) = (self.work, &self.work.surveys[stage]);
+        let (work, survey) = (self.work, &self.work.found.surveys[stage]);
         let program = &work.program;
         let q = transfers::send(&mut self.sender, inbox, work.transfers(stage))?;
         let q = Zeroizing::new(q);
@@ -181,9 +196,9 @@ impl<'b> Garbling<'b> {
                 Own::Server(_) => shares_of(program, self.seed, node),
                 Own::Client(_) => masks_of(program, self.seed, node),
             };
-            let shift = |(share, wanted): (&u64, &u64)| share.wrapping_sub(*wanted) & mask(program.ring);
+            let shift = |(share, wanted): (&u64, &u64)| program.modulus.sub(*share, *wanted);
             let shifts: Vec<u64> = shares.iter().zip(wanted.iter()).map(shift).collect();
-            circuit.sink().numbers(shifts, program.ring)?;
+            circuit.sink().numbers(shifts, program.modulus.bits())?;
         }
         let colours: Vec<bool> = revealed.iter().flat_map(OutputWord::colours).collect();
         match own {
@@ -202,17 +217,17 @@ pub fn offset(seed: &Seed) -> Zeroizing<Block> {
 
 /// The garbler's shares of a linear layer's sums.
 pub fn sums(program: &Program<'_>, seed: &Seed, node: NodeId) -> Zeroizing<Vec<u64>> {
-    numbers(seed, "ahead/sums", node, (program.elements(node), program.ring))
+    shares(seed, "ahead/sums", node, program.elements(node), &program.modulus)
 }
 
 /// A server's shares of what leaves a circuit that it garbles.
 pub fn shares_of(program: &Program<'_>, seed: &Seed, node: NodeId) -> Zeroizing<Vec<u64>> {
-    numbers(seed, "ahead/shares", node, (program.elements(node), program.ring))
+    shares(seed, "ahead/shares", node, program.elements(node), &program.modulus)
 }
 
 /// The client's mask of a tensor.
 pub fn masks_of(program: &Program<'_>, seed: &Seed, node: NodeId) -> Zeroizing<Vec<u64>> {
-    numbers(seed, "ahead/mask", node, (program.elements(node), program.ring))
+    shares(seed, "ahead/mask", node, program.elements(node), &program.modulus)
 }
 
 /// What makes the labels of the server's late numbers in a stage: the zero-labels themselves, or, where the server evaluates, what they

@@ -28,6 +28,10 @@
 //! sends the difference, which is uniform because the drawn share is. Each bundle has transfers, an offset and start points of its own, so
 //! that nothing is counted across bundles.
 //!
+//! *In slots* shares are modulo a prime and replies do not round: the client's share is what it decrypts, less what the server's share has too much
+//! beside its seed's. The server's layers are exact integer products, reduced once ([`linear::plain`]). Truncation on shares and products by
+//! transfers want a power of two, so that products of tensors are computed in circuits then.
+//!
 //! *Residual sums* are added to a layer's sums on shares, before these are shifted ([`super::program`]): the circuit takes one number in.
 //!
 //! *Who garbles* is the plan's choice. If the client does, everything is the other way round but for the linear layers: the client's shares of sums
@@ -51,6 +55,7 @@
 //! | [`client`], [`server`] | both parties: preparing and predicting |
 //! | `garbler`, `evaluator` | both roles, whichever party has which |
 //! | [`bundle`] | what preparation makes: bytes to be stored, used once |
+//! | [`feed`] | those bytes as they are used |
 //! | `state` | shares, and operations on them |
 //! | `products`, `gilboa` | quadratics |
 //! | `streams` | numbers from seeds, and on the wire |
@@ -58,6 +63,7 @@
 pub mod bundle;
 pub mod client;
 mod evaluator;
+pub mod feed;
 mod garbler;
 pub(super) mod gilboa;
 mod price;
@@ -70,14 +76,17 @@ mod work;
 pub use price::{Price, price};
 pub use work::work;
 
+use std::sync::Arc;
+
+use garble::modulus::ShareModulus;
 use kernel::seed::Seed;
-use linear::coefficients::Setting;
 use model::fixed::{FixedGraph, NodeId};
 
 use bundle::{ClientBundle, ServerBundle};
 use products::Quadratic;
 
-use super::plan::{Garbler, Method, Plan};
+use super::linear::Setting;
+use super::plan::{Garbler, Plan};
 use super::price::Survey;
 use super::program::Program;
 use crate::error::Error;
@@ -99,18 +108,32 @@ pub const TOGETHER_BYTES: usize = 2 << 30;
 /// Most predictions that share flights.
 pub const MOST_BATCH: usize = 64;
 
+/// Most bytes of keys that a server keeps for a connection that waits.
+const KEPT_KEYS: u64 = 512 << 10;
+
 /// The weights of bundles that are used in the session that makes them.
 const NAMELESS: ModelId = ModelId([0; 16]);
 
 /// What both parties know of a prediction.
 pub struct Work<'a> {
     program: Program<'a>,
-    surveys: Vec<Survey>,
-    setting: Option<Setting>,
+    found: Arc<Found>,
     base: BaseOt,
     garbler: Garbler,
-    digest: [u8; 16],
 }
+
+/// What takes time to find of a graph and a plan, and does not point into them.
+struct Found {
+    surveys: Vec<Survey>,
+    setting: Option<Setting>,
+    digest: [u8; 16],
+    /// The reveal that it is for.
+    reveal: Reveal,
+}
+
+/// What was found of a graph and a plan, for the next prediction with them.
+#[derive(Clone)]
+pub struct Findings(Arc<Found>);
 
 impl<'a> Work<'a> {
     /// Of a validated graph and the plan that came with it. `weights` names the weights that are served: bundles for others are refused.
@@ -122,12 +145,9 @@ impl<'a> Work<'a> {
         reveal: Reveal,
         weights: ModelId,
     ) -> Result<Self, Error> {
-        if plan.linear != Method::HeCoefficients {
-            return Err(Error::Refused(format!("{DELPHI} prepares linear layers by he-coefficients alone")));
-        }
-        let program = Program::ahead(graph, reveal)?;
+        let program = plan.program_ahead(graph, reveal)?;
         let surveys = surveys(&program)?;
-        let setting = plan.setting(&program)?;
+        let setting = plan.linear_setting(&program)?;
         // BLAKE3 of the text that both parties agreed on.
         let text = |error: serde_json::Error| Error::Refused(error.to_string());
         let mut agreed = serde_json::to_string(graph).map_err(text)?;
@@ -135,7 +155,8 @@ impl<'a> Work<'a> {
         agreed.push_str(&weights.to_string());
         let digest = Seed::from_bytes([0; 32]).block(&agreed, u64::from(reveal == Reveal::Label));
         let (base, garbler) = (plan.base_ot, plan.garbler);
-        let work = Self { program, surveys, setting, base, garbler, digest: digest.to_bytes() };
+        let found = Arc::new(Found { surveys, setting, digest: digest.to_bytes(), reveal });
+        let work = Self { program, found, base, garbler };
         let bytes = ClientBundle::bytes(&work).max(ServerBundle::bytes(&work));
         if bytes > MOST_BUNDLE_BYTES {
             return Err(Error::Refused(format!(
@@ -147,15 +168,43 @@ impl<'a> Work<'a> {
         Ok(work)
     }
 
+    /// The same for another prediction, with what [`Work::findings`] gave of the same graph, plan and weights: only the stages are found anew.
+    ///
+    /// # Errors
+    /// As [`Work::new`].
+    pub fn again((graph, plan): (&'a FixedGraph, &Plan), findings: &Findings) -> Result<Self, Error> {
+        let found = Arc::clone(&findings.0);
+        let program = plan.program_ahead(graph, found.reveal)?;
+        if program.stages.len() != found.surveys.len() {
+            return Err(Error::Refused("another network than the one that was surveyed".into()));
+        }
+        Ok(Self { program, found, base: plan.base_ot, garbler: plan.garbler })
+    }
+
+    /// What takes time to find, to be used again.
+    pub fn findings(&self) -> Findings {
+        Findings(Arc::clone(&self.found))
+    }
+
     /// A name of the graph, the plan, the weights and what is revealed.
     pub fn digest(&self) -> [u8; 16] {
-        self.digest
+        self.found.digest
+    }
+
+    /// Whether a server keeps a client's keys while the connection waits: those of rotations would take too much of it, and come with each run.
+    pub fn keeps_keys(&self) -> bool {
+        self.found.setting.as_ref().is_none_or(|setting| setting.key_memory() <= KEPT_KEYS)
     }
 
     /// How many predictions share flights: as many bundles as fit [`TOGETHER_BYTES`], at most [`MOST_BATCH`], at least one.
     pub fn together(&self) -> usize {
         let bytes = ClientBundle::bytes(self).max(ServerBundle::bytes(self)).max(1);
         (TOGETHER_BYTES / bytes).clamp(1, MOST_BATCH)
+    }
+
+    /// Whether replies leave shares of sums as they are: those of slots do not round.
+    fn exact(&self) -> bool {
+        matches!(self.program.modulus, ShareModulus::Odd(_))
     }
 
     /// The tensors whose masked values the client sends when a stage begins.
@@ -185,13 +234,13 @@ impl<'a> Work<'a> {
 
     /// Transfers of the evaluator's bits in a stage: its shares, and where it is the server its parameters.
     fn transfers(&self, stage: usize) -> usize {
-        let survey = &self.surveys[stage];
+        let survey = &self.found.surveys[stage];
         survey.late + if self.garbler == Garbler::Client { survey.secret } else { 0 }
     }
 
     /// Wires that the client learns the value of.
     fn colours(&self) -> usize {
-        self.surveys.iter().map(|survey| survey.colours).sum()
+        self.found.surveys.iter().map(|survey| survey.colours).sum()
     }
 
     /// Elements of all linear layers' results.

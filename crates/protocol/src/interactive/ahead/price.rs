@@ -19,7 +19,7 @@ use crate::handshake::Reveal;
 pub struct Price {
     /// Stages: each is one round trip, and there is one more if the client garbles.
     pub stages: usize,
-    /// Bits of the ring.
+    /// Bits of a share.
     pub ring: u32,
     /// Elements that some circuit works on one by one: ReLUs and the like.
     pub activations: u64,
@@ -81,15 +81,18 @@ pub(super) fn linear_price(work: &Work<'_>, plan: &Plan) -> Result<Price, Error>
     let program = &work.program;
     let ciphertexts = Plan { garbler: Garbler::Server, ..plan.clone() }.ciphertext_bytes(program.graph)?;
     let evaluator = usize::from(work.garbler == Garbler::Client);
-    let layers = program.linear.iter().map(|id| packed_bytes(2 * program.elements(*id), program.ring));
+    // Two numbers of each sum for its carry, by transfers, or one that makes an exact share the drawn one.
+    let width = program.modulus.bits();
+    let numbers = if work.exact() { 1 } else { 2 };
+    let layers = program.linear.iter().map(|id| packed_bytes(numbers * program.elements(*id), width));
     let mut price = Price {
-        ring: program.ring,
+        ring: width,
         ciphertext_bytes: ciphertexts,
         offline_bytes: ciphertexts,
         stored_bytes: [ClientBundle::bytes(work) as u64, ServerBundle::bytes(work) as u64],
         ..Price::default()
     };
-    price.offline_bytes[evaluator] += message_len(work.sums()) as u64;
+    price.offline_bytes[evaluator] += if work.exact() { 0 } else { message_len(work.sums()) as u64 };
     price.offline_bytes[1 - evaluator] += layers.sum::<usize>() as u64;
     Ok(price)
 }
@@ -102,7 +105,7 @@ pub(super) fn last_price(work: &Work<'_>) -> Price {
 
 /// What a stage takes: its products on shares, and its circuit.
 pub(super) fn stage_price(work: &Work<'_>, number: usize) -> Price {
-    let (program, survey) = (&work.program, &work.surveys[number]);
+    let (program, survey) = (&work.program, &work.found.surveys[number]);
     let stage = &program.stages[number];
     let evaluator = usize::from(work.garbler == Garbler::Client);
     let garbler = 1 - evaluator;
@@ -120,7 +123,7 @@ pub(super) fn stage_price(work: &Work<'_>, number: usize) -> Price {
         price.product_bytes[1] += 2 * of.bits + of.factors + opened;
     }
     let packed = |nodes: Vec<usize>| -> u64 {
-        nodes.iter().map(|node| packed_bytes(program.elements(*node), program.ring) as u64).sum()
+        nodes.iter().map(|node| packed_bytes(program.elements(*node), program.modulus.bits()) as u64).sum()
     };
     price.ands = survey.counts.ands;
     price.table_bytes = survey.counts.table_bytes();

@@ -1,31 +1,29 @@
 //! The server's half: it computes on encrypted masks beforehand, and on plain integers once the input is known; it garbles or evaluates.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use bfv::Ciphertext;
+use garble::modulus::ShareModulus;
 use kernel::seed::Seed;
-use linear::coefficients::{Client as Holder, Factors, Server as Computer, Setting};
 use linear::plain::Layer;
 use model::fixed::{FixedGraph, NodeId, Op, Params};
 use zeroize::Zeroizing;
 
-use super::super::linear::{Factors as Kept, failed};
+use super::super::linear::{Computer, failed};
 use super::super::names;
 use super::super::plan::{Garbler, Plan};
-use super::super::program::Program;
 use super::super::server::{Weights as Encoded, masks, weight};
 use super::super::shares::Addends;
 use super::super::wire;
-use super::bundle::{self, Half as Bundle, ServerBundle};
+use super::bundle::{self, Half as Bundle, Material, ServerBundle, Stages};
 use super::evaluator::{Evaluating, entering, evaluate, secrets};
 use super::garbler::{Garbling, Own, labels, offset, shares_of, sums};
 use super::gilboa::Job;
 use super::products::{Crossed, Pending, Quadratic};
 use super::state::State;
-use super::streams::{self, BitString, mask};
+use super::streams::{self, BitString};
 use super::{MOST_BATCH, NAMELESS, Work};
 use crate::error::Error;
-use crate::frame::Length;
 use crate::garbled::wire::pack;
 use crate::handshake::Reveal;
 use crate::meter::Phase;
@@ -43,43 +41,60 @@ impl Weights {
     /// # Errors
     /// If the plan does not fit the graph.
     pub fn encode(graph: &FixedGraph, plan: &Plan, params: &Params, budget: usize) -> Result<Self, Error> {
-        let program = Program::ahead(graph, Reveal::Scores)?;
+        let program = plan.program_ahead(graph, Reveal::Scores)?;
+        // Sums modulo an odd number are exact integers before they are reduced.
+        let bits = match program.modulus {
+            ShareModulus::PowerOfTwo(ring) => ring,
+            ShareModulus::Odd(_) => 64,
+        };
         let online = Plan { garbler: Garbler::Server, ..plan.clone() };
         let mut plain = HashMap::new();
         for (node, need) in program.linear.iter().zip(program.needs()) {
-            let layer = Layer::new(&need.shape, program.ring, weight(&program, params, *node));
+            let layer = Layer::new(&need.shape, bits, weight(&program, params, *node));
             plain.insert(*node, layer.map_err(failed)?);
         }
         Ok(Self { encoded: Encoded::encode(graph, &online, params, budget)?, plain })
     }
 }
 
-/// A server that has a client's key for a session, ready to prepare.
+/// A client's key at the server, for a connection.
+pub struct Keys(Option<Computer>);
+
+impl Keys {
+    /// Receives the client's key, once a connection.
+    ///
+    /// # Errors
+    /// When the session fails or the key is malformed.
+    pub fn set_up(work: &Work<'_>, session: &mut Session) -> Result<Self, Error> {
+        let set_up = |setting| Computer::set_up(setting, &mut session.inbox);
+        Ok(Self(work.found.setting.as_ref().map(set_up).transpose()?))
+    }
+}
+
+/// A server that has a client's key for a connection, ready to prepare.
 pub struct Preparer<'a> {
     work: &'a Work<'a>,
     params: &'a Params,
     weights: &'a Weights,
-    computer: Option<Computer>,
+    keys: Arc<Keys>,
 }
 
 impl<'a> Preparer<'a> {
-    /// Receives the client's key.
+    /// With a key that comes now.
     ///
     /// # Errors
-    /// When the session fails or the key is malformed.
+    /// As [`Keys::set_up`].
     pub fn new(
         work: &'a Work<'a>,
-        (params, weights): (&'a Params, &'a Weights),
+        weights: (&'a Params, &'a Weights),
         session: &mut Session,
     ) -> Result<Self, Error> {
-        let mut computer = None;
-        if let Some(setting) = &work.setting {
-            let length = Length::Exactly(bfv::PublicKey::wire_bytes(&setting.parameters));
-            let key = session.inbox.recv(wire::KEY, length)?;
-            let made = Computer::new(&setting.parameters, &key);
-            computer = Some(made.map_err(|error| Error::malformed("public key", error.to_string()))?);
-        }
-        Ok(Self { work, params, weights, computer })
+        Ok(Self::with(work, weights, Arc::new(Keys::set_up(work, session)?)))
+    }
+
+    /// With the key of this connection.
+    pub fn with(work: &'a Work<'a>, (params, weights): (&'a Params, &'a Weights), keys: Arc<Keys>) -> Self {
+        Self { work, params, weights, keys }
     }
 
     /// Prepares one prediction. All its secrets derive from `seed`, which must be fresh and is kept in the bundle.
@@ -92,14 +107,20 @@ impl<'a> Preparer<'a> {
             Garbler::Server => self.garbler(session, &seed)?,
             Garbler::Client => self.evaluator(session, &seed)?,
         };
-        Ok(ServerBundle(Bundle { digest: self.work.digest, seed, kept }))
+        Ok(ServerBundle(Bundle { digest: self.work.found.digest, seed, kept }))
     }
 
     /// What it keeps if it garbles.
     fn garbler(&self, session: &mut Session, seed: &Seed) -> Result<bundle::Kept, Error> {
         let mut side = Garbling::begin(self.work, session, seed)?;
         self.linear(session, seed)?;
-        side.halve(session, &self.doubled(seed)?)?;
+        let shares = self.shares(seed)?;
+        if self.work.exact() {
+            side.align(session, &shares)?
+        } else {
+            side.halve(session, &shares)?
+        }
+        drop(shares);
         let all = self.work.quadratics();
         for of in &all {
             let (masks, drawn) = (of.server_bits(seed), Crossed::drawn(of, seed).first());
@@ -118,7 +139,9 @@ impl<'a> Preparer<'a> {
         let work = self.work;
         let mut side = Evaluating::begin(work, session, seed)?;
         self.linear(session, seed)?;
-        let mut sums = side.halve(session, &self.doubled(seed)?)?;
+        let shares = self.shares(seed)?;
+        let mut sums =
+            if work.exact() { side.align(session, shares)? } else { side.halve(session, &shares)? };
         let all = work.quadratics();
         let jobs: Vec<Vec<Job>> = all.iter().map(Quadratic::bit_jobs).collect();
         let masks: Vec<Zeroizing<Vec<u64>>> = all.iter().map(|of| of.server_bits(seed)).collect();
@@ -132,7 +155,7 @@ impl<'a> Preparer<'a> {
             crossed
         });
         let choices = |stage: usize| {
-            let mut bits = choices(seed, stage, work.surveys[stage].late);
+            let mut bits = choices(seed, stage, work.found.surveys[stage].late);
             secrets(work, stage, self.params, &mut bits)?;
             Ok(bits)
         };
@@ -141,39 +164,32 @@ impl<'a> Preparer<'a> {
             material.sums.extend(stage.linear.iter().map(|index| std::mem::take(&mut sums[*index])));
             material.crossed.extend(crossed.by_ref().take(stage.products.len()));
         }
-        Ok(bundle::Kept::Evaluator(side.start, stages))
+        Ok(bundle::Kept::Evaluator(side.start, Stages::Made(stages)))
     }
 
-    /// This party's shares of twice the sums, or one more.
-    fn doubled(&self, seed: &Seed) -> Result<Vec<Zeroizing<Vec<u64>>>, Error> {
-        let (Some(setting), Some(computer)) = (&self.work.setting, &self.computer) else {
+    /// This party's shares of twice the sums, or one more; of the sums themselves where these are exact.
+    fn shares(&self, seed: &Seed) -> Result<Vec<Zeroizing<Vec<u64>>>, Error> {
+        let (Some(setting), Some(computer)) = (&self.work.found.setting, &self.keys.0) else {
             return Ok(Vec::new());
         };
-        let layers = self.work.program.linear.iter().zip(setting.layouts.iter().zip(&setting.replies));
-        let shares = layers.map(|(id, (layout, reply))| {
-            computer.shares(layout, *reply, &masks(seed, *id)).map(Zeroizing::new).map_err(failed)
-        });
+        let layers = self.work.program.linear.iter().enumerate();
+        let shares =
+            layers.map(|(layer, id)| computer.shares(setting, layer, &masks(seed, *id)).map(Zeroizing::new));
         shares.collect()
     }
 
     /// The linear layers on encrypted masks.
     fn linear(&self, session: &mut Session, seed: &Seed) -> Result<(), Error> {
-        let (Some(setting), Some(computer)) = (&self.work.setting, &self.computer) else { return Ok(()) };
-        let (program, on_the_fly) = (&self.work.program, Factors::on_the_fly());
-        for (index, id) in program.linear.iter().enumerate() {
+        let (Some(setting), Some(computer)) = (&self.work.found.setting, &self.keys.0) else { return Ok(()) };
+        let program = &self.work.program;
+        for (layer, id) in program.linear.iter().enumerate() {
             let node = &program.graph.nodes[*id];
             session.meter.enter(Phase::Offline, &node.name);
             // The client's masks are all there is to the operand.
             let zeros = vec![0; program.elements(node.inputs[0])];
-            let operands = receive(setting, computer, index, &zeros, &mut session.inbox)?;
-            let factors = match self.weights.encoded.factors.get(id) {
-                Some(Kept::Coefficients(factors)) => factors,
-                _ => &on_the_fly,
-            };
-            let weights = (factors, weight(program, self.params, *id));
-            let (layout, reply) = (&setting.layouts[index], setting.replies[index]);
-            let replies =
-                computer.run(layout, reply, weights, &operands, &masks(seed, *id)).map_err(failed)?;
+            let operands = computer.receive(setting, layer, &zeros, &mut session.inbox)?;
+            let weights = (self.weights.encoded.factors.get(id), weight(program, self.params, *id));
+            let replies = computer.run((setting, layer), weights, &operands, &masks(seed, *id))?;
             replies.iter().try_for_each(|reply| session.outbox.send(wire::MASKED, reply))?;
             session.outbox.flush()?;
         }
@@ -213,7 +229,7 @@ pub fn predict_batch(
         return Err(Error::Refused(format!("{} bundles", bundles.len())));
     }
     let half = |ServerBundle(bundle): ServerBundle| {
-        if bundle.digest != work.digest {
+        if bundle.digest != work.found.digest {
             return Err(Error::Refused(
                 "the bundle was prepared for another model, other weights or another plan".into(),
             ));
@@ -295,6 +311,8 @@ struct Half<'a> {
     state: State,
     /// Products between this party's message and the client's.
     pending: HashMap<NodeId, (Quadratic, Crossed, Pending)>,
+    /// What a stage takes of the bundle, where it evaluates.
+    material: Material,
     /// Colours of results, where it evaluates.
     shown: Vec<bool>,
 }
@@ -302,23 +320,23 @@ struct Half<'a> {
 impl<'a> Half<'a> {
     fn new(work: &'a Work<'a>, bundle: Bundle, (params, weights): (&'a Params, &'a Weights)) -> Self {
         let (offset, state) = (offset(&bundle.seed), State::new(&work.program));
-        let (pending, shown) = (HashMap::new(), Vec::new());
-        Self { work, params, weights, bundle, offset, state, pending, shown }
+        let (pending, material, shown) = (HashMap::new(), Material::default(), Vec::new());
+        Self { work, params, weights, bundle, offset, state, pending, material, shown }
     }
 
     /// Receives masked values.
     fn receive(&mut self, nodes: Vec<NodeId>, inbox: &mut Inbox) -> Result<(), Error> {
         let program = &self.work.program;
         for node in nodes {
-            let mut values = streams::receive(inbox, wire::OPENED, (program.elements(node), program.ring))?;
+            let count = program.elements(node);
+            let mut values = streams::receive_shares(inbox, wire::OPENED, count, &program.modulus)?;
             if let Some((quadratic, crossed, pending)) = self.pending.remove(&node) {
                 let count = if quadratic.shift > 0 { quadratic.count } else { 0 };
                 let bits = streams::receive(inbox, wire::OPENED, (count, 1))?;
                 values = quadratic.open((&self.bundle.seed, &crossed), &pending, &values, &bits);
             } else if !program.graph.inputs.contains(&node) {
                 let own = shares_of(program, &self.bundle.seed, node);
-                let add =
-                    |(value, own): (&mut u64, &u64)| *value = value.wrapping_add(*own) & mask(program.ring);
+                let add = |(value, own): (&mut u64, &u64)| *value = program.modulus.add(*value, *own);
                 values.iter_mut().zip(own.iter()).for_each(add);
             }
             self.state.tensors[node] = values;
@@ -331,9 +349,12 @@ impl<'a> Half<'a> {
         let (program, params) = (&self.work.program, self.params);
         let parameter = |param: usize, index: usize| params.tensors[param].get(index);
         let addends = Addends::Server(&parameter);
+        if let bundle::Kept::Evaluator(_, stages) = &mut self.bundle.kept {
+            self.material = stages.take(self.work, stage)?;
+        }
         self.state.local(program, stage, &addends);
         for (at, index) in program.stages[stage].linear.iter().enumerate() {
-            self.linear(program.linear[*index], (stage, at))?;
+            self.linear(program.linear[*index], at)?;
         }
         self.state.merge(program, stage, &addends);
         Ok(())
@@ -342,11 +363,10 @@ impl<'a> Half<'a> {
     /// Sends this party's masked halves of a stage's products on shares.
     fn factors(&mut self, stage: usize, outbox: &mut Outbox) -> Result<(), Error> {
         for (at, quadratic) in Quadratic::of(&self.work.program, stage).into_iter().enumerate() {
-            let crossed = match &mut self.bundle.kept {
+            let crossed = match &self.bundle.kept {
                 bundle::Kept::Garbler(_) => Crossed::drawn(&quadratic, &self.bundle.seed),
-                bundle::Kept::Evaluator(_, stages) => {
-                    let crossed = stages.get_mut(stage).and_then(|material| material.crossed.get_mut(at));
-                    crossed.map(std::mem::take).ok_or_else(misfit)?
+                bundle::Kept::Evaluator(..) => {
+                    self.material.crossed.get_mut(at).map(std::mem::take).ok_or_else(misfit)?
                 }
             };
             let (masked, pending) =
@@ -361,29 +381,34 @@ impl<'a> Half<'a> {
         Ok(())
     }
 
-    /// A linear layer on plain integers: which, and where its material is.
-    fn linear(&mut self, id: NodeId, (stage, at): (usize, usize)) -> Result<(), Error> {
+    /// A linear layer on plain integers: which, and where in the stage.
+    fn linear(&mut self, id: NodeId, at: usize) -> Result<(), Error> {
         let program = &self.work.program;
         let missing = || Error::Refused("a layer has no parameters".into());
         let layer = self.weights.plain.get(&id).ok_or_else(missing)?;
         let node = &program.graph.nodes[id];
-        let mut result = layer.apply(&self.state.tensors[node.inputs[0]]).map_err(failed)?;
+        let operand = &self.state.tensors[node.inputs[0]];
+        let result = match &program.modulus {
+            ShareModulus::PowerOfTwo(_) => layer.apply(operand),
+            ShareModulus::Odd(modulus) => layer.apply_modulo(operand, modulus),
+        };
+        let mut result = result.map_err(failed)?;
         let (bias, inner) = match &node.op {
             Op::Conv { bias, .. } => (*bias, node.shape[2..].iter().product()),
             Op::Dense { bias, .. } => (*bias, 1),
             _ => return Err(missing()),
         };
-        let (bias, mask) = (&self.params.tensors[bias], mask(program.ring));
-        let own = match &mut self.bundle.kept {
+        let (bias, modulus) = (&self.params.tensors[bias], &program.modulus);
+        let own = match &self.bundle.kept {
             bundle::Kept::Garbler(_) => sums(program, &self.bundle.seed, id),
-            bundle::Kept::Evaluator(_, stages) => {
-                let own = stages.get_mut(stage).and_then(|material| material.sums.get_mut(at));
+            bundle::Kept::Evaluator(..) => {
+                let own = self.material.sums.get_mut(at);
                 Zeroizing::new(own.map(std::mem::take).ok_or_else(misfit)?)
             }
         };
         for (lane, (sum, own)) in result.iter_mut().zip(own.iter()).enumerate() {
-            let addend = bias.get(lane / inner % bias.len()) as u64;
-            *sum = sum.wrapping_add(*own).wrapping_add(addend) & mask;
+            let addend = modulus.of(bias.get(lane / inner % bias.len()));
+            *sum = modulus.add(modulus.add(*sum, *own), addend);
         }
         self.state.sums[id] = result;
         Ok(())
@@ -391,7 +416,9 @@ impl<'a> Half<'a> {
 
     /// Sends the labels of this party's numbers, or, where it evaluates, their masked bits.
     fn late(&self, stage: usize, outbox: &mut Outbox) -> Result<(), Error> {
-        let mut bits = entering(self.work, stage, |node| self.state.of(&self.work.program, node));
+        let program = &self.work.program;
+        let form = |share| program.modulus.entering(share);
+        let mut bits = entering(self.work, stage, |node| self.state.of(program, node), form);
         if self.work.garbler == Garbler::Server {
             return labels((&self.bundle.seed, *self.offset), stage, &bits, outbox);
         }
@@ -405,9 +432,10 @@ impl<'a> Half<'a> {
     /// Evaluates a stage: what leaves its circuit is masked by the client's masks.
     fn evaluate(&mut self, stage: usize, inbox: &mut Inbox) -> Result<(), Error> {
         let bundle::Kept::Evaluator(start, stages) = &mut self.bundle.kept else { return Err(misfit()) };
-        let start = *start;
-        let mut material = stages.get_mut(stage).map(std::mem::take).ok_or_else(misfit)?;
-        let shown = evaluate(self.work, (stage, start), &mut material, inbox, &mut self.state.tensors)?;
+        let mut material = std::mem::take(&mut self.material);
+        let tables = stages.tables(self.work, stage, &mut material);
+        let values = &mut self.state.tensors;
+        let shown = evaluate(self.work, (stage, *start), (&material, tables), inbox, values)?;
         self.shown.extend(shown.iter().flat_map(|(_, word)| word.colours()));
         self.receive(self.work.program.stages[stage].products.clone(), inbox)
     }
@@ -416,21 +444,4 @@ impl<'a> Half<'a> {
 /// Bundles are made for one plan.
 fn misfit() -> Error {
     Error::Refused("the bundle is not one of this plan".into())
-}
-
-/// Receives a layer's encrypted operand and adds this party's share.
-fn receive(
-    setting: &Setting,
-    computer: &Computer,
-    index: usize,
-    share: &[u64],
-    inbox: &mut Inbox,
-) -> Result<Vec<Ciphertext>, Error> {
-    let layout = &setting.layouts[index];
-    let length = Length::Exactly(Holder::sent_bytes(&setting.parameters));
-    let messages = (0..layout.channel_tiles() * layout.blocks())
-        .map(|_| inbox.recv(wire::CIPHERTEXT, length))
-        .collect::<Result<Vec<_>, _>>()?;
-    let received = computer.receive(layout, share, &messages);
-    received.map_err(|error| Error::malformed("encrypted share", error.to_string()))
 }

@@ -6,7 +6,6 @@ use zeroize::Zeroize;
 
 use super::super::program::{Form, Program};
 use super::super::shares::{Addends, compute};
-use super::streams::mask;
 use crate::garbled::pool::half;
 
 /// Shares of tensors, and of sums whose low bits are yet to be dropped. Erased on drop.
@@ -47,8 +46,7 @@ impl State {
                 node.inputs.iter().map(|input| self.tensors[*input].as_slice()).collect();
             let result = match &node.op {
                 Op::Constant { values } => {
-                    let mask = mask(program.ring);
-                    values.iter().map(|value| addends.public(*value) as u64 & mask).collect()
+                    values.iter().map(|value| program.modulus.of(addends.public(*value))).collect()
                 }
                 _ => compute(program, *id, &operands, addends),
             };
@@ -67,22 +65,21 @@ impl State {
                 continue;
             };
             let layer = node.inputs[base];
-            let mask = mask(program.ring);
+            let modulus = &program.modulus;
             let (shifts, inner) = program.shifts(layer);
             let below = |lane: usize| shifts[lane / inner % shifts.len()];
-            let half = addends.public(half(*shift)) as u64;
+            let half = modulus.of(addends.public(half(*shift)));
             let mut sums = self.sums[layer].clone();
             for (lane, sum) in sums.iter_mut().enumerate() {
-                *sum = sum.wrapping_add(half << below(lane));
+                *sum = modulus.add(*sum, modulus.shift(half, below(lane)));
             }
             let terms = node.inputs.iter().zip(terms).enumerate().filter(|(at, _)| *at != base);
             for (_, (input, term)) in terms {
-                for (lane, (sum, share)) in sums.iter_mut().zip(&self.tensors[*input]).enumerate() {
-                    let part = share.wrapping_shl(term.left + below(lane));
-                    *sum = if term.negative { sum.wrapping_sub(part) } else { sum.wrapping_add(part) };
+                for (lane, (sum, share)) in sums.iter_mut().zip(self.of(program, *input)).enumerate() {
+                    let part = modulus.shift(*share, term.left + below(lane));
+                    *sum = if term.negative { modulus.sub(*sum, part) } else { modulus.add(*sum, part) };
                 }
             }
-            sums.iter_mut().for_each(|sum| *sum &= mask);
             self.sums[*id] = sums;
         }
     }

@@ -1,5 +1,6 @@
 //! Ring elements: from seeds, and on the wire.
 
+use garble::modulus::ShareModulus;
 use kernel::block::Block;
 use kernel::prg::Prg;
 use kernel::seed::Seed;
@@ -23,6 +24,64 @@ pub fn numbers(seed: &Seed, label: &str, node: NodeId, (count, bits): (usize, u3
     let mut numbers = Zeroizing::new(Vec::with_capacity(count));
     numbers.extend(halves.take(count).map(|number| number & mask));
     numbers
+}
+
+/// `count` uniform shares that belong to a tensor. Modulo an odd number each is a block reduced, uniform to within 2^-66.
+pub fn shares(
+    seed: &Seed,
+    label: &str,
+    node: NodeId,
+    count: usize,
+    modulus: &ShareModulus,
+) -> Zeroizing<Vec<u64>> {
+    let odd = match modulus {
+        ShareModulus::PowerOfTwo(bits) => return numbers(seed, label, node, (count, *bits)),
+        ShareModulus::Odd(modulus) => u128::from(modulus.value()),
+    };
+    let mut blocks = Zeroizing::new(vec![Block::ZERO; count]);
+    Prg::new(&seed.child(label, node as u64)).fill_blocks(&mut blocks);
+    let mut shares = Zeroizing::new(Vec::with_capacity(count));
+    shares.extend(blocks.iter().map(|block| (block.0 % odd) as u64));
+    shares
+}
+
+/// Refuses numbers that are no residues.
+///
+/// # Errors
+/// [`Error::Malformed`].
+pub fn residues(numbers: Vec<u64>, modulus: &ShareModulus) -> Result<Vec<u64>, Error> {
+    match modulus {
+        ShareModulus::Odd(odd) if numbers.iter().any(|number| *number >= odd.value()) => {
+            Err(Error::malformed("shares", "a number that is no residue"))
+        }
+        _ => Ok(numbers),
+    }
+}
+
+/// Sends shares in frames.
+///
+/// # Errors
+/// When the session fails.
+pub fn send_shares(
+    outbox: &mut Outbox,
+    tag: Tag,
+    shares: &[u64],
+    modulus: &ShareModulus,
+) -> Result<(), Error> {
+    send(outbox, tag, shares, modulus.bits())
+}
+
+/// Receives shares.
+///
+/// # Errors
+/// When the session fails, or a number is no residue.
+pub fn receive_shares(
+    inbox: &mut Inbox,
+    tag: Tag,
+    count: usize,
+    modulus: &ShareModulus,
+) -> Result<Vec<u64>, Error> {
+    residues(receive(inbox, tag, (count, modulus.bits()))?, modulus)
 }
 
 /// All ones in so many places, at least one.

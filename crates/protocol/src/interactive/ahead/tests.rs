@@ -13,6 +13,11 @@ use std::thread;
 use std::time::Instant;
 
 mod hostile;
+mod limits;
+mod slots;
+mod stored;
+
+use stored::Cut;
 
 type Network = (FixedGraph, Params, Vec<Vec<i64>>);
 
@@ -52,9 +57,19 @@ fn run_batch(
     reveal: Reveal,
     seed: u8,
 ) -> Runs {
-    let plan = plan_of(graph, garbler);
-    let work = Work::new((graph, &plan), reveal, NAMELESS).expect("stages");
-    let weights = server::Weights::encode(graph, &plan, params, 1 << 20).expect("a valid plan");
+    run_under((graph, params), &plan_of(graph, garbler), inputs, reveal, seed)
+}
+
+/// The same under any plan.
+fn run_under(
+    (graph, params): (&FixedGraph, &Params),
+    plan: &Plan,
+    inputs: &[&[Vec<i64>]],
+    reveal: Reveal,
+    seed: u8,
+) -> Runs {
+    let work = Work::new((graph, plan), reveal, NAMELESS).expect("stages");
+    let weights = server::Weights::encode(graph, plan, params, 1 << 20).expect("a valid plan");
     let (mut near, mut far) = Session::pair();
     let transcript = near.record();
     let bundle_seed = |seed: u8, at: usize| Seed::from_bytes([seed; 32]).child("test", at as u64);
@@ -67,7 +82,7 @@ fn run_batch(
                 let bundle = preparer.bundle(&mut far, bundle_seed(!seed, at))?;
                 let bytes = bundle.encode(work);
                 assert_eq!(bytes.len(), ServerBundle::bytes(work));
-                let decoded = ServerBundle::decode(work, &bytes)?;
+                let decoded = ServerBundle::open(work, bytes.len() as u64, Box::new(Cut::new(bytes)))?;
                 assert_eq!(decoded.pair(), bundle.pair());
                 bundles.push(decoded);
             }
@@ -81,7 +96,7 @@ fn run_batch(
                 let bundle = preparer.bundle(&mut near, bundle_seed(seed ^ 0x40, at), &())?;
                 let bytes = bundle.encode(work);
                 assert_eq!(bytes.len(), ClientBundle::bytes(work));
-                bundles.push(ClientBundle::decode(work, &bytes)?);
+                bundles.push(ClientBundle::open(work, bytes.len() as u64, Box::new(Cut::new(bytes)))?);
             }
             let pairs: Vec<_> = bundles.iter().map(ClientBundle::pair).collect();
             client::predict_batch(work, bundles, inputs, &mut near, &()).map(|results| (results, pairs))
@@ -158,6 +173,33 @@ fn shortcuts_are_added_on_shares() {
     // One number enters for each ReLU and output.
     let entered: usize = surveys(&program).expect("circuits").iter().map(|survey| survey.late).sum();
     assert_eq!(entered, (3 * 100 + 6) * program.ring as usize);
+}
+
+/// Sums of two layers of which one or both drop nothing: one number enters the circuit.
+#[test]
+fn whole_sums_of_layers_are_added_on_shares() {
+    for both in [false, true] {
+        let mut builder = Builder::new(26);
+        let x = builder.input(&[1, 3, 6, 6]);
+        let y = builder.conv(x, (4, 1), Window::new([1, 1]));
+        let y = builder.same(Op::Relu, &[y]);
+        let layers =
+            [builder.conv(y, (4, 1), Window::new([1, 1])), builder.conv(y, (4, 1), Window::new([1, 1]))];
+        let terms = vec![Term { left: 0, negative: false }; 2];
+        let z = builder.same(Op::Sum { terms, shift: if both { 8 } else { 0 } }, &layers);
+        let z = builder.same(Op::Relu, &[z]);
+        let (mut graph, params, input) = builder.finish(z);
+        for id in &layers[usize::from(!both)..] {
+            if let Op::Conv { shift, .. } = &mut graph.nodes[*id].op {
+                *shift = vec![0];
+            }
+        }
+        let program = Program::ahead(&graph, Reveal::Scores).expect("stages");
+        assert_eq!(program.stages.iter().map(|stage| stage.merged.len()).sum::<usize>(), 1);
+        let entered: usize = surveys(&program).expect("circuits").iter().map(|survey| survey.late).sum();
+        assert_eq!(entered, 2 * 144 * program.ring as usize);
+        check_network(&(graph, params, input));
+    }
 }
 
 /// As many additions as a graph may have: nothing recurses along them.
@@ -340,7 +382,7 @@ fn bundles_decode_from_their_own_bytes_alone() {
         assert!(lengths[0] > 100_000 && lengths[1] < 200, "{lengths:?}");
         for at in 0..2 {
             let mut bytes = vec![0; lengths[at]];
-            bytes[..2].copy_from_slice(&[1, parties[at]]);
+            bytes[..2].copy_from_slice(&[2, parties[at]]);
             bytes[2..18].copy_from_slice(&work.digest());
             assert_eq!(decoders[at](&work, &bytes).expect("zeros are a bundle"), bytes);
             assert!(decoders[1 - at](&work, &bytes).is_err(), "the other party's");
@@ -349,11 +391,12 @@ fn bundles_decode_from_their_own_bytes_alone() {
             assert!(decoders[at](&work, &bytes[..bytes.len() - 1]).is_err());
             assert!(decoders[at](&work, &[&bytes[..], &[0]].concat()).is_err());
         }
-        // The last bytes are numbers: spare bits of theirs are zeros.
+        // Numbers come before the tables that end the bundle: spare bits of theirs are zeros.
         let mut bytes = vec![0; lengths[0]];
-        bytes[..2].copy_from_slice(&[1, parties[0]]);
+        bytes[..2].copy_from_slice(&[2, parties[0]]);
         bytes[2..18].copy_from_slice(&work.digest());
-        *bytes.last_mut().expect("bytes") = 0x80;
+        let tables = work.found.surveys.last().expect("a stage").rows * size_of::<kernel::block::Block>();
+        bytes[lengths[0] - tables - 1] = 0x80;
         assert!(decoders[0](&work, &bytes).is_err(), "spare bits");
     }
 }
