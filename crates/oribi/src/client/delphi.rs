@@ -179,6 +179,8 @@ impl Connected {
             None => Arc::clone(keys.insert(Arc::new(Keys::set_up(work, session, seed)?))),
         };
         drop(keys);
+        // The server answers what this run was announced as, also where it has the key.
+        session.outbox.flush()?;
         Preparer::with(work, own).bundle(session, seed.child("ahead/bundle", 0), progress)
     }
 
