@@ -10,7 +10,6 @@ use oribi::{Identity, ServedModel, Server, ServerConfig, Variant};
 use protocol::Reveal;
 use protocol::encrypted::plans;
 use protocol::handshake::Plan;
-use protocol::interactive;
 use protocol::meter::Phase;
 use protocol::shape::Link;
 

@@ -2,7 +2,6 @@
 
 use model::fixed::{FixedGraph, NodeId, Op};
 
-use super::super::linear::Setting;
 use super::super::names;
 use super::super::plan::{Garbler, Plan};
 use super::super::program::Program;
@@ -15,9 +14,10 @@ use crate::handshake::Reveal;
 use crate::meter::Phase;
 use crate::work::{self, Amounts, Layer, Step, Unit};
 
-/// Flights of the agreement with the key, of material, those that products on shares add, and of a stage.
+/// Flights of the agreement with the key, of material, those that carries of shares and products on shares add, and of a stage.
 const SETUP_FLIGHTS: u64 = 5;
-const OFFLINE_FLIGHTS: u64 = 7;
+const OFFLINE_FLIGHTS: u64 = 5;
+const HALVING_FLIGHTS: u64 = 2;
 const PRODUCT_FLIGHTS: u64 = 4;
 const STAGE_FLIGHTS: u64 = 2;
 
@@ -43,10 +43,7 @@ pub fn work((graph, plan): (&FixedGraph, &Plan), reveal: Reveal) -> Result<work:
 
 /// What belongs to no stage.
 fn session(work: &Work<'_>, plan: &Plan) -> Result<Layer, Error> {
-    let keys = match &work.setting {
-        Some(setting) => Setting::Coefficients(setting.clone()).key_bytes()[0],
-        None => 0,
-    };
+    let keys = work.found.setting.as_ref().map_or(0, |setting| setting.key_bytes().iter().sum());
     let setup = Step {
         amounts: Amounts::default().with(Unit::SharedSession, 1),
         bytes: [keys, 0],
@@ -55,11 +52,13 @@ fn session(work: &Work<'_>, plan: &Plan) -> Result<Layer, Error> {
     let price = linear_price(work, plan)?;
     let [ciphertexts, all] = [price.ciphertext_bytes, price.offline_bytes];
     let products = if work.quadratics().is_empty() { 0 } else { PRODUCT_FLIGHTS };
+    // Shares of sums take transfers unless they are exact as they come.
+    let (halved, halving) = if work.exact() { (0, 0) } else { (work.sums(), HALVING_FLIGHTS) };
     let offline = Step {
-        amounts: Amounts::default().with(Unit::Bundle, 1).with(Unit::Transfer, work.sums() as u64),
+        amounts: Amounts::default().with(Unit::Bundle, 1).with(Unit::Transfer, halved as u64),
         // Ciphertexts are their layers'.
         bytes: [all[0] - ciphertexts[0], all[1] - ciphertexts[1]],
-        flights: OFFLINE_FLIGHTS + products,
+        flights: OFFLINE_FLIGHTS + halving + products,
     };
     let last = last_price(work).online_bytes;
     let flights = if work.garbler == Garbler::Client { STAGE_FLIGHTS } else { 0 };
@@ -68,7 +67,7 @@ fn session(work: &Work<'_>, plan: &Plan) -> Result<Layer, Error> {
 }
 
 fn linear_layer(work: &Work<'_>, number: usize, name: &str) -> Result<Layer, Error> {
-    let Some(setting) = work.setting.clone().map(Setting::Coefficients) else { return Ok(Layer::new(name)) };
+    let Some(setting) = &work.found.setting else { return Ok(Layer::new(name)) };
     let (mut offline, mut online) = (Step::default(), Step::default());
     for layer in &work.program.stages[number].linear {
         offline.amounts += setting.amounts(*layer)?;
@@ -94,7 +93,7 @@ fn products(program: &Program, id: NodeId) -> u64 {
 }
 
 fn circuit_layer(work: &Work<'_>, number: usize, name: &str) -> Layer {
-    let (program, survey) = (&work.program, &work.surveys[number]);
+    let (program, survey) = (&work.program, &work.found.surveys[number]);
     let price = stage_price(work, number);
     let quadratics = Quadratic::of(program, number);
     let crossed: usize =
