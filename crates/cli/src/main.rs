@@ -1,5 +1,7 @@
 //! The `oribi` program: private neural-network inference from the command line.
 
+#[cfg(test)]
+mod auto_plans;
 mod builtin;
 mod calibration;
 mod child;

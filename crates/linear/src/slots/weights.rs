@@ -17,6 +17,10 @@ use crate::slots::pattern::Matrix;
 /// once for each such part of it, so that a part should hold all of a large layer's.
 const PART_BYTES: usize = 256 << 20;
 
+/// Words behind the slots of each factor while these are filled. An output meets all factors at one slot, and factors that stood a power of two
+/// apart would share a few lines of the cache.
+const GAP: usize = 72;
+
 /// A layer's weights, ready for a kernel: factors `F` and addends `A` of an interpreter.
 pub struct Weights<F, A> {
     /// One for each diagonal.
@@ -103,7 +107,7 @@ impl<F, A> Weights<F, A> {
     }
 }
 
-/// Factors from their slots, `width` each.
+/// Factors from their slots, `width` each and a gap.
 fn factors<S: Slots, T: Copy + Into<i128> + Sync>(
     slots: &S,
     values: &[T],
@@ -111,10 +115,10 @@ fn factors<S: Slots, T: Copy + Into<i128> + Sync>(
     level: usize,
 ) -> Result<Vec<S::Factor>, Error> {
     let factor = |values: &[T]| {
-        let values: Vec<i128> = values.iter().map(|value| (*value).into()).collect();
+        let values: Vec<i128> = values.iter().take(width).map(|value| (*value).into()).collect();
         slots.factor(&values, level)
     };
-    values.par_chunks(width).map(factor).collect()
+    values.par_chunks(width + GAP).map(factor).collect()
 }
 
 struct Encoder<'a> {
@@ -253,19 +257,19 @@ impl<'a> Encoder<'a> {
         Ok(parts.into_iter().flatten().collect())
     }
 
-    /// The slots of some diagonals of one output ciphertext, one after the other; whether they fit the type.
+    /// The slots of some diagonals of one output ciphertext, one after the other with gaps; whether they fit the type.
     fn fill<T: Copy + Default + TryFrom<i128>>(
         &self,
         part: &Range<usize>,
         values: &mut Vec<T>,
         add: impl Fn(T, T) -> Option<T>,
     ) -> Result<bool, Error> {
-        let width = self.cycle.slots();
+        let stride = self.cycle.slots() + GAP;
         values.clear();
-        values.resize(part.len() * width, T::default());
+        values.resize(part.len() * stride, T::default());
         let mut fits = true;
         self.walk(self.diagonals.entries()[part.start].output, |weight| {
-            let place = weight.diagonal.checked_sub(part.start).map(|index| index * width + weight.slot);
+            let place = weight.diagonal.checked_sub(part.start).map(|index| index * stride + weight.slot);
             if let Some(sum) = place.and_then(|place| values.get_mut(place)) {
                 match T::try_from(weight.value).ok().and_then(|value| add(*sum, value)) {
                     Some(value) => *sum = value,
