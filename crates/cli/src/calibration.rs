@@ -19,7 +19,7 @@ use crate::source::Source;
 const MOST_BYTES: u64 = 1 << 16;
 
 /// The networks that are run, and how.
-const PROBES: [(&str, Variant); 11] = [
+const PROBES: [(&str, Variant); 14] = [
     ("builtin:probe-gates", Variant::DeepSecure(FirstLayer::Garbled)),
     ("builtin:probe-transfers", Variant::DeepSecure(FirstLayer::Ot)),
     ("builtin:probe-few", Variant::Gazelle(Method::HeCoefficients)),
@@ -31,6 +31,10 @@ const PROBES: [(&str, Variant); 11] = [
     ("builtin:probe-squares", Variant::Delphi(Garbler::Server)),
     ("builtin:probe-few", Variant::Delphi(Garbler::Client)),
     ("builtin:probe-slots", Variant::Lola),
+    // So small that what stages cost by themselves shows.
+    ("builtin:probe-slots", Variant::Gazelle(Method::HeCoefficients)),
+    ("builtin:probe-slots", Variant::Gazelle(Method::HeSlots)),
+    ("builtin:probe-slots", Variant::Delphi(Garbler::Server)),
 ];
 
 /// Where rates come from.
@@ -105,14 +109,31 @@ pub fn keep(rates: &Rates) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
+/// A probe, as measured and as the rates that were fitted to all of them have it: how far they can be trusted.
+pub struct Residual {
+    /// Network and choice.
+    pub name: String,
+    /// Seconds of the phases that were measured.
+    pub measured: [f64; 3],
+    /// By the rates.
+    pub fitted: [f64; 3],
+}
+
 /// Runs all probes so many times, takes the best of each phase, and fits rates. `tell` hears of each run.
 ///
 /// # Errors
 /// If one fails.
-pub fn measure_rates(times: usize, tell: &mut dyn FnMut(&str)) -> Result<Rates, Failure> {
-    let (mut wall, mut processor) = (Vec::new(), Vec::new());
+pub fn measure_rates(times: usize, tell: &mut dyn FnMut(&str)) -> Result<(Rates, Vec<Residual>), Failure> {
+    let (mut wall, mut processor, mut names) = (Vec::new(), Vec::new(), Vec::new());
     for (network, variant) in PROBES {
-        tell(&format!("{} {}", variant.protocol().name(), variant.options()));
+        let name = format!(
+            "{} {} {}",
+            network.trim_start_matches("builtin:"),
+            variant.protocol().name(),
+            variant.options()
+        );
+        tell(&name);
+        names.push(name.trim_end().to_owned());
         let (work, cost) = observe(network, variant, times)?;
         let mut all = Observation { seconds: cost.cpu_seconds.unwrap_or(0.0), ..Observation::default() };
         for (phase, measured) in Phase::ALL.into_iter().zip(cost.phases) {
@@ -122,7 +143,14 @@ pub fn measure_rates(times: usize, tell: &mut dyn FnMut(&str)) -> Result<Rates, 
         }
         processor.push(all);
     }
-    Ok(fit(&wall, &processor, &Rates::default()))
+    let rates = fit(&wall, &processor, &Rates::default());
+    let residual = |(name, phases): (String, &[Observation; 3])| Residual {
+        name,
+        measured: [0, 1, 2].map(|at| phases[at].seconds),
+        fitted: [0, 1, 2].map(|at| rates.seconds(&phases[at].amounts)),
+    };
+    let residuals = names.into_iter().zip(wall.as_chunks::<3>().0).map(residual).collect();
+    Ok((rates, residuals))
 }
 
 /// What a probe takes by counting, and what it was measured to take.

@@ -61,9 +61,9 @@ pub enum Unit {
     RequestResidue,
     /// A ciphertext of its answer, by residues.
     AnswerResidue,
-    /// A session of a garbled circuit: base transfers.
-    GarbledSession,
-    /// A session on shares: keys and base transfers.
+    /// A session's base transfers.
+    BaseTransfers,
+    /// A session on shares: its public key.
     SharedSession,
     /// A session on ciphertexts.
     EncryptedSession,
@@ -102,7 +102,7 @@ impl Unit {
         Self::EncryptedSecond,
         Self::RequestResidue,
         Self::AnswerResidue,
-        Self::GarbledSession,
+        Self::BaseTransfers,
         Self::SharedSession,
         Self::EncryptedSession,
         Self::Bundle,
@@ -137,7 +137,7 @@ impl Unit {
             Self::EncryptedSecond => "a second of the table of ciphertexts",
             Self::RequestResidue => "a residue of a request",
             Self::AnswerResidue => "a residue of an answer",
-            Self::GarbledSession => "a session of a garbled circuit",
+            Self::BaseTransfers => "a session's base transfers",
             Self::SharedSession => "a session on shares",
             Self::EncryptedSession => "a session on ciphertexts",
             Self::Bundle => "a bundle",

@@ -3,7 +3,7 @@
 use planner::cost::Rates;
 use protocol::work::Unit;
 
-use crate::calibration;
+use crate::calibration::{self, Residual};
 use crate::console::{Human, note, out};
 use crate::failure::Failure;
 
@@ -30,7 +30,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             note(&format!("measuring {what}"));
         }
     };
-    let rates = calibration::measure_rates(usize::from(arguments.times), &mut tell)?;
+    let (rates, residuals) = calibration::measure_rates(usize::from(arguments.times), &mut tell)?;
     let path = calibration::keep(&rates)?;
     if arguments.json {
         let of = |unit: &Unit| (unit.name(), rates.get(*unit));
@@ -45,7 +45,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     out(&format!("{:<44} {:>12} {:>14} {:>12}", calibration::machine(), "", "", "built in"))?;
     out(&format!("{:<44} {:>12} {:>14} {:>12}", "", "seconds", "processors'", "seconds"))?;
     lines(&rates).iter().try_for_each(|line| out(line))?;
+    out("")?;
+    out(
+        "How far these rates explain what they were measured on: milliseconds of set-up, offline and online, measured / by the rates",
+    )?;
+    residuals.iter().try_for_each(|probe| out(&residual(probe)))?;
     out(&format!("kept in {}", path.display()))
+}
+
+fn residual(probe: &Residual) -> String {
+    let pairs = probe.measured.iter().zip(probe.fitted);
+    let pairs: Vec<String> = pairs.map(|(a, b)| format!("{:>7.1} / {:<7.1}", 1e3 * a, 1e3 * b)).collect();
+    format!("{:<44} {}", probe.name, pairs.join(" "))
 }
 
 /// Each unit's seconds, beside those built in.

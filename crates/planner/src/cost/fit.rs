@@ -19,7 +19,7 @@ pub struct Observation {
 const UNITS: usize = Unit::ALL.len();
 
 /// How much a rate that is twice what the others say weighs, against an observation that is wrong by all of itself.
-const STIFFNESS: f64 = 0.05;
+const STIFFNESS: f64 = 0.02;
 
 /// Rates are held within so many times what the machine as a whole says.
 const SPREAD: f64 = 8.0;

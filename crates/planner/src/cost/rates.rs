@@ -72,12 +72,12 @@ impl Rates {
 
     /// Seconds of wall clock.
     pub fn seconds(&self, amounts: &Amounts) -> f64 {
-        amounts.iter().map(|(unit, amount)| amount * self.get(unit)[0]).sum()
+        amounts.iter().fold(0.0, |sum, (unit, amount)| sum + amount * self.get(unit)[0])
     }
 
     /// Processor seconds of both parties.
     pub fn processor_seconds(&self, amounts: &Amounts) -> f64 {
-        amounts.iter().map(|(unit, amount)| amount * self.get(unit)[1]).sum()
+        amounts.iter().fold(0.0, |sum, (unit, amount)| sum + amount * self.get(unit)[1])
     }
 
     /// The file's text, for a machine by that name.
@@ -150,11 +150,11 @@ const BUILT_IN: [(Unit, [f64; 2]); Unit::ALL.len()] = [
     (Unit::EncryptedSecond, [1.15, 1.37]),
     (Unit::RequestResidue, [12e-9, 18e-9]),
     (Unit::AnswerResidue, [20e-9, 22e-9]),
-    (Unit::GarbledSession, [15e-3, 30e-3]),
-    (Unit::SharedSession, [10e-3, 13e-3]),
+    (Unit::BaseTransfers, [12e-3, 25e-3]),
+    (Unit::SharedSession, [2e-3, 4e-3]),
     (Unit::EncryptedSession, [8e-3, 13e-3]),
     (Unit::Bundle, [10e-3, 10e-3]),
-    (Unit::PreparedStage, [1.5e-3, 1e-3]),
+    (Unit::PreparedStage, [0.7e-3, 1e-3]),
     (Unit::OnlineStage, [1.2e-3, 1e-3]),
 ];
 

@@ -62,7 +62,7 @@ pub fn work(plan: &FixedGraph, reveal: Reveal, first: FirstLayer) -> Work {
     }
     // Base transfers are those of one prediction, and made before its input is needed.
     let session = Step {
-        amounts: Amounts::default().with(Unit::GarbledSession, 1),
+        amounts: Amounts::default().with(Unit::BaseTransfers, 1),
         flights: SETUP_FLIGHTS,
         ..Step::default()
     };

@@ -51,7 +51,7 @@ impl Plan {
 
     /// What a session takes before its first prediction, and all stages' transfers together.
     fn session(&self, program: &Program) -> Result<Layer, Error> {
-        let mut amounts = Amounts::default().with(Unit::SharedSession, 1);
+        let mut amounts = Amounts::default().with(Unit::SharedSession, 1).with(Unit::BaseTransfers, 1);
         let mut bytes = 0;
         if let Some(setting) = self.linear_setting(program)? {
             amounts = amounts.with(Unit::KeyResidue, setting.key_residues());
