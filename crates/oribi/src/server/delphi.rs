@@ -95,6 +95,9 @@ fn content(plan: &Plan, params: &Params) -> Result<[u8; 32], Error> {
     Ok(*hasher.finalize().as_bytes())
 }
 
+/// An output, and a name of the weights.
+type Named = (Reveal, [u8; 16]);
+
 /// A model with its weights encoded.
 struct Model {
     agreed: Agreed,
@@ -104,13 +107,13 @@ struct Model {
     config: DelphiConfig,
     traffic: Traffic,
     /// What was found of the plan, for each output and name of the weights that clients ask for.
-    findings: Mutex<Vec<((Reveal, [u8; 16]), Findings)>>,
+    findings: Mutex<Vec<(Named, Findings)>>,
 }
 
 impl Model {
     fn work<'a>(&self, plan: &'a Plan, reveal: Reveal) -> Result<Work<'a>, Error> {
         // The same names whichever client asks: what is kept stays small.
-        let named = (reveal, bundles::granted(plan)?.unwrap_or_default());
+        let named: Named = (reveal, bundles::granted(plan)?.unwrap_or_default());
         let mut found = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, findings)) = found.iter().find(|(of, _)| *of == named) {
             return Work::again((&plan.graph, &self.agreed), findings);
