@@ -141,7 +141,7 @@ pub struct Ahead {
     /// Bytes for each activation, both ways together, ciphertexts aside.
     offline_bytes_per_activation: f64,
     online_bytes_per_activation: f64,
-    /// The client's keys, sent once a connection that prepares: the public key, and those of rotations.
+    /// The client's keys: the public key, sent once a connection that prepares, and those of rotations, with which it is sent for each bundle.
     key_bytes: [u64; 2],
     /// The plan as the client receives it.
     plan: Plan,
@@ -174,6 +174,8 @@ impl Ahead {
             Method::HeSlots => "he-slots",
             Method::HeCoefficients => "he-coefficients",
         };
+        // A server does not keep keys of rotations for a connection that waits.
+        let often = if self.key_bytes[1] > 0 { "for each bundle" } else { "once a connection" };
         let both = |[client, server]: [u64; 2]| {
             format!("{} from the client, {} from the server", bytes(client), bytes(server))
         };
@@ -188,7 +190,7 @@ impl Ahead {
                 }
             },
             format!(
-                "encryption  {method}, ring degree {}, {} primes; keys of {} once a connection, {} of ciphertexts sent, {} returned, offline",
+                "encryption  {method}, ring degree {}, {} primes; keys of {} {often}, {} of ciphertexts sent, {} returned, offline",
                 self.plan.degree,
                 self.plan.primes.len(),
                 bytes(self.key_bytes[0] + self.key_bytes[1]),
