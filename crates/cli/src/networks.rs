@@ -42,6 +42,8 @@ enum Step {
 const HALVES: Window = Window { kernel: [2; 2], stride: [2; 2], dilation: [1; 2], pads: [0; 4] };
 
 const PICTURE: &str = "[input]\nrange = [0.0, 1.0]\n";
+/// Means of what is cut off at 6.
+const MEANS: &str = "[input]\nrange = [0.0, 6.0]\n";
 /// Standard normal features, nearly all of them.
 const FEATURES: &str = "[input]\nrange = [-4.5, 4.5]\n";
 
@@ -172,6 +174,7 @@ const RECIPES: &[Recipe] = &[
         ],
     },
     Recipe { name: "lola-head", seed: 202, input: &[1, 4096], side: FEATURES, layers: &[Step::Dense(101)] },
+    Recipe { name: "lola-head-1280", seed: 203, input: &[1, 1280], side: MEANS, layers: &[Step::Dense(10)] },
     // What a machine's rates are measured on: each much of some units and little of others.
     Recipe {
         name: "probe-gates",
