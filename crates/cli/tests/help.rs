@@ -6,8 +6,20 @@ mod common;
 
 use common::Oribi;
 
-const COMMANDS: [&str; 11] =
-    ["proxy", "demo", "serve", "predict", "prepare", "models", "inspect", "run", "plan", "bench", "store"];
+const COMMANDS: [&str; 12] = [
+    "proxy",
+    "demo",
+    "serve",
+    "predict",
+    "prepare",
+    "models",
+    "inspect",
+    "run",
+    "plan",
+    "calibrate",
+    "bench",
+    "store",
+];
 
 #[test]
 fn every_command_explains_itself() {

@@ -16,10 +16,10 @@ use crate::failure::Failure;
 
 /// Say what each protocol would cost, train a network, prune it, or find out which of its activations can be quadratic.
 ///
-/// Without --train, seconds and bytes of every choice on a link, layer by layer, and which is best. With --train and --min-accuracy, Delphi's search: networks with more and more quadratic activations, each a standard ONNX file in the folder
-/// --out, with a table and a picture of accuracy against cost. With --prune, DeepSecure's: fewer products, and a side file that makes
-/// the places of zeros public. --projection-error trains on fewer
-/// coordinates of the data, pruned or not. With none of them, training alone.
+/// Without --train, seconds and bytes of every choice on a link, layer by layer, and which is best. With --train and --min-accuracy,
+/// Delphi's search: networks with more and more quadratic activations, each a standard ONNX file in the folder --out, with a table and a
+/// picture of accuracy against cost. With --prune, DeepSecure's: fewer products, and a side file that makes the places of zeros public.
+/// --projection-error trains on fewer coordinates of the data, pruned or not. With none of them, training alone.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The network, an ONNX file.
@@ -29,16 +29,16 @@ pub struct Arguments {
     #[arg(long, value_name = "DATA", requires = "out")]
     train: Option<String>,
     /// Where the labels are, if not beside the pictures.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "train")]
     labels: Option<String>,
     /// Examples that training never sees, to measure the result on; by default the test set of the same folder.
-    #[arg(long, value_name = "DATA")]
+    #[arg(long, value_name = "DATA", requires = "train")]
     test: Option<String>,
     /// Where the labels of --test are.
     #[arg(long, value_name = "FILE", requires = "test")]
     test_labels: Option<String>,
     /// Use only so many examples.
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", requires = "train")]
     examples: Option<usize>,
     /// The folder for what results; it is made.
     #[arg(long, value_name = "FOLDER", requires = "train")]
@@ -76,34 +76,34 @@ pub struct Arguments {
     #[arg(long, value_name = "KIND", default_value = "free", value_parser = mask, requires = "prune")]
     mask: Mask,
     /// Passes over the data; for a search those of one step of a population.
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", requires = "train")]
     epochs: Option<usize>,
     /// Examples a step.
-    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    #[arg(long, value_name = "COUNT", default_value_t = 64, requires = "train")]
     batch: usize,
     /// The rate at the start.
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", requires = "train")]
     rate: Option<f64>,
     /// Plain gradient descent with this momentum, instead of Adam.
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", requires = "train")]
     momentum: Option<f64>,
     /// Move pictures by up to so many pixels at random.
-    #[arg(long, value_name = "PIXELS", default_value_t = 0)]
+    #[arg(long, value_name = "PIXELS", default_value_t = 0, requires = "train")]
     shift: usize,
     /// Mirror pictures, left to right, half of the time.
-    #[arg(long)]
+    #[arg(long, requires = "train")]
     flip: bool,
     /// The number that everything random comes from.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "train")]
     seed: u64,
     /// Members of a population.
-    #[arg(long, value_name = "COUNT", default_value_t = 4)]
+    #[arg(long, value_name = "COUNT", default_value_t = 4, requires = "min_accuracy")]
     population: usize,
     /// Steps of a population over placements, and over rates.
-    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    #[arg(long, value_name = "COUNT", default_value_t = 2, requires = "min_accuracy")]
     steps: usize,
     /// Threads of a search.
-    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    #[arg(long, value_name = "COUNT", default_value_t = 2, requires = "min_accuracy")]
     workers: usize,
     /// Print one JSON object.
     #[arg(long)]
