@@ -133,7 +133,7 @@ pub fn measure_batch(run: &Run<'_>, count: usize) -> Result<Cost, Failure> {
 /// # Errors
 /// As [`measure`].
 pub fn measure_stored(run: &Run<'_>, times: usize) -> Result<(Cost, f64), Failure> {
-    const LIMIT: &str = "1TB";
+    const LIMIT: &str = "1000GB";
     let (input, folder) = (InputFile::new(run.source)?, Folder::new("stored")?);
     let [own, servers] = ["client", "server"].map(|side| folder.0.join(side).to_string_lossy().into_owned());
     let server = serve(run, &["--store", &servers, "--store-limit", LIMIT])?;
