@@ -2,6 +2,8 @@
 //!
 //! What comes out is what an import reads again into a network of the same meaning, and what any other ONNX runtime runs.
 
+use std::collections::BTreeSet;
+
 use prost::Message;
 
 use super::proto::{
@@ -28,7 +30,11 @@ const INTS: i32 = 7;
 /// # Errors
 /// If a node's operand does not exist.
 pub fn to_bytes(graph: &Graph) -> Result<Vec<u8>, Error> {
-    let mut writer = Writer { graph, names: names(graph), proto: GraphProto::default() };
+    let names = names(graph);
+    let inputs = graph.inputs.iter().map(|&id| graph.nodes[id].name.clone());
+    let outputs = graph.outputs.iter().map(|output| output.name.clone());
+    let taken = names.iter().cloned().chain(inputs).chain(outputs).collect();
+    let mut writer = Writer { graph, names, taken, proto: GraphProto::default() };
     graph.nodes.iter().enumerate().try_for_each(|(id, _)| writer.node(id))?;
     writer.outputs()?;
     let name = if graph.name.is_empty() { "network".into() } else { graph.name.clone() };
@@ -40,8 +46,7 @@ pub fn to_bytes(graph: &Graph) -> Result<Vec<u8>, Error> {
 /// A name for each node's tensor: the graph's output where it is one as it stands, else the node's own with a number where it is
 /// taken or empty.
 fn names(graph: &Graph) -> Vec<String> {
-    let mut taken: std::collections::BTreeSet<String> =
-        graph.outputs.iter().map(|o| o.name.clone()).collect();
+    let mut taken: BTreeSet<String> = graph.outputs.iter().map(|o| o.name.clone()).collect();
     let mut names = vec![String::new(); graph.nodes.len()];
     for &id in &graph.inputs {
         names[id] = graph.nodes[id].name.clone();
@@ -65,6 +70,8 @@ fn names(graph: &Graph) -> Vec<String> {
 struct Writer<'a> {
     graph: &'a Graph,
     names: Vec<String>,
+    /// Names of tensors that stand in the file, or will.
+    taken: BTreeSet<String>,
     proto: GraphProto,
 }
 
@@ -98,6 +105,18 @@ fn value(name: &str, element: i32, shape: &[usize]) -> ValueInfoProto {
 }
 
 impl Writer<'_> {
+    /// A tensor that belongs to a node: named after its role there, with a number where a node is called so.
+    fn named(&mut self, id: NodeId, role: &str) -> String {
+        let plain = format!("{}.{role}", self.names[id]);
+        let mut name = plain.clone();
+        let mut number = 2;
+        while !self.taken.insert(name.clone()) {
+            name = format!("{plain}#{number}");
+            number += 1;
+        }
+        name
+    }
+
     /// A tensor of floats as an initializer; returns its name.
     fn floats(&mut self, name: String, shape: &[usize], values: impl IntoIterator<Item = f32>) -> String {
         let raw: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
@@ -122,7 +141,8 @@ impl Writer<'_> {
     }
 
     fn tensor(&mut self, id: NodeId, role: &str, tensor: &Tensor) -> String {
-        self.floats(format!("{}.{role}", self.names[id]), tensor.shape(), tensor.data().iter().copied())
+        let name = self.named(id, role);
+        self.floats(name, tensor.shape(), tensor.data().iter().copied())
     }
 
     fn push(
@@ -152,9 +172,9 @@ impl Writer<'_> {
             if let Some(last) = last.take() {
                 inputs.insert(0, last);
             }
-            let whole = self.names[id].clone();
-            let output = if index + 1 == count { whole } else { format!("{whole}.{index}") };
-            let name = if index + 1 == count { self.graph.nodes[id].name.clone() } else { output.clone() };
+            let last_one = index + 1 == count;
+            let output = if last_one { self.names[id].clone() } else { self.named(id, &index.to_string()) };
+            let name = if last_one { self.graph.nodes[id].name.clone() } else { output.clone() };
             self.push(op, &name, inputs, &output, vec![]);
             last = Some(output);
         }
@@ -173,7 +193,7 @@ impl Writer<'_> {
             Layer::Input { bytes: true } => {
                 self.proto.input.push(value(&node.name, element::UINT8, &node.shape));
                 // Everybody behind it reads the cast.
-                self.names[id] = format!("{}.float", node.name);
+                self.names[id] = self.named(id, "float");
                 let to = vec![int("to", element::FLOAT as usize)];
                 self.push(
                     "Cast",
@@ -210,9 +230,9 @@ impl Writer<'_> {
                 self.scaled(id, operands, steps);
             }
             Layer::PublicAffine { factor, addend } => {
-                let name = self.names[id].clone();
-                let factor = self.floats(format!("{name}.factor"), &[], [*factor]);
-                let addend = self.floats(format!("{name}.addend"), &[], [*addend]);
+                let [first, second] = ["factor", "addend"].map(|role| self.named(id, role));
+                let factor = self.floats(first, &[], [*factor]);
+                let addend = self.floats(second, &[], [*addend]);
                 self.scaled(id, operands, vec![("Mul", vec![factor]), ("Add", vec![addend])]);
             }
             _ => self.plain(node, id, operands),
@@ -240,7 +260,8 @@ impl Writer<'_> {
         let [rows, columns] = [weight.shape()[0], weight.shape()[1]];
         let turned = (0..columns).flat_map(|c| (0..rows).map(move |r| (r, c)));
         let turned = turned.map(|(r, c)| weight.data()[r * columns + c]);
-        let weight = self.floats(format!("{}.weight", self.names[id]), &[columns, rows], turned);
+        let name = self.named(id, "weight");
+        let weight = self.floats(name, &[columns, rows], turned);
         self.scaled(id, operands, vec![("MatMul", vec![weight]), ("Add", vec![bias])]);
     }
 
@@ -255,11 +276,12 @@ impl Writer<'_> {
         if plain {
             return self.push("AveragePool", &node.name, operands, &whole, attributes);
         }
-        let inner = format!("{whole}.mean");
+        let inner = self.named(id, "mean");
         self.push("AveragePool", &inner, operands, &inner, attributes);
         let shape = if factor.len() == 1 { vec![] } else { vec![1, 1, node.shape[2], node.shape[3]] };
         let factors = factor.iter().map(|f| f * over.taps() as f32);
-        let scale = self.floats(format!("{whole}.factor"), &shape, factors.collect::<Vec<_>>());
+        let name = self.named(id, "factor");
+        let scale = self.floats(name, &shape, factors.collect::<Vec<_>>());
         self.push("Mul", &node.name, vec![inner, scale], &whole, vec![]);
     }
 
@@ -298,9 +320,12 @@ impl Writer<'_> {
             }
             Layer::Clamp { low, high } => {
                 for (role, bound) in [("min", low), ("max", high)] {
-                    let given = bound.is_finite();
-                    let name = given.then(|| self.floats(format!("{whole}.{role}"), &[], [*bound]));
-                    inputs.push(name.unwrap_or_default());
+                    inputs.push(if bound.is_finite() {
+                        let name = self.named(id, role);
+                        self.floats(name, &[], [*bound])
+                    } else {
+                        String::new()
+                    });
                 }
                 "Clip"
             }
@@ -338,21 +363,25 @@ impl Writer<'_> {
                 let axes: Vec<i64> = (0..start.len() as i64).collect();
                 for (role, values) in [("starts", &first), ("ends", &ends), ("axes", &axes), ("steps", step)]
                 {
-                    inputs.push(self.integers(format!("{whole}.{role}"), values));
+                    let name = self.named(id, role);
+                    inputs.push(self.integers(name, values));
                 }
                 "Slice"
             }
             Layer::Pad { before, after, value } => {
-                inputs.push(self.integers(format!("{whole}.pads"), &lengths(&[&before[..], after].concat())));
-                inputs.push(self.floats(format!("{whole}.value"), &[], [*value]));
+                let [pads, filling] = ["pads", "value"].map(|role| self.named(id, role));
+                inputs.push(self.integers(pads, &lengths(&[&before[..], after].concat())));
+                inputs.push(self.floats(filling, &[], [*value]));
                 "Pad"
             }
             Layer::Expand => {
-                inputs.push(self.integers(format!("{whole}.shape"), &lengths(&node.shape)));
+                let name = self.named(id, "shape");
+                inputs.push(self.integers(name, &lengths(&node.shape)));
                 "Expand"
             }
             _ => {
-                inputs.push(self.integers(format!("{whole}.shape"), &lengths(&node.shape)));
+                let name = self.named(id, "shape");
+                inputs.push(self.integers(name, &lengths(&node.shape)));
                 "Reshape"
             }
         };
@@ -421,6 +450,23 @@ mod tests {
         // A second writing leaves the layers as they are.
         let kinds = |graph: &Graph| graph.nodes.iter().map(|node| node.layer.kind()).collect::<Vec<_>>();
         assert_eq!(kinds(&again), kinds(&from_bytes(&to_bytes(&again).unwrap(), None).unwrap()), "{path:?}");
+    }
+
+    #[test]
+    fn a_node_may_be_called_as_a_bound_of_another() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let graph = load(&here.join("../../models/minionn_mnist.onnx")).unwrap();
+        let mut graph = crate::passes::simplify(graph).unwrap();
+        for node in &mut graph.nodes {
+            if matches!(node.layer, Layer::Relu) {
+                node.layer = Layer::Clamp { low: 0.0, high: 6.0 };
+            }
+        }
+        // The pass that puts pools first names them so.
+        assert!(graph.nodes.iter().any(|node| node.name.ends_with(".max")));
+        let again = from_bytes(&to_bytes(&graph).unwrap(), None).unwrap();
+        let x = inputs(&graph);
+        assert_eq!(float::run(&graph, &x).unwrap(), float::run(&again, &x).unwrap());
     }
 
     #[test]
