@@ -58,6 +58,14 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The same failure with one more line.
+    pub fn and(mut self, line: &str) -> Self {
+        self.message = format!("{}\n{line}", self.message);
+        self
+    }
+}
+
 impl From<oribi::Error> for Failure {
     fn from(error: oribi::Error) -> Self {
         if error.is_usage() { Self::bad(error) } else { Self::running(error) }

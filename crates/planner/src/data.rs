@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 
 use crate::draws::Draws;
 use crate::error::Error;
+use crate::kept::bytes;
 
 /// Labelled examples of a network: for each of its inputs a matrix of one row an example.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ impl Data {
     /// Examples of a network whose inputs have so many values each, and whose labels lie below `classes`.
     ///
     /// # Errors
-    /// Numbers that do not fit, a label out of range, or nothing at all; the text names the first.
+    /// Numbers that do not fit or are none, a label out of range, or nothing at all; the text names the first.
     pub fn new(
         inputs: Vec<Vec<f32>>,
         widths: &[usize],
@@ -64,6 +65,16 @@ impl Data {
         if labels.is_empty() {
             return Err(Error::Data("there are no examples".into()));
         }
+        for (values, width) in inputs.iter().zip(widths) {
+            if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+                return Err(Error::Data(format!(
+                    "value {} of example #{} is {}, no number",
+                    at % width,
+                    at / width,
+                    values[at]
+                )));
+            }
+        }
         let rows = Arc::new((0..labels.len()).collect());
         let inputs = inputs.into_iter().map(Arc::new).collect();
         Ok(Self { inputs, widths: widths.to_vec(), labels: Arc::new(labels), rows, augment: None })
@@ -88,6 +99,19 @@ impl Data {
     /// The label of an example.
     pub fn label(&self, example: usize) -> u32 {
         self.labels[self.rows[example]]
+    }
+
+    /// A digest of the examples, in their order, and their labels.
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for example in 0..self.len() {
+            hasher.update(&self.label(example).to_le_bytes());
+            (0..self.widths.len()).for_each(|input| {
+                hasher.update(&bytes(self.input(example, input)));
+            });
+        }
+        hasher.update(format!("{:?}", self.widths).as_bytes());
+        hasher.finalize().to_hex().to_string()
     }
 
     /// Two disjoint sets by a seed; the second has the share `held_out`, rounded up, of the examples, and the first at least one.

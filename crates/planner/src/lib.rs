@@ -9,6 +9,7 @@ pub mod cost;
 pub mod data;
 pub mod draws;
 pub mod error;
+pub mod kept;
 pub mod measure;
 pub mod network;
 mod ops;

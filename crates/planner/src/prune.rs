@@ -8,11 +8,13 @@
 use model::graph::{Graph, Layer};
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::Checkpoint;
 use crate::data::Data;
 use crate::draws::Draws;
 use crate::error::Error;
+use crate::kept::{Kept, digest};
 use crate::network::{Network, Role};
-use crate::train::{Masks, Observer, Settings, train};
+use crate::train::{Masks, Observer, Progress, Round, Settings, State, train};
 
 /// Which weights may be left out together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,7 +151,25 @@ pub struct Pruning {
     pub settings: Settings,
 }
 
-/// Prunes and retrains a network step by step.
+impl Pruning {
+    /// A digest of all that a pruning's result depends on.
+    ///
+    /// # Errors
+    /// If memory is short.
+    pub fn digest(&self, network: &Network, data: &Data) -> Result<String, Error> {
+        let rest = format!("{self:?} {}", env!("CARGO_PKG_VERSION"));
+        Ok(digest([rest.as_bytes(), network.digest()?.as_bytes(), data.digest().as_bytes()]))
+    }
+
+    /// The epochs of a round, counted from 1, of so many.
+    fn epochs(&self, round: usize, rounds: usize) -> usize {
+        let each = self.settings.epochs / 2 / rounds;
+        if round == rounds { self.settings.epochs - each * (rounds - 1) } else { each }
+    }
+}
+
+/// Prunes and retrains a network step by step. With `kept`, opened for [`Pruning::digest`], each epoch is kept there, and what is there
+/// is gone on with.
 ///
 /// # Errors
 /// As [`train`] and [`masks`].
@@ -157,6 +177,7 @@ pub fn prune(
     network: &mut Network,
     data: &Data,
     pruning: &Pruning,
+    kept: Option<&Kept>,
     observer: &mut dyn Observer,
 ) -> Result<Masks, Error> {
     // A seed's mask is one from the beginning: it is not the weights that choose.
@@ -166,24 +187,48 @@ pub fn prune(
         let keep = pruning.keep.powf(round as f64 / rounds as f64);
         let masks = masks(network, keep, pruning.mask)?;
         clear(network, &masks)?;
-        let half = pruning.settings.epochs / 2;
-        let epochs = if round == rounds {
-            pruning.settings.epochs - half / rounds.max(1) * (rounds - 1)
-        } else {
-            half / rounds
-        };
+        let epochs = pruning.epochs(round, rounds);
         if epochs > 0 {
             let seed = pruning.settings.seed.wrapping_add(round as u64);
             let settings = Settings { epochs, seed, ..pruning.settings.clone() };
-            train(network, data, &settings, &masks, None, observer)?;
+            // What a round begins with follows from the rounds before it: a later round's file fits only if theirs do.
+            let checkpoint = kept
+                .map(|kept| Checkpoint::new(&kept.path(&format!("round-{round}")), network, &settings, data));
+            let checkpoint = checkpoint.transpose()?;
+            let state = checkpoint.as_ref().map(|checkpoint| checkpoint.load(network)).transpose()?.flatten();
+            let done = state.as_ref().map_or(0, |state| state.epoch);
+            observer.round(Round { round, rounds, keep, epochs, done });
+            train(network, data, &settings, &masks, state, &mut Keeping { checkpoint, observer })?;
         }
         last = masks;
     }
     Ok(last)
 }
 
+/// Keeps each epoch, and passes on what an observer is told.
+struct Keeping<'a> {
+    checkpoint: Option<Checkpoint>,
+    observer: &'a mut dyn Observer,
+}
+
+impl Observer for Keeping<'_> {
+    fn step(&mut self, progress: Progress) -> bool {
+        self.observer.step(progress)
+    }
+
+    fn epoch(&mut self, network: &Network, state: &State) -> Result<(), Error> {
+        if let Some(checkpoint) = &self.checkpoint {
+            checkpoint.save(network, state)?;
+        }
+        self.observer.epoch(network, state)
+    }
+}
+
 /// Puts zeros where nothing is kept.
-fn clear(network: &mut Network, masks: &[Option<Vec<bool>>]) -> Result<(), Error> {
+///
+/// # Errors
+/// If the masks are of another network.
+pub fn clear(network: &mut Network, masks: &[Option<Vec<bool>>]) -> Result<(), Error> {
     for (index, mask) in masks.iter().enumerate() {
         let Some(kept) = mask else { continue };
         let mut values = network.values(index)?;

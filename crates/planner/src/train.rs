@@ -50,6 +50,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// All of them as text, exactly.
+    pub(crate) fn text(&self) -> String {
+        format!("{self:?}")
+    }
+
     /// Refuses what makes no sense.
     ///
     /// # Errors
@@ -93,8 +98,26 @@ pub struct Progress {
     pub loss: f32,
 }
 
+/// A round of a pruning, which is a training of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    /// Which, counted from 1.
+    pub round: usize,
+    /// Of how many.
+    pub rounds: usize,
+    /// The share of products that stay from now on.
+    pub keep: f64,
+    /// Its epochs.
+    pub epochs: usize,
+    /// How many of them are done already.
+    pub done: usize,
+}
+
 /// What training asks of its surroundings.
 pub trait Observer {
+    /// Before each round of a pruning.
+    fn round(&mut self, _round: Round) {}
+
     /// After each step; `false` stops.
     fn step(&mut self, _progress: Progress) -> bool {
         true

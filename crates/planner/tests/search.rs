@@ -5,15 +5,18 @@
 mod common;
 
 use common::{bars, bars_network};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use model::graph::Layer;
 use model::quantise::{Options, quantise};
 use model::ranges::Ranges;
+use planner::kept::Kept;
 use planner::measure::integer_accuracy;
 use planner::optimise::Optimiser;
 use planner::prune::{Mask, Pruning, masks, products, prune};
 use planner::search::report::{Row, Table};
-use planner::search::{Search, activations};
-use planner::train::{Settings, Silent, train};
+use planner::search::{Candidate, Search, Watcher, activations};
+use planner::train::{Observer, Progress, Round, Settings, Silent, train};
 use planner::{Error, Network};
 
 fn settings() -> Settings {
@@ -38,7 +41,7 @@ fn pruned_networks_keep_their_accuracy_and_their_zeros() {
         let mut network = trained();
         let settings = Settings { epochs: 6, ..settings() };
         let pruning = Pruning { keep, mask, rounds: 3, settings };
-        prune(&mut network, &data, &pruning, &mut Silent).unwrap();
+        prune(&mut network, &data, &pruning, None, &mut Silent).unwrap();
         let bytes = model::onnx::to_bytes(&network.to_graph().unwrap()).unwrap();
         let graph = model::onnx::from_bytes(&bytes, None).unwrap();
         let kept = products(&graph) as f64 / whole as f64;
@@ -76,7 +79,7 @@ fn search(min_accuracy: f64, workers: usize) -> Search {
 #[test]
 fn a_search_finds_quadratic_networks_whatever_the_number_of_threads() {
     let (graph, data, test) = (bars_network(), bars(800, 1), bars(400, 2));
-    let found = search(0.85, 2).run(&graph, &data, &()).unwrap();
+    let found = search(0.85, 2).run(&graph, &data, None, &()).unwrap();
     assert_eq!(found.iter().map(|candidate| candidate.count).collect::<Vec<_>>(), [0, 1, 2]);
     for candidate in &found {
         let bytes = model::onnx::to_bytes(&candidate.graph).unwrap();
@@ -91,7 +94,7 @@ fn a_search_finds_quadratic_networks_whatever_the_number_of_threads() {
         assert!((candidate.score - candidate.validation * (1.0 + share)).abs() < 1e-12);
     }
     assert_eq!(found[2].elements, [6 * 6 * 4 + 16; 2]);
-    let again = search(0.85, 1).run(&graph, &data, &()).unwrap();
+    let again = search(0.85, 1).run(&graph, &data, None, &()).unwrap();
     for (one, two) in found.iter().zip(&again) {
         assert_eq!(one.layers, two.layers);
         let bytes = |graph: &model::Graph| model::onnx::to_bytes(graph).unwrap();
@@ -104,12 +107,12 @@ fn an_accuracy_that_none_reaches_is_said_with_the_best() {
     let mut search = search(1.0, 2);
     (search.first_epochs, search.placements, search.hyper, search.settings.epochs) = (1, 1, 1, 1);
     search.settings.optimiser = Optimiser::Sgd { momentum: 0.5 };
-    let error = search.run(&bars_network(), &bars(200, 1), &()).unwrap_err();
+    let error = search.run(&bars_network(), &bars(200, 1), None, &()).unwrap_err();
     assert!(matches!(error, Error::Unreached { wanted: 1.0, .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("the best reached 0.") && text.contains("layers quadratic"), "{text}");
     search.min_accuracy = 98.7;
-    assert!(search.run(&bars_network(), &bars(200, 1), &()).unwrap_err().to_string().contains("0.987"));
+    assert!(search.run(&bars_network(), &bars(200, 1), None, &()).unwrap_err().to_string().contains("0.987"));
 }
 
 #[test]
@@ -119,6 +122,7 @@ fn a_table_and_its_picture() {
         quadratic_layers: vec!["a".into()],
         quadratic_elements: 3,
         elements: 4,
+        products: 1.0,
         validation_accuracy: 0.9,
         test_accuracy,
         score: 1.575,
@@ -137,4 +141,125 @@ fn a_table_and_its_picture() {
     assert_eq!(svg.matches("<circle").count(), 2);
     assert!(svg.contains("a&lt;b.onnx") && svg.ends_with("</svg>\n"));
     assert!(table.lines()[1].contains("75.00 %") && table.lines()[1].contains("99.00 %"));
+}
+
+/// Counts trained members, and stops after some.
+struct Stopping {
+    trained: AtomicUsize,
+    after: usize,
+}
+
+impl Watcher for Stopping {
+    fn trained(&self, _what: &str, accuracy: f64) -> bool {
+        accuracy.is_nan() || self.trained.fetch_add(1, Ordering::Relaxed) + 1 < self.after
+    }
+}
+
+fn files(found: &[Candidate]) -> Vec<Vec<u8>> {
+    found.iter().map(|candidate| model::onnx::to_bytes(&candidate.graph).unwrap()).collect()
+}
+
+#[test]
+fn an_interrupted_search_goes_on_to_the_same_networks() {
+    let (graph, data) = (bars_network(), bars(200, 1));
+    let search = Search { first_epochs: 2, settings: Settings { epochs: 1, ..settings() }, ..search(0.2, 2) };
+    let watch = |after| Stopping { trained: AtomicUsize::new(0), after };
+    let whole = watch(usize::MAX);
+    let found = search.run(&graph, &data, None, &whole).unwrap();
+    let all = whole.trained.into_inner();
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("search");
+    let open = |search: &Search, data: &_| Kept::open(&place, search.digest(&graph, data).unwrap());
+    let (mut sum, mut runs) = (0, 0);
+    // Interrupted again and again, after the network of ReLU6, amid a step, and between counts.
+    let again = loop {
+        let kept = open(&search, &data).unwrap();
+        let watch = watch([1, 3, 4, usize::MAX][runs]);
+        runs += 1;
+        let result = search.run(&graph, &data, Some(&kept), &watch);
+        sum += watch.trained.into_inner();
+        if let Ok(found) = result {
+            break found;
+        }
+    };
+    assert!(runs == 4 && sum == all, "{runs} runs trained {sum} of {all}");
+    assert_eq!(files(&found), files(&again));
+    // What is kept serves another number of threads and another accuracy, but no other data or settings.
+    let looser = Search { min_accuracy: 0.1, workers: 1, ..search.clone() };
+    assert!(open(&looser, &data).is_ok());
+    let refused = |search: &Search, data: &_| open(search, data).unwrap_err().to_string();
+    assert!(refused(&search, &bars(200, 2)).contains("other settings, data"));
+    let other = Search { population: 3, ..search.clone() };
+    assert!(refused(&other, &data).contains("remove the folder"));
+    // Damage is named; without the damaged file the search goes on.
+    let kept = open(&search, &data).unwrap();
+    let path = kept.path("count-1");
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let text = search.run(&graph, &data, Some(&kept), &()).unwrap_err().to_string();
+    assert!(text.contains("count-1.part") && text.contains("damaged; remove it"), "{text}");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(files(&search.run(&graph, &data, Some(&kept), &()).unwrap()), files(&found));
+    kept.remove();
+    assert!(!place.exists());
+}
+
+/// Stops in an epoch of a round, and counts epochs.
+struct StoppingIn {
+    round: usize,
+    stop: (usize, usize),
+    epochs: usize,
+}
+
+impl Observer for StoppingIn {
+    fn round(&mut self, round: Round) {
+        self.round = round.round;
+    }
+
+    fn step(&mut self, progress: Progress) -> bool {
+        (self.round, progress.epoch) != self.stop
+    }
+
+    fn epoch(&mut self, _: &Network, _: &planner::train::State) -> Result<(), Error> {
+        self.epochs += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn an_interrupted_pruning_goes_on_bit_by_bit() {
+    let data = bars(200, 1);
+    let settings = Settings { epochs: 8, ..settings() };
+    let pruning = Pruning { keep: 0.25, mask: Mask::Free, rounds: 3, settings };
+    let mut whole = trained();
+    let masks = prune(&mut whole, &data, &pruning, None, &mut Silent).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut epochs = 0;
+    for stop in [(2, 0), (3, 2), (9, 9)] {
+        let mut network = trained();
+        let digest = pruning.digest(&network, &data).unwrap();
+        let kept = Kept::open(folder.path(), digest).unwrap();
+        let mut observer = StoppingIn { round: 0, stop, epochs: 0 };
+        let result = prune(&mut network, &data, &pruning, Some(&kept), &mut observer);
+        epochs += observer.epochs;
+        match result {
+            Err(Error::Stopped) => assert_ne!(stop, (9, 9)),
+            other => {
+                assert!(other.unwrap() == masks && stop == (9, 9));
+                assert_eq!(network.weights().unwrap(), whole.weights().unwrap());
+            }
+        }
+    }
+    assert_eq!(epochs, 8);
+    let mut network = trained();
+    let other = Pruning { mask: Mask::Block(2), ..pruning };
+    let text = Kept::open(folder.path(), other.digest(&network, &data).unwrap()).unwrap_err().to_string();
+    assert!(text.contains("remove the folder"), "{text}");
+    // A file of another pruning, put into the folder of this one.
+    let digest = other.digest(&network, &data).unwrap();
+    let kept = Kept::open(&folder.path().join("other"), digest).unwrap();
+    std::fs::copy(folder.path().join("round-1.part"), kept.path("round-1")).unwrap();
+    let text = prune(&mut network, &data, &other, Some(&kept), &mut Silent).unwrap_err().to_string();
+    assert!(text.contains("round-1.part") && text.contains("other settings"), "{text}");
 }

@@ -60,7 +60,7 @@ fn an_interrupted_training_goes_on_bit_by_bit() {
         train(&mut whole, &data, &settings, &[], None, &mut Silent).unwrap();
 
         let mut network = Network::new(&bars_network()).unwrap();
-        let checkpoint = Checkpoint::new(&folder.path().join(name), &network, &settings, data.len()).unwrap();
+        let checkpoint = Checkpoint::new(&folder.path().join(name), &network, &settings, &data).unwrap();
         let mut observer = Interrupted { checkpoint: &checkpoint, stop_in: 2 };
         let stopped = train(&mut network, &data, &settings, &[], None, &mut observer);
         assert!(matches!(stopped, Err(Error::Stopped)));
@@ -77,16 +77,19 @@ fn an_interrupted_training_goes_on_bit_by_bit() {
 fn a_checkpoint_of_something_else_or_damaged_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c");
-    let settings = settings(Optimiser::Adam);
+    let (settings, data) = (settings(Optimiser::Adam), bars(64, 1));
     let mut network = Network::new(&bars_network()).unwrap();
-    let checkpoint = Checkpoint::new(&path, &network, &settings, 10).unwrap();
+    let checkpoint = Checkpoint::new(&path, &network, &settings, &data).unwrap();
     assert!(checkpoint.load(&mut network).unwrap().is_none());
     let memory =
         planner::optimise::Memory::new(settings.optimiser, network.weights().unwrap().iter().map(Vec::len));
     checkpoint.save(&network, &State { epoch: 1, memory }).unwrap();
     assert!(checkpoint.load(&mut network).unwrap().is_some());
-    let other = Checkpoint::new(&path, &network, &Settings { seed: 6, ..settings }, 10).unwrap();
+    let other = Checkpoint::new(&path, &network, &Settings { seed: 6, ..settings }, &data).unwrap();
     assert!(other.load(&mut network).unwrap_err().to_string().contains("other settings"));
+    let settings = self::settings(Optimiser::Adam);
+    let other = Checkpoint::new(&path, &network, &settings, &bars(64, 2)).unwrap();
+    assert!(other.load(&mut network).unwrap_err().to_string().contains("other settings, data"));
     let mut bytes = std::fs::read(&path).unwrap();
     for at in [0, 30, bytes.len() / 2, bytes.len() - 1] {
         bytes[at] ^= 1;

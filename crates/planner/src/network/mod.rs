@@ -12,6 +12,7 @@ use model::graph::Graph;
 
 use crate::data::Data;
 use crate::error::Error;
+use crate::kept::{bytes, digest};
 use crate::ops::gather::Gather;
 use crate::ops::pointwise::Pointwise;
 use crate::ops::pool::MaxPool;
@@ -92,6 +93,7 @@ enum Step {
 /// A trainable network: the graph, its variables, and the tables of its movements.
 pub struct Network {
     graph: Arc<Graph>,
+    activations: Activations,
     parameters: Vec<Parameter>,
     steps: Vec<Step>,
     classes: usize,
@@ -106,6 +108,27 @@ pub struct Activations {
     pub clipped: bool,
     /// The activations that become quadratic.
     pub quadratic: Vec<NodeId>,
+}
+
+/// A network, as little as makes it again over its graph.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Its activations.
+    pub activations: Activations,
+    /// Its weights, a trained tensor each.
+    pub weights: Vec<Vec<f32>>,
+}
+
+impl Snapshot {
+    /// The network over its graph.
+    ///
+    /// # Errors
+    /// If it is of another graph.
+    pub fn network(&self, graph: &Graph) -> Result<Network, Error> {
+        let mut network = Network::with_activations(graph, &self.activations)?;
+        network.set_weights(&self.weights)?;
+        Ok(network)
+    }
 }
 
 impl Network {
@@ -127,7 +150,8 @@ impl Network {
         let parameters = builder.parameters;
         let output = graph.outputs.first().ok_or_else(|| Error::Setting("the graph has no output".into()))?;
         let classes = graph.shape(output.node)?.iter().product();
-        Ok(Self { graph: Arc::new(graph.clone()), parameters, steps, classes, blend: 1.0 })
+        let (graph, activations) = (Arc::new(graph.clone()), activations.clone());
+        Ok(Self { graph, activations, parameters, steps, classes, blend: 1.0 })
     }
 
     /// How many classes its first output tells apart.
@@ -138,6 +162,11 @@ impl Network {
     /// The graph it was made from.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// Which activations differ from the graph's.
+    pub fn activations(&self) -> &Activations {
+        &self.activations
     }
 
     /// The trained tensors in order.
@@ -202,6 +231,26 @@ impl Network {
             }
         }
         Ok(())
+    }
+
+    /// A digest of the network that it stands for, with its weights.
+    ///
+    /// # Errors
+    /// If memory is short.
+    pub fn digest(&self) -> Result<String, Error> {
+        let mut things = vec![model::onnx::to_bytes(&self.to_graph()?)?];
+        for values in self.weights()? {
+            things.push(bytes(&values));
+        }
+        Ok(digest(things.iter().map(Vec::as_slice)))
+    }
+
+    /// What it differs by from others over the same graph.
+    ///
+    /// # Errors
+    /// If memory is short.
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        Ok(Snapshot { activations: self.activations.clone(), weights: self.weights()? })
     }
 
     /// A tensor's variable, for gradients.

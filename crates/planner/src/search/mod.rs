@@ -13,7 +13,8 @@ use model::graph::{Graph, Layer};
 use crate::data::Data;
 use crate::draws::Draws;
 use crate::error::Error;
-use crate::network::{Activations, Network};
+use crate::kept::{Kept, digest};
+use crate::network::{Activations, Network, Snapshot};
 use crate::optimise::Optimiser;
 use crate::train::{Observer, Settings, Silent, train};
 
@@ -59,6 +60,21 @@ pub struct Candidate {
     pub rate: f64,
     /// The momentum or nothing.
     pub momentum: Option<f64>,
+    /// What makes it trainable again, over the graph that was searched.
+    pub snapshot: Snapshot,
+}
+
+/// A count of quadratic layers that the search is done with.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// Quadratic layers.
+    pub count: usize,
+    /// Of so many activation layers.
+    pub of: usize,
+    /// The best accuracy of a network with so many.
+    pub best: f64,
+    /// Whether it is from an earlier run.
+    pub kept: bool,
 }
 
 /// What the search tells while it runs.
@@ -67,6 +83,9 @@ pub trait Watcher: Sync {
     fn trained(&self, _what: &str, _accuracy: f64) -> bool {
         true
     }
+
+    /// A count is done.
+    fn counted(&self, _counted: Counted) {}
 }
 
 /// Nobody watches.
@@ -87,7 +106,10 @@ fn elements(graph: &Graph, nodes: &[NodeId]) -> usize {
 
 impl Search {
     /// Refuses what makes no sense.
-    fn check(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// The first such setting.
+    pub fn check(&self) -> Result<(), Error> {
         let bad = |what: &str| Err(Error::Setting(what.into()));
         if self.population == 0 || self.workers == 0 {
             return bad("a search needs at least one member and one worker");
@@ -101,68 +123,111 @@ impl Search {
         self.settings.check()
     }
 
-    /// Searches; the first candidate is the network of ReLU6, for comparison, whatever its accuracy.
+    /// A digest of all that the members of a search depend on: neither the number of threads nor the least accuracy.
+    ///
+    /// # Errors
+    /// If memory is short.
+    pub fn digest(&self, graph: &Graph, data: &Data) -> Result<String, Error> {
+        let alike = Self { workers: 0, min_accuracy: 0.0, ..self.clone() };
+        let rest = format!("{alike:?} {}", env!("CARGO_PKG_VERSION"));
+        let network = Network::new(graph)?.digest()?;
+        Ok(digest([rest.as_bytes(), network.as_bytes(), data.digest().as_bytes()]))
+    }
+
+    /// The examples that members are trained on, and those that they are compared on.
+    pub fn split(&self, data: &Data) -> (Data, Data) {
+        data.split(self.validation, self.settings.seed)
+    }
+
+    /// Searches; the first candidate is the network of ReLU6, for comparison, whatever its accuracy. With `kept`, opened for
+    /// [`Search::digest`], what is trained is kept there, and what is there is not trained again.
     ///
     /// # Errors
     /// [`Error::Unreached`] if no network with quadratic layers has the least accuracy, and as [`train`].
-    pub fn run(&self, graph: &Graph, data: &Data, watcher: &dyn Watcher) -> Result<Vec<Candidate>, Error> {
+    pub fn run(
+        &self,
+        graph: &Graph,
+        data: &Data,
+        kept: Option<&Kept>,
+        watcher: &dyn Watcher,
+    ) -> Result<Vec<Candidate>, Error> {
         self.check()?;
         let all = activations(graph);
         if all.is_empty() {
             return Err(Error::Setting("the network has no ReLU that could become quadratic".into()));
         }
-        let (training, validation) = data.split(self.validation, self.settings.seed);
-        let clipped = Activations { clipped: true, quadratic: Vec::new() };
-        let mut first = Network::with_activations(graph, &clipped)?;
-        if self.first_epochs > 0 {
-            let settings = Settings { epochs: self.first_epochs, exchange: 0.0, ..self.settings.clone() };
-            train(
-                &mut first,
-                &training,
-                &settings,
-                &[],
-                None,
-                &mut Watched { watcher, observer: &mut Silent },
-            )?;
-        }
-        let accuracy = first.accuracy(&validation)?;
-        let weights = first.weights()?;
-        if !watcher.trained("ReLU6", accuracy) {
-            return Err(Error::Stopped);
-        }
-        let mut found =
-            vec![self.candidate(&first, &Member::first(&weights, vec![], &self.settings, accuracy), &all)?];
-        let mut best: Option<(f64, String)> = None;
+        let (training, validation) = self.split(data);
+        let round = Round {
+            search: self,
+            graph,
+            all: &all,
+            training: &training,
+            validation: &validation,
+            kept,
+            watcher,
+        };
+        let first = self.first(&round)?;
+        let network = first.network(graph)?;
+        let mut found = vec![self.candidate(&network, &first, &all)?];
+        let mut best = (first.accuracy, "ReLU6 alone".to_owned());
         for count in (all.len() / 2).max(1)..=all.len() {
-            let round = Round {
-                search: self,
-                graph,
-                all: &all,
-                training: &training,
-                validation: &validation,
-                watcher,
-            };
-            let placed = run(&round, self.placements_of(&first, &all, count)?, false)?;
-            let tuned = run(&round, placed, true)?;
-            let most = tuned.iter().max_by(|a, b| a.accuracy.total_cmp(&b.accuracy));
-            if let Some(most) = most
-                && best.as_ref().is_none_or(|(accuracy, _)| most.accuracy > *accuracy)
-            {
-                best = Some((most.accuracy, format!("{count} of {} layers quadratic", all.len())));
+            let tuned = self.count(&round, &network, count)?;
+            let most = tuned.iter().map(|member| member.accuracy).fold(0.0, f64::max);
+            // Of networks with quadratic layers, wherever there is one.
+            if found.len() == 1 && (most > best.0 || best.1 == "ReLU6 alone") {
+                best = (most, format!("{count} of {} layers quadratic", all.len()));
             }
             let good = tuned.into_iter().filter(|member| member.accuracy >= self.min_accuracy);
             if let Some(member) =
                 good.max_by(|a, b| self.score(graph, &all, a).total_cmp(&self.score(graph, &all, b)))
             {
-                let network = member.network(graph)?;
-                found.push(self.candidate(&network, &member, &all)?);
+                found.push(self.candidate(&member.network(graph)?, &member, &all)?);
             }
         }
         if found.len() == 1 {
-            let (best, which) = best.unwrap_or((accuracy, "ReLU6 alone".into()));
+            let (best, which) = best;
             return Err(Error::Unreached { wanted: self.min_accuracy, best, which });
         }
         Ok(found)
+    }
+
+    /// The network of ReLU6.
+    fn first(&self, round: &Round<'_>) -> Result<Member, Error> {
+        if let Some(member) = round.load("first")?.and_then(|mut members| members.pop()) {
+            return Ok(member);
+        }
+        let clipped = Activations { clipped: true, quadratic: Vec::new() };
+        let mut network = Network::with_activations(round.graph, &clipped)?;
+        if self.first_epochs > 0 {
+            let settings = Settings { epochs: self.first_epochs, exchange: 0.0, ..self.settings.clone() };
+            let mut observer = Watched { watcher: round.watcher, observer: &mut Silent };
+            train(&mut network, round.training, &settings, &[], None, &mut observer)?;
+        }
+        let accuracy = network.accuracy(round.validation)?;
+        let member = Member::first(&network.weights()?, vec![], &self.settings, accuracy);
+        round.save("first", std::slice::from_ref(&member))?;
+        if round.watcher.trained("ReLU6", accuracy) { Ok(member) } else { Err(Error::Stopped) }
+    }
+
+    /// The members of one count of quadratic layers, trained over placements and then over rates.
+    fn count(&self, round: &Round<'_>, first: &Network, count: usize) -> Result<Vec<Member>, Error> {
+        let name = format!("count-{count}");
+        let before = round.load(&name)?;
+        let kept = before.is_some();
+        let tuned = match before {
+            Some(members) => members,
+            None => {
+                let placed = run(round, self.placements_of(first, round.all, count)?, false)?;
+                run(round, placed, true)?
+            }
+        };
+        if !kept {
+            round.save(&name, &tuned)?;
+            round.forget_members(count);
+        }
+        let best = tuned.iter().map(|member| member.accuracy).fold(0.0, f64::max);
+        round.watcher.counted(Counted { count, of: round.all.len(), best, kept });
+        Ok(tuned)
     }
 
     /// `acc (1 + #quadratic activations / #activations)` (section 5.1).
@@ -204,6 +269,7 @@ impl Search {
                 Optimiser::Sgd { momentum } => Some(momentum),
                 Optimiser::Adam => None,
             },
+            snapshot: network.snapshot()?,
         })
     }
 }

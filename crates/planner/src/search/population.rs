@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use model::fixed::NodeId;
 use model::graph::Graph;
+use serde::{Deserialize, Serialize};
 
 use super::{Search, Watched, Watcher};
 use crate::data::Data;
 use crate::draws::Draws;
 use crate::error::Error;
+use crate::kept::{Kept, damaged, tensors};
 use crate::network::{Activations, Network};
 use crate::optimise::Optimiser;
 use crate::train::{Settings, Silent, train};
@@ -36,7 +38,82 @@ pub(super) struct Round<'a> {
     pub all: &'a [NodeId],
     pub training: &'a Data,
     pub validation: &'a Data,
+    pub kept: Option<&'a Kept>,
     pub watcher: &'a dyn Watcher,
+}
+
+/// A member in a file: floats as their bits, since decimals may be rounded.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    quadratic: Vec<NodeId>,
+    sizes: Vec<usize>,
+    rate: u64,
+    momentum: Option<u64>,
+    accuracy: u64,
+}
+
+impl Record {
+    fn of(member: &Member) -> Self {
+        Self {
+            quadratic: member.quadratic.clone(),
+            sizes: member.weights.iter().map(Vec::len).collect(),
+            rate: member.rate.to_bits(),
+            momentum: match member.optimiser {
+                Optimiser::Sgd { momentum } => Some(momentum.to_bits()),
+                Optimiser::Adam => None,
+            },
+            accuracy: member.accuracy.to_bits(),
+        }
+    }
+
+    fn member(self, weights: Vec<Vec<f32>>) -> Member {
+        let momentum = self.momentum.map(f64::from_bits);
+        Member {
+            quadratic: self.quadratic,
+            weights,
+            rate: f64::from_bits(self.rate),
+            optimiser: momentum.map_or(Optimiser::Adam, |momentum| Optimiser::Sgd { momentum }),
+            accuracy: f64::from_bits(self.accuracy),
+            fresh: false,
+        }
+    }
+}
+
+impl Round<'_> {
+    /// Keeps trained members.
+    pub fn save(&self, name: &str, members: &[Member]) -> Result<(), Error> {
+        let Some(kept) = self.kept else { return Ok(()) };
+        let records: Vec<Record> = members.iter().map(Record::of).collect();
+        kept.save(name, records, members.iter().flat_map(|member| &member.weights))
+    }
+
+    /// Members that were kept.
+    pub fn load(&self, name: &str) -> Result<Option<Vec<Member>>, Error> {
+        let Some(kept) = self.kept else { return Ok(None) };
+        let Some((records, floats)) = kept.load::<Vec<Record>>(name)? else { return Ok(None) };
+        let damaged = || damaged(&kept.path(name));
+        let sizes: Vec<usize> = records.iter().flat_map(|record| record.sizes.iter().copied()).collect();
+        let mut weights = tensors(&floats, &sizes).ok_or_else(damaged)?.into_iter();
+        let mut members = Vec::with_capacity(records.len());
+        for record in records {
+            let own = weights.by_ref().take(record.sizes.len()).collect();
+            let member = record.member(own);
+            // The digest is no signature: whatever the file says must make a network.
+            if !member.quadratic.iter().all(|id| self.all.contains(id)) || member.network(self.graph).is_err()
+            {
+                return Err(damaged());
+            }
+            members.push(member);
+        }
+        Ok(Some(members))
+    }
+
+    /// Forgets the members of a count, which is done.
+    pub fn forget_members(&self, count: usize) {
+        if let Some(kept) = self.kept {
+            kept.remove_some(&format!("member-{count}-"));
+        }
+    }
 }
 
 impl Member {
@@ -73,6 +150,11 @@ impl Member {
         }
         self.weights = network.weights()?;
         self.fresh = false;
+        Ok(())
+    }
+
+    /// Tells that it was trained.
+    fn tell(&self, round: &Round<'_>) -> Result<(), Error> {
         let names: Vec<&str> = self.quadratic.iter().map(|&id| round.graph.nodes[id].name.as_str()).collect();
         if round.watcher.trained(&names.join(", "), self.accuracy) { Ok(()) } else { Err(Error::Stopped) }
     }
@@ -130,7 +212,8 @@ pub(super) fn run(round: &Round<'_>, members: Vec<Member>, hyper: bool) -> Resul
                 *member = member.mutated(round, &[], true, &mut draws)?;
             }
         }
-        members = trained(round, members, draws.next())?;
+        let name = format!("member-{count}-{}-{step}", if hyper { "rates" } else { "places" });
+        members = trained(round, members, draws.next(), &name)?;
         members.sort_by(|a, b| {
             let score = |member: &Member| search.score(round.graph, round.all, member);
             score(b).total_cmp(&score(a))
@@ -148,16 +231,26 @@ pub(super) fn run(round: &Round<'_>, members: Vec<Member>, hyper: bool) -> Resul
 }
 
 /// All members, trained for a step by the workers.
-fn trained(round: &Round<'_>, members: Vec<Member>, seed: u64) -> Result<Vec<Member>, Error> {
+fn trained(round: &Round<'_>, members: Vec<Member>, seed: u64, name: &str) -> Result<Vec<Member>, Error> {
     let next = AtomicUsize::new(0);
     let members: Vec<Mutex<Member>> = members.into_iter().map(Mutex::new).collect();
     let work = || -> Result<(), Error> {
-        while let Some(member) = members.get(next.fetch_add(1, Ordering::Relaxed)) {
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(member) = members.get(place) else { break };
             let mut member = member.lock().map_err(|_| Error::Stopped)?;
+            let name = format!("{name}-{place}");
+            let before = round.load(&name)?.and_then(|mut members| members.pop());
+            if let Some(before) = before.filter(|before| before.quadratic == member.quadratic) {
+                *member = before;
+                continue;
+            }
             // A seed for each placement, so that no schedule of threads shows in the result.
             let own =
                 member.quadratic.iter().fold(seed, |sum, &id| sum.wrapping_mul(31).wrapping_add(id as u64));
             member.train(round, own)?;
+            round.save(&name, std::slice::from_ref(&*member))?;
+            member.tell(round)?;
         }
         Ok(())
     };

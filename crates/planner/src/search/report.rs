@@ -15,6 +15,8 @@ pub struct Row {
     pub quadratic_elements: usize,
     /// Elements of all activations.
     pub elements: usize,
+    /// The share of products that stay; less than one if it is pruned.
+    pub products: f64,
     /// On the validation data, in floats.
     pub validation_accuracy: f64,
     /// On data that the search never saw, under the integer reference; none without such data.
@@ -45,8 +47,8 @@ impl Table {
     pub fn lines(&self) -> Vec<String> {
         let percent = |share: f64| format!("{:.2} %", 100.0 * share);
         let mut lines = vec![format!(
-            "{:<24} {:>9} {:>11} {:>11} {:>8} {:>16} {:>9}",
-            "network", "quadratic", "validation", "test", "score", self.cost, "online"
+            "{:<24} {:>9} {:>9} {:>11} {:>11} {:>8} {:>16} {:>9}",
+            "network", "quadratic", "products", "validation", "test", "score", self.cost, "online"
         )];
         lines.extend(self.rows.iter().map(|row| {
             let share = row.quadratic_elements as f64 / row.elements.max(1) as f64;
@@ -54,9 +56,10 @@ impl Table {
             let online = row.online_seconds.map_or("-".into(), |seconds| format!("{seconds:.3} s"));
             let test = row.test_accuracy.map_or("-".into(), percent);
             format!(
-                "{:<24} {:>9} {:>11} {:>11} {:>8.4} {:>16} {:>9}",
+                "{:<24} {:>9} {:>9} {:>11} {:>11} {:>8.4} {:>16} {:>9}",
                 row.file,
                 percent(share),
+                percent(row.products),
                 percent(row.validation_accuracy),
                 test,
                 row.score,

@@ -2,6 +2,8 @@
 
 mod budget;
 mod cost;
+mod progress;
+mod search;
 mod train;
 
 use std::path::PathBuf;
@@ -64,7 +66,8 @@ pub struct Arguments {
     /// A search's budget: at most so many bytes of a prediction, both phases, such as 20MB.
     #[arg(long, value_name = "SIZE", requires = "min_accuracy")]
     max_bytes: Option<Size>,
-    /// Prune until this share of the products stays, such as 0.1. With --min-accuracy the pruned network is one more that a budget may choose.
+    /// Prune until this share of the products stays, such as 0.1. With --min-accuracy the networks that were found are pruned too: all of
+    /// them, or with a budget those that pruning brings within it.
     #[arg(long, value_name = "SHARE", requires = "train")]
     prune: Option<f64>,
     /// Project the data onto as few coordinates as leave out at most this share of their norm, such as 0.3, and train on these. Clients
@@ -88,10 +91,16 @@ pub struct Arguments {
     #[arg(long, value_name = "SHARE", requires = "train")]
     momentum: Option<f64>,
     /// Move pictures by up to so many pixels at random.
-    #[arg(long, value_name = "PIXELS", default_value_t = 0, requires = "train")]
+    #[arg(
+        long,
+        value_name = "PIXELS",
+        default_value_t = 0,
+        requires = "train",
+        conflicts_with = "projection_error"
+    )]
     shift: usize,
     /// Mirror pictures, left to right, half of the time.
-    #[arg(long, requires = "train")]
+    #[arg(long, requires = "train", conflicts_with = "projection_error")]
     flip: bool,
     /// The number that everything random comes from.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "train")]

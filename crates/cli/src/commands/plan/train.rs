@@ -1,58 +1,61 @@
-//! Training, pruning, and the search for activations.
+//! Training and pruning.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use indicatif::ProgressBar;
 use model::{Graph, onnx};
 use planner::checkpoint::Checkpoint;
 use planner::data::Augment;
+use planner::kept::Kept;
 use planner::measure::integer_accuracy;
 use planner::optimise::Optimiser;
 use planner::project::Basis;
 use planner::prune::{Pruning, products, prune};
-use planner::search::report::{Row, Table};
-use planner::search::{Candidate, Search, Watcher};
-use planner::train::{Observer, Progress, Settings, State, train};
+use planner::train::{Settings, train};
 use planner::{Data, Error, Network};
-use protocol::Reveal;
-use protocol::interactive::Garbler;
 
 use super::Arguments;
-use super::budget::{self, Found};
-use crate::calibration;
+use super::progress::{Shown, stop_on_interrupt};
+use super::search;
 use crate::choice::{Numbers, Protocol};
 use crate::console::{Human, note, out};
 use crate::dataset::{self, Part};
 use crate::failure::Failure;
-use crate::pricing::{self, Variant};
 use crate::source::{Number, Source};
 
-fn failed(error: Error) -> Failure {
+pub(super) fn failed(error: Error) -> Failure {
     match error {
-        Error::Stopped => Failure::running("stopped; the same command goes on where a checkpoint is"),
+        Error::Stopped => Failure::running("stopped; the same command goes on from here"),
         Error::Diverged { .. } | Error::Unreached { .. } | Error::Tensors(_) => Failure::running(error),
         other => Failure::bad(other),
     }
 }
 
+/// Steps in which a network is pruned.
+pub(super) const ROUNDS: usize = 4;
 /// Examples that a basis is found on.
 const SKETCHED: usize = 10_000;
 
 /// What all modes share.
 pub(super) struct Work<'a> {
-    arguments: &'a Arguments,
+    pub arguments: &'a Arguments,
     /// Where results go.
     pub folder: &'a Path,
     /// The model's name.
-    name: String,
+    pub name: String,
     pub graph: Graph,
     /// Its side file's text.
     side: String,
-    data: Data,
+    pub data: Data,
     test: Option<Data>,
-    human: Human,
+    pub human: Human,
+}
+
+/// Makes the folder, and finds out before an hour of training whether files can be written there.
+fn writable(folder: &Path) -> Result<(), Failure> {
+    let probe = folder.join(".writable");
+    let tried = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&probe, ""));
+    let tried = tried.and_then(|()| std::fs::remove_file(&probe));
+    tried.map_err(|error| Failure::bad(format!("{}: cannot be written: {error}", folder.display())))
 }
 
 /// Runs the command.
@@ -76,7 +79,7 @@ pub fn run(arguments: &Arguments, train: &str, out: &Path) -> Result<(), Failure
         }
         None => None,
     };
-    std::fs::create_dir_all(out).map_err(|error| Failure::bad(format!("{}: {error}", out.display())))?;
+    writable(out)?;
     stop_on_interrupt()?;
     let (name, side) = (source.meta.name.clone(), source.side_text());
     let mut work = Work {
@@ -94,22 +97,14 @@ pub fn run(arguments: &Arguments, train: &str, out: &Path) -> Result<(), Failure
         None => network,
     };
     match (arguments.min_accuracy, arguments.prune) {
-        (Some(least), _) => work.search(least),
+        (Some(least), _) => search::run(&work, least),
         (None, Some(keep)) => work.prune(network, keep),
         (None, None) => work.train(network),
     }
 }
 
-static STOP: AtomicBool = AtomicBool::new(false);
-
-/// Ctrl-C ends the training after the step it is in; checkpoints stay.
-fn stop_on_interrupt() -> Result<(), Failure> {
-    ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed))
-        .map_err(|error| Failure::running(format!("Ctrl-C cannot be caught: {error}")))
-}
-
 impl Work<'_> {
-    fn settings(&self, epochs: usize) -> Settings {
+    pub fn settings(&self, epochs: usize) -> Settings {
         let arguments = self.arguments;
         let shape = self.graph.inputs.first().map_or(&[][..], |&id| &self.graph.nodes[id].shape);
         let augments = arguments.shift > 0 || arguments.flip;
@@ -175,23 +170,38 @@ impl Work<'_> {
         Ok(path)
     }
 
-    /// The accuracy of a written network on the test data, under a protocol's integers.
-    fn tested(&self, path: &Path, protocol: Protocol) -> Result<Option<f64>, Failure> {
-        let Some(test) = &self.test else { return Ok(None) };
+    /// The accuracy of a written network on some data, under a protocol's integers.
+    pub fn accuracy(&self, path: &Path, number: Number, data: &Data) -> Result<f64, Failure> {
         let source = Source::load(&path.to_string_lossy(), &Numbers::default())?;
-        let (graph, params) = source.quantise(Number::Of(protocol))?;
-        integer_accuracy(&graph, &params, test).map(Some).map_err(failed)
+        let (graph, params) = source.quantise(number)?;
+        integer_accuracy(&graph, &params, data).map_err(failed)
+    }
+
+    /// The same on the test data, where there are some.
+    pub fn tested(&self, path: &Path, number: Number) -> Result<Option<f64>, Failure> {
+        self.test.as_ref().map(|test| self.accuracy(path, number, test)).transpose()
+    }
+
+    /// The folder for finished parts of something long; tells if it goes on from there.
+    pub fn kept(&self, name: &str, of: Result<String, Error>) -> Result<Kept, Failure> {
+        let folder = self.folder.join(format!("unfinished-{name}"));
+        let kept = Kept::open(&folder, of.map_err(failed)?).map_err(failed)?;
+        if kept.parts() > 0 {
+            note(&format!("{}: going on from what an earlier run left there", folder.display()));
+        }
+        Ok(kept)
     }
 
     fn train(&self, mut network: Network) -> Result<(), Failure> {
         let settings = self.settings(10);
         let path = self.folder.join("training.checkpoint");
-        let checkpoint = Checkpoint::new(&path, &network, &settings, self.data.len()).map_err(failed)?;
+        let checkpoint = Checkpoint::new(&path, &network, &settings, &self.data).map_err(failed)?;
         let state = checkpoint.load(&mut network).map_err(failed)?;
+        let mut shown = Shown::new(&settings, self.data.len(), Some(&checkpoint));
         if let Some(state) = &state {
             note(&format!("{}: going on after epoch {}", path.display(), state.epoch));
+            shown.skip(state.epoch);
         }
-        let mut shown = Shown::new(&settings, self.data.len(), Some(&checkpoint));
         train(&mut network, &self.data, &settings, &[], state, &mut shown).map_err(failed)?;
         let graph = network.to_graph().map_err(failed)?;
         let path = self.write(&graph, &self.name, false)?;
@@ -199,42 +209,41 @@ impl Work<'_> {
         self.result(&network, &path, Protocol::Gazelle)
     }
 
-    fn prune(&self, network: Network, keep: f64) -> Result<(), Failure> {
-        let (network, path) = self.pruned(network, keep)?;
-        self.result(&network, &path, Protocol::DeepSecure)
+    fn prune(&self, mut network: Network, keep: f64) -> Result<(), Failure> {
+        let pruning =
+            Pruning { keep, mask: self.arguments.mask, rounds: ROUNDS, settings: self.settings(12) };
+        let (path, kept) = self.pruned(&mut network, &pruning, &self.data, &self.name)?;
+        self.result(&network, &path, Protocol::DeepSecure)?;
+        kept.remove();
+        Ok(())
     }
 
     /// Prunes, retrains and writes; tells of the products.
-    fn pruned(&self, mut network: Network, keep: f64) -> Result<(Network, PathBuf), Failure> {
-        let settings = self.settings(12);
+    pub fn pruned(
+        &self,
+        network: &mut Network,
+        pruning: &Pruning,
+        data: &Data,
+        name: &str,
+    ) -> Result<(PathBuf, Kept), Failure> {
         let before = products(&self.graph);
-        let pruning = Pruning { keep, mask: self.arguments.mask, rounds: 4, settings };
-        let mut shown = Shown::new(&pruning.settings, self.data.len(), None);
-        prune(&mut network, &self.data, &pruning, &mut shown).map_err(failed)?;
+        let name = format!("{name}-pruned");
+        let kept = self.kept(&name, pruning.digest(network, data))?;
+        let mut shown = Shown::new(&pruning.settings, data.len(), None);
+        prune(network, data, pruning, Some(&kept), &mut shown).map_err(failed)?;
         let graph = network.to_graph().map_err(failed)?;
         let after = products(&graph);
-        let path = self.write(&graph, &format!("{}-pruned", self.name), true)?;
+        let path = self.write(&graph, &name, true)?;
         self.human.line(&format!(
-            "{after} of {before} products stay ({:.1} %)",
+            "{name}: {after} of {before} products stay ({:.1} %)",
             100.0 * after as f64 / before.max(1) as f64
         ))?;
-        Ok((network, path))
-    }
-
-    /// The pruned network as one that a budget may choose.
-    fn also_pruned(&self, keep: f64) -> Result<Found, Failure> {
-        let (network, path) = self.pruned(Network::new(&self.graph).map_err(failed)?, keep)?;
-        let accuracy = match self.tested(&path, Protocol::DeepSecure)? {
-            Some(tested) => tested,
-            None => network.accuracy(&self.data.first(10_000)).map_err(failed)?,
-        };
-        let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Found { file, accuracy, quadratic: Vec::new() })
+        Ok((path, kept))
     }
 
     fn result(&self, network: &Network, path: &Path, protocol: Protocol) -> Result<(), Failure> {
         let training = network.accuracy(&self.data.first(10_000)).map_err(failed)?;
-        let test = self.tested(path, protocol)?;
+        let test = self.tested(path, Number::Of(protocol))?;
         if self.arguments.json {
             let object = serde_json::json!({
                 "file": path.display().to_string(),
@@ -247,117 +256,5 @@ impl Work<'_> {
             format!(", {:.2} % on the test data in the integers of {}", 100.0 * test, protocol.name())
         });
         out(&format!("{}: {:.2} % on training data{tested}", path.display(), 100.0 * training))
-    }
-
-    fn search(&self, min_accuracy: f64) -> Result<(), Failure> {
-        let settings = Settings { clip: Some(2.0), exchange: 0.5, ..self.settings(2) };
-        let search = Search {
-            first_epochs: settings.epochs,
-            settings,
-            population: self.arguments.population,
-            placements: self.arguments.steps,
-            hyper: self.arguments.steps,
-            workers: self.arguments.workers,
-            validation: 0.2,
-            min_accuracy,
-        };
-        let watch = Watch { begun: Instant::now(), quiet: !self.human.is_terminal() };
-        let found = search.run(&self.graph, &self.data, &watch).map_err(failed)?;
-        let rows = found.iter().map(|candidate| self.row(candidate)).collect::<Result<Vec<_>, _>>()?;
-        let mut networks: Vec<Found> = rows
-            .iter()
-            .zip(&found)
-            .map(|(row, candidate)| Found::new(&row.file, candidate, row.test_accuracy))
-            .collect();
-        networks.extend(self.arguments.prune.map(|keep| self.also_pruned(keep)).transpose()?);
-        let table = Table { cost: "MB, delphi", rows };
-        let text = serde_json::to_string_pretty(&table).map_err(Failure::running)?;
-        let seconds = format!("seconds once the input is known, delphi, {}", self.arguments.link);
-        let files = [
-            ("table.json", text),
-            ("accuracy-against-cost.svg", table.svg(table.cost, |row| row.cost)),
-            ("accuracy-against-seconds.svg", table.svg(&seconds, |row| row.online_seconds)),
-        ];
-        for (name, content) in files {
-            let path = self.folder.join(name);
-            std::fs::write(&path, content)
-                .map_err(|error| Failure::running(format!("{}: {error}", path.display())))?;
-        }
-        match (self.arguments.json, self.arguments.has_budget()) {
-            (true, true) => {}
-            (true, false) => out(&serde_json::to_string(&table).map_err(Failure::running)?)?,
-            (false, _) => table.lines().iter().try_for_each(|line| out(line))?,
-        }
-        budget::choose(self, self.arguments, &networks)
-    }
-
-    /// Writes a candidate, tests it and prices it.
-    fn row(&self, candidate: &Candidate) -> Result<Row, Failure> {
-        let name = match candidate.count {
-            0 => "relu6".to_owned(),
-            count => format!("quadratic-{count}"),
-        };
-        let path = self.write(&candidate.graph, &name, false)?;
-        let source = Source::load(&path.to_string_lossy(), &Numbers::default())?;
-        let prices = (&calibration::rates().0, self.arguments.link.0);
-        let delphi = pricing::price(&source, &[Variant::Delphi(Garbler::Server)], Reveal::Scores, prices);
-        let estimate = delphi.into_iter().next().and_then(|priced| priced.estimate.ok());
-        Ok(Row {
-            file: format!("{name}.onnx"),
-            quadratic_layers: candidate.layers.clone(),
-            quadratic_elements: candidate.elements[0],
-            elements: candidate.elements[1],
-            validation_accuracy: candidate.validation,
-            test_accuracy: self.tested(&path, Protocol::Delphi)?,
-            score: candidate.score,
-            cost: estimate.as_ref().map(|estimate| estimate.total().bytes() as f64 / 1e6),
-            online_seconds: estimate.as_ref().map(|estimate| estimate.online.seconds),
-        })
-    }
-}
-
-/// A bar on a terminal, and a checkpoint after each epoch.
-struct Shown<'a> {
-    bar: ProgressBar,
-    checkpoint: Option<&'a Checkpoint>,
-}
-
-impl<'a> Shown<'a> {
-    fn new(settings: &Settings, examples: usize, checkpoint: Option<&'a Checkpoint>) -> Self {
-        let steps = examples.div_ceil(settings.batch.max(1)) * settings.epochs;
-        // Drawn on standard error, and on a terminal alone.
-        let bar = ProgressBar::new(steps as u64);
-        Self { bar, checkpoint }
-    }
-}
-
-impl Observer for Shown<'_> {
-    fn step(&mut self, progress: Progress) -> bool {
-        self.bar.inc(1);
-        if progress.step == progress.steps {
-            self.bar.set_message(format!("epoch {}, loss {:.4}", progress.epoch + 1, progress.loss));
-        }
-        !STOP.load(Ordering::Relaxed)
-    }
-
-    fn epoch(&mut self, network: &Network, state: &State) -> Result<(), Error> {
-        self.checkpoint.map_or(Ok(()), |checkpoint| checkpoint.save(network, state))
-    }
-}
-
-/// Says which members were trained.
-struct Watch {
-    begun: Instant,
-    quiet: bool,
-}
-
-impl Watcher for Watch {
-    fn trained(&self, what: &str, accuracy: f64) -> bool {
-        if !self.quiet && !accuracy.is_nan() {
-            let line =
-                format!("{:>6.0} s  {:.2} %  {what}", self.begun.elapsed().as_secs_f64(), 100.0 * accuracy);
-            note(&line);
-        }
-        !STOP.load(Ordering::Relaxed)
     }
 }
