@@ -1,5 +1,5 @@
 //! The planner's real runs: what training on MNIST buys, and what it costs in accuracy. Delphi's search on MiniONN's network, and
-//! DeepSecure's pruning (Table 4) on benchmarks 1 and 2.
+//! DeepSecure's compaction (Table 4) of benchmarks 1 and 2, and one budget over all of it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,6 +17,7 @@ use crate::choice::{Numbers, Protocol};
 use crate::console::note;
 use crate::dataset::{self, Part};
 use crate::failure::Failure;
+use crate::pricing::Variant;
 use crate::source::{Number, Source};
 
 /// The table `planner`.
@@ -31,27 +32,70 @@ impl Table for Planner {
         heading(
             arguments,
             &[
-                "The planner on MNIST: Delphi's search for quadratic activations (section 5), and DeepSecure's pruning (Table 4).",
+                "The planner on MNIST: Delphi's search for quadratic activations (section 5), DeepSecure's pruning and projection (Table 4), and one budget over placements, pruning and protocols.",
                 "Accuracies are those of the 10 000 test images, in each protocol's integers.",
                 "Before these, the cost model: what `oribi plan` predicts of the networks of all tables, and what they take.",
             ],
         )?;
         let predicted = super::predicted::run(arguments)?;
         let searched = if arguments.wants(SEARCH) { search(arguments)? } else { 0 };
-        Ok(predicted + searched + preprocessed(arguments)?)
+        let chosen = if arguments.wants(BUDGET) { budgeted(arguments)? } else { 0 };
+        Ok(predicted + searched + chosen + preprocessed(arguments)?)
     }
 }
 
 const SEARCH: &str = "MiniONN MNIST, quadratic activations";
+const BUDGET: &str = "benchmark 1, one budget";
 /// The accuracy that planned networks keep at least.
 const LEAST: f64 = 0.987;
 
-/// Rows of Table 4 whose data are at hand: number, share of products that stays, and the paper's non-XOR gates, bytes and seconds.
-const PRUNED: [(usize, f64, u64, u64, f64); 2] =
-    [(1, 0.165, 2_760_000, 88_200_000, 1.08), (2, 0.07, 6_570_000, 210_000_000, 2.57)];
+/// A row of Table 4 whose data are at hand.
+struct Compacted {
+    number: usize,
+    /// The share of the data's norm that projection leaves out, if there is one.
+    projection: Option<&'static str>,
+    /// The share of products that stays.
+    keep: &'static str,
+    /// Epochs of retraining.
+    epochs: &'static str,
+    /// Shifts of pictures, in pixels.
+    shift: &'static str,
+    /// The paper's non-XOR gates, bytes and seconds.
+    paper: (u64, u64, f64),
+}
 
-/// How pruned networks are retrained.
-const RETRAINED: [&str; 8] = ["--epochs", "24", "--shift", "1", "--batch", "128", "--rate", "0.002"];
+/// How networks are pruned and retrained. What stays is what the paper's gates ask for. The rest was picked without the test images: by the
+/// accuracy on the last 10,000 training images after training on the first 50,000. Benchmark 1, shifts of a pixel: 98.96 % after 12 epochs,
+/// 98.86 % after 24, 98.92 % after 40 (24 at half the rate: 98.93 %); without shifts 98.54 % after 6, 98.83 % after 12. Benchmark 2, shifts:
+/// 98.32 % after 12, 98.57 % after 24; without, 98.41 % after 12. Benchmark 2 on coordinates: 98.44 % after 12, 98.50 % after 24; of those
+/// that leave out 0.3 of the norm, 98.21 % after 24. Ten of these images are 0.1 %; all of them are what the networks were made from, before
+/// they were pruned, so that these figures are higher than those of the test images can be.
+const COMPACTED: [Compacted; 3] = [
+    Compacted {
+        number: 1,
+        projection: None,
+        keep: "0.165",
+        epochs: "12",
+        shift: "1",
+        paper: (2_760_000, 88_200_000, 1.08),
+    },
+    Compacted {
+        number: 2,
+        projection: None,
+        keep: "0.07",
+        epochs: "24",
+        shift: "1",
+        paper: (6_570_000, 210_000_000, 2.57),
+    },
+    Compacted {
+        number: 2,
+        projection: Some("0.2"),
+        keep: "0.2",
+        epochs: "24",
+        shift: "0",
+        paper: (6_570_000, 210_000_000, 2.57),
+    },
+];
 
 /// DeepSecure's Table 4: benchmarks after pre-processing.
 ///
@@ -59,14 +103,9 @@ const RETRAINED: [&str; 8] = ["--epochs", "24", "--shift", "1", "--batch", "128"
 /// If a training or a protocol fails.
 pub fn preprocessed(arguments: &Arguments) -> Result<usize, Failure> {
     let mut rows = 0;
-    for (number, keep, gates, bytes, seconds) in PRUNED {
-        let row = format!("benchmark {number}, pruned");
-        let paper = Figures::default()
-            .whole("non_xor_gates", gates)
-            .whole("communication_bytes", bytes)
-            .real("execution_seconds", seconds);
-        if arguments.wants(&row) {
-            rows += prune(arguments, (number, keep), row, paper)?;
+    for compacted in &COMPACTED {
+        if arguments.wants(&compacted.row()) {
+            rows += compacted.run(arguments)?;
         }
     }
     Ok(rows)
@@ -148,49 +187,118 @@ fn search(arguments: &Arguments) -> Result<usize, Failure> {
     Ok(1)
 }
 
-/// Non-XOR gates and the accuracy on the test images, of a network as it stands.
-fn standing(source: &Source, data: &Path) -> Result<(u64, f64), Failure> {
-    let (graph, params) = source.quantise(Number::Of(Protocol::DeepSecure))?;
+/// Non-XOR gates of a network, with its first layer in the circuit.
+fn gates(source: &Source) -> Result<u64, Failure> {
+    let (graph, _) = source.quantise(Number::Of(Protocol::DeepSecure))?;
     let gates = price(&graph, Reveal::Scores, FirstLayer::Garbled);
-    let test = dataset::load(&data.to_string_lossy(), None, Part::Test, &source.inputs(), 10, None)?;
-    let accuracy = integer_accuracy(&graph, &params, &test).map_err(Failure::running)?;
-    Ok((gates.ands + gates.known_ands, accuracy))
+    Ok(gates.ands + gates.known_ands)
 }
 
-fn prune(
-    arguments: &Arguments,
-    (number, keep): (usize, f64),
-    row: String,
-    paper: Figures,
-) -> Result<usize, Failure> {
-    let Some((model, data)) = given(arguments, &format!("deepsecure_b{number}.onnx"), &row) else {
-        return Ok(0);
-    };
-    let out = folder(&format!("prune-{number}"));
-    let (made, seconds) =
-        plan(&model, data, &out, &[&["--prune", &keep.to_string()], &RETRAINED[..]].concat())?;
-    let before = standing(&Source::load(&model.to_string_lossy(), &Numbers::default())?, data)?;
-    let source = Source::load(made["file"].as_str().unwrap_or_default(), &Numbers::default())?;
-    let after = standing(&source, data)?;
-    let form = ["--first-layer", FirstLayer::Garbled.name()];
+/// The accuracy on the test images, of a network as it stands.
+fn standing(source: &Source, data: &Path) -> Result<f64, Failure> {
+    let (graph, params) = source.quantise(Number::Of(Protocol::DeepSecure))?;
+    let test = dataset::load(&data.to_string_lossy(), None, Part::Test, &source.inputs(), 10, None)?;
+    integer_accuracy(&graph, &params, &test).map_err(Failure::running)
+}
+
+impl Compacted {
+    fn row(&self) -> String {
+        let projected = if self.projection.is_some() { "projected and " } else { "" };
+        format!("benchmark {}, {projected}pruned", self.number)
+    }
+
+    fn run(&self, arguments: &Arguments) -> Result<usize, Failure> {
+        let row = self.row();
+        let Some((model, data)) = given(arguments, &format!("deepsecure_b{}.onnx", self.number), &row) else {
+            return Ok(0);
+        };
+        let out = folder(&format!("compacted-{}", self.number));
+        let mut how =
+            vec!["--prune", self.keep, "--epochs", self.epochs, "--batch", "128", "--rate", "0.002"];
+        match self.projection {
+            Some(error) => how.extend(["--projection-error", error]),
+            None => how.extend(["--shift", self.shift]),
+        }
+        let (made, seconds) = plan(&model, data, &out, &how)?;
+        let whole = Source::load(&model.to_string_lossy(), &Numbers::default())?;
+        let source = Source::load(made["file"].as_str().unwrap_or_default(), &Numbers::default())?;
+        let (before, after) = (gates(&whole)?, gates(&source)?);
+        let form = ["--first-layer", FirstLayer::Garbled.name()];
+        let cost = measure(&Run {
+            source: &source,
+            protocol: Protocol::DeepSecure,
+            number: Number::Of(Protocol::DeepSecure),
+            server: &form,
+            client: &[],
+        })?;
+        let measured = Figures::default()
+            .whole("non_xor_gates", after)
+            .whole("non_xor_gates_before", before)
+            .real("improvement", before as f64 / after.max(1) as f64)
+            .real("accuracy", made["test_accuracy"].as_f64().unwrap_or(0.0))
+            .real("accuracy_before", standing(&whole, data)?)
+            .real("training_seconds", seconds);
+        let coordinates = match self.projection {
+            Some(error) => format!("on coordinates that leave out {error} of the data's norm; "),
+            None => String::new(),
+        };
+        let note = format!(
+            "{coordinates}{} of the products stay; the places of zeros are public; run by deepsecure, equal to its reference",
+            self.keep
+        );
+        let (gates, bytes, seconds) = self.paper;
+        let paper = Figures::default()
+            .whole("non_xor_gates", gates)
+            .whole("communication_bytes", bytes)
+            .real("execution_seconds", seconds);
+        Row { table: "deepsecure-4", row, measured: cost.figures(measured), paper, note }
+            .print(arguments.json)?;
+        std::fs::remove_dir_all(&out).map_err(Failure::running)?;
+        Ok(1)
+    }
+}
+
+/// One budget over placements, pruning and protocols: DeepSecure's benchmark 1 over a wide-area link.
+fn budgeted(arguments: &Arguments) -> Result<usize, Failure> {
+    let Some((model, data)) = given(arguments, "deepsecure_b1.onnx", BUDGET) else { return Ok(0) };
+    let out = folder("budget");
+    let wanted = ["--min-accuracy", "0.98", "--max-online", "1s", "--max-bytes", "20MB", "--link", "wan"];
+    let (chosen, seconds) = plan(&model, data, &out, &[&wanted[..], &["--prune", "0.165"]].concat())?;
+    let text = |name: &str| chosen[name].as_str().unwrap_or_default().to_owned();
+    let real = |value: &Value, name: &str| value[name].as_f64().unwrap_or(0.0);
+    let path = out.join(text("network"));
+    let source = Source::load(&path.to_string_lossy(), &Numbers::default())?;
+    let variant = Variant::ALL
+        .into_iter()
+        .find(|variant| {
+            (variant.protocol().name(), variant.options()) == (&text("protocol"), &text("options"))
+        })
+        .ok_or_else(|| Failure::running(format!("{BUDGET}: no such protocol as {}", text("protocol"))))?;
     let cost = measure(&Run {
         source: &source,
-        protocol: Protocol::DeepSecure,
-        number: Number::Of(Protocol::DeepSecure),
-        server: &form,
-        client: &[],
+        protocol: variant.protocol(),
+        number: variant.number(),
+        server: &variant.options().split_whitespace().collect::<Vec<_>>(),
+        client: &["--link", "wan"],
     })?;
     let measured = Figures::default()
-        .whole("non_xor_gates", after.0)
-        .whole("non_xor_gates_before", before.0)
-        .real("improvement", before.0 as f64 / after.0.max(1) as f64)
-        .real("accuracy", after.1)
-        .real("accuracy_before", before.1)
-        .real("training_seconds", seconds);
-    let note = format!(
-        "{keep} of the products stay; the places of zeros are public; run by deepsecure, equal to its reference"
-    );
-    Row { table: "deepsecure-4", row, measured: cost.figures(measured), paper, note }
+        .real("accuracy", real(&chosen, "test_accuracy"))
+        .real("validation_accuracy", real(&chosen, "accuracy"))
+        .real("products_share", real(&chosen, "products"))
+        .real("predicted_online_seconds", real(&chosen, "online_seconds"))
+        .whole("predicted_bytes", chosen["bytes"].as_u64().unwrap_or(0))
+        .real("online_seconds", cost.online_seconds)
+        .whole("bytes", cost.phases[1].bytes + cost.phases[2].bytes)
+        .real("planning_seconds", seconds);
+    let bought = chosen["bought"].as_array().into_iter().flatten().map(|bought| {
+        let megabytes = real(bought, "bytes") / 1e6;
+        let what = bought["what"].as_str().unwrap_or_default();
+        format!("{what} bought {:.3} s online and {megabytes:.2} MB", real(bought, "online_seconds"))
+    });
+    let run = format!("{} by {} {}", text("network"), text("protocol"), text("options"));
+    let note =
+        [format!("{}, equal to its reference", run.trim_end())].into_iter().chain(bought).collect::<Vec<_>>();
+    Row { table: "planner", row: BUDGET.into(), measured, paper: Figures::default(), note: note.join("; ") }
         .print(arguments.json)?;
     std::fs::remove_dir_all(&out).map_err(Failure::running)?;
     Ok(1)
