@@ -102,10 +102,108 @@ fn a_budget_chooses_a_network_and_a_protocol_or_names_the_nearest() {
     );
     assert!(chosen["bytes"].as_u64().unwrap() <= 50_000_000, "{chosen}");
     assert!(out.join(chosen["network"].as_str().unwrap()).is_file() && out.join("chosen.json").is_file());
+    assert!(!out.join("deepsecure_b1-pruned.onnx").exists() && !out.join("unfinished-search").exists());
+}
+
+#[test]
+fn a_budget_prunes_what_it_brings_within_it() {
+    let oribi = Oribi::new();
+    let (network, data) = (model("deepsecure_b1.onnx"), pictures(&oribi, "train", &labels(200)));
+    let out = oribi.folder().join("out");
+    // So far away that round trips count, and one garbled circuit has the fewest.
+    let base = ["plan", &network, "--train", &data, "--out", out.to_str().unwrap(), "--min-accuracy", "0.3"];
+    let small = ["--epochs", "3", "--population", "1", "--steps", "1", "--batch", "16"];
+    let budget = ["--prune", "0.2", "--output", "label", "--link", "10gbit,2s", "--max-online", "3500ms"];
+    let base = [&base[..], &small, &budget].concat();
+    let refused = oribi.run(&[&base[..], &["--max-bytes", "1kB"]].concat());
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{text}");
+    assert!(text.contains("no network keeps within") && text.contains("the nearest: "), "{text}");
+    assert!(
+        text.contains("beyond the budget even pruned") && text.contains("what was trained is kept"),
+        "{text}"
+    );
     assert!(!out.join("deepsecure_b1-pruned.onnx").exists());
-    let text = oribi.refusal(1, &[&base[..], &["--max-bytes", "1kB", "--prune", "0.3", "--json"]].concat());
-    assert!(out.join("deepsecure_b1-pruned.plan.json").is_file());
-    assert!(text.contains("no network keeps within") && text.contains("the nearest"), "{text}");
+
+    let again = oribi.run(&[&base[..], &["--max-bytes", "250MB", "--json"]].concat());
+    let text = String::from_utf8(again.stderr).unwrap();
+    assert!(again.status.success() && text.contains("going on from what an earlier run left"), "{text}");
+    let chosen: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(chosen["protocol"], "deepsecure", "{chosen}");
+    assert!(chosen["products"].as_f64().unwrap() <= 0.2 && chosen["accuracy"].as_f64().unwrap() >= 0.3);
+    assert!(
+        chosen["online_seconds"].as_f64().unwrap() <= 3.5 && chosen["bytes"].as_u64().unwrap() <= 250_000_000
+    );
+    let bought = chosen["bought"].as_array().unwrap();
+    let pruning = bought.last().unwrap();
+    assert!(pruning["what"] == "pruning" && pruning["without"]["protocol"] == "deepsecure", "{chosen}");
+    assert!(pruning["bytes"].as_i64().unwrap() > 100_000_000, "{chosen}");
+    assert!(!out.join("unfinished-search").exists());
+
+    // Zeros cheapen one circuit, and nothing else.
+    let whole = model("deepsecure_b1.onnx");
+    let name = chosen["network"].as_str().unwrap();
+    assert!(name.ends_with("-pruned.onnx"), "{chosen}");
+    let pruned = out.join("deepsecure_b1-pruned.onnx");
+    if pruned.is_file() {
+        let bytes = |path: &str, protocol: &str| {
+            let report = &oribi.json(&["plan", path, "--json"])[0];
+            let of =
+                report["choices"].as_array().unwrap().iter().find(|choice| choice["protocol"] == protocol);
+            of.unwrap()["total"]["server_bytes"].as_f64().unwrap()
+        };
+        let pruned = pruned.to_str().unwrap();
+        assert!(bytes(pruned, "deepsecure") < 0.5 * bytes(&whole, "deepsecure"));
+        assert!(bytes(pruned, "gazelle") > 0.8 * bytes(&whole, "gazelle"));
+    }
+}
+
+/// Starts a command, and kills it as soon as a file is there.
+fn kill_at(oribi: &Oribi, arguments: &[&str], file: &std::path::Path) {
+    let mut child = oribi.command(arguments);
+    let mut child =
+        child.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    while !file.is_file() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended without {}", file.display());
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn killed_searches_and_prunings_go_on_to_the_same_files() {
+    let oribi = Oribi::new();
+    let (network, data) = (model("deepsecure_b1.onnx"), pictures(&oribi, "train", &labels(400)));
+    let small = ["--epochs", "2", "--population", "2", "--steps", "1", "--min-accuracy", "0.1"];
+    let pruning = ["--prune", "0.2", "--epochs", "16"];
+    let search = ("unfinished-search/member-1-rates-0-0.part", "quadratic-2.onnx");
+    let rounds = ("unfinished-deepsecure_b1-pruned/round-2.part", "deepsecure_b1-pruned.onnx");
+    for (what, (part, result)) in [(&small[..], search), (&pruning[..], rounds)] {
+        let folders = ["whole", "killed"].map(|name| oribi.folder().join(name));
+        let command = |folder: usize| {
+            let out = folders[folder].to_str().unwrap();
+            [&["plan", &network, "--train", &data, "--json", "--out", out], what].concat()
+        };
+        oribi.stdout(&command(0));
+        let part = folders[1].join(part);
+        kill_at(&oribi, &command(1), &part);
+        // Other settings have no use for what is there, and damage is seen.
+        let text = oribi.refusal(2, &[&command(1)[..], &["--seed", "2"]].concat());
+        assert!(text.contains("other settings") && text.contains("remove the folder"), "{text}");
+        let good = std::fs::read(&part).unwrap();
+        std::fs::write(&part, &good[..good.len() - 1]).unwrap();
+        let damaged = oribi.run(&command(1));
+        let text = String::from_utf8(damaged.stderr).unwrap();
+        assert!(damaged.status.code() == Some(2) && text.contains("damaged; remove it"), "{text}");
+        std::fs::write(&part, &good).unwrap();
+        let again = oribi.run(&command(1));
+        let text = String::from_utf8(again.stderr).unwrap();
+        assert!(again.status.success() && text.contains("going on from"), "{text}");
+        let [whole, killed] = folders.map(|folder| std::fs::read(folder.join(result)).unwrap());
+        assert!(whole == killed, "{result}");
+        assert!(!part.parent().unwrap().exists());
+    }
 }
 
 #[test]
@@ -157,6 +255,17 @@ fn what_does_not_fit_is_named() {
     assert!(oribi.refusal(2, &["plan", &network, "--prune", "0.5"]).contains("--train"));
     assert!(refusal(&[&good, "--max-online", "1s"]).contains("--min-accuracy"));
     assert!(refusal(&[&good, "--min-accuracy", "0.5", "--max-online", "soon"]).contains("250ms"));
+    assert!(refusal(&[&good, "--min-accuracy", "0.5", "--max-bytes", "20"]).contains("500MB"));
+    assert!(refusal(&[&good, "--min-accuracy", "0.5", "--prune", "1.5"]).contains("(0, 1]"));
+    assert!(refusal(&[&good, "--projection-error", "0.3", "--shift", "1"]).contains("--shift"));
+    let empty = pictures(&oribi, "empty", &[]);
+    assert!(refusal(&[&empty]).contains("holds no inputs"));
+    assert!(refusal(&[&good, "--examples", "0"]).contains("no examples"));
+    let squares = ["plan", "builtin:lola-small", "--train", &good, "--min-accuracy", "0.5", "--out"];
+    let folder = out.to_str().unwrap();
+    assert!(oribi.refusal(2, &[&squares[..], &[folder]].concat()).contains("no ReLU that could become"));
+    let below = format!("{good}/folder");
+    assert!(oribi.refusal(2, &[&squares[..], &[&below]].concat()).contains("cannot be written"));
 }
 
 #[test]

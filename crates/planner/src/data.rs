@@ -213,6 +213,21 @@ mod tests {
         assert_eq!(error(vec![0, 1, 12]), "label 12 of example #2: the network has 10 classes, 0 to 9");
         assert_eq!(error(vec![0, 1]), "there are 3 inputs and 2 labels");
         assert!(Data::new(vec![vec![]], &[2], vec![], 10).is_err());
+        let text =
+            Data::new(vec![vec![0.0, 1.0, f32::NAN, 2.0]], &[2], vec![1, 1], 10).unwrap_err().to_string();
+        assert!(text.contains("value 0 of example #1 is NaN"), "{text}");
+    }
+
+    #[test]
+    fn a_digest_tells_examples_labels_and_their_order() {
+        let digest = |values: [f32; 4], widths, labels: [u32; 2]| {
+            Data::new(vec![values.to_vec()], &[widths], labels.to_vec(), 2).unwrap().digest()
+        };
+        let own = digest([1.0, 2.0, 3.0, 4.0], 2, [0, 1]);
+        assert_eq!(own, digest([1.0, 2.0, 3.0, 4.0], 2, [0, 1]));
+        assert_ne!(own, digest([1.0, 2.0, 3.0, 5.0], 2, [0, 1]));
+        assert_ne!(own, digest([1.0, 2.0, 3.0, 4.0], 2, [1, 0]));
+        assert_ne!(own, digest([3.0, 4.0, 1.0, 2.0], 2, [1, 0]));
     }
 
     #[test]

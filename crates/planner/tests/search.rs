@@ -73,6 +73,7 @@ fn search(min_accuracy: f64, workers: usize) -> Search {
         workers,
         validation: 0.2,
         min_accuracy,
+        alone: false,
     }
 }
 
@@ -111,6 +112,9 @@ fn an_accuracy_that_none_reaches_is_said_with_the_best() {
     assert!(matches!(error, Error::Unreached { wanted: 1.0, .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("the best reached 0.") && text.contains("layers quadratic"), "{text}");
+    search.alone = true;
+    let found = search.run(&bars_network(), &bars(200, 1), None, &()).unwrap();
+    assert_eq!(found.iter().map(|candidate| candidate.count).collect::<Vec<_>>(), [0]);
     search.min_accuracy = 98.7;
     assert!(search.run(&bars_network(), &bars(200, 1), None, &()).unwrap_err().to_string().contains("0.987"));
 }

@@ -39,6 +39,8 @@ pub struct Search {
     pub validation: f64,
     /// The least accuracy on it.
     pub min_accuracy: f64,
+    /// Whether the network of ReLU6 alone is a result too.
+    pub alone: bool,
 }
 
 /// A network that was found.
@@ -109,7 +111,7 @@ impl Search {
     ///
     /// # Errors
     /// The first such setting.
-    pub fn check(&self) -> Result<(), Error> {
+    pub fn check(&self, graph: &Graph) -> Result<(), Error> {
         let bad = |what: &str| Err(Error::Setting(what.into()));
         if self.population == 0 || self.workers == 0 {
             return bad("a search needs at least one member and one worker");
@@ -120,6 +122,9 @@ impl Search {
         if !(0.0..=1.0).contains(&self.min_accuracy) {
             return bad("an accuracy lies between 0 and 1; 0.987 for 98.7 %");
         }
+        if activations(graph).is_empty() {
+            return bad("the network has no ReLU that could become quadratic");
+        }
         self.settings.check()
     }
 
@@ -128,7 +133,7 @@ impl Search {
     /// # Errors
     /// If memory is short.
     pub fn digest(&self, graph: &Graph, data: &Data) -> Result<String, Error> {
-        let alike = Self { workers: 0, min_accuracy: 0.0, ..self.clone() };
+        let alike = Self { workers: 0, min_accuracy: 0.0, alone: false, ..self.clone() };
         let rest = format!("{alike:?} {}", env!("CARGO_PKG_VERSION"));
         let network = Network::new(graph)?.digest()?;
         Ok(digest([rest.as_bytes(), network.as_bytes(), data.digest().as_bytes()]))
@@ -143,7 +148,7 @@ impl Search {
     /// [`Search::digest`], what is trained is kept there, and what is there is not trained again.
     ///
     /// # Errors
-    /// [`Error::Unreached`] if no network with quadratic layers has the least accuracy, and as [`train`].
+    /// [`Error::Unreached`] if no network with quadratic layers has the least accuracy and that of ReLU6 alone is no result, and as [`train`].
     pub fn run(
         &self,
         graph: &Graph,
@@ -151,11 +156,8 @@ impl Search {
         kept: Option<&Kept>,
         watcher: &dyn Watcher,
     ) -> Result<Vec<Candidate>, Error> {
-        self.check()?;
+        self.check(graph)?;
         let all = activations(graph);
-        if all.is_empty() {
-            return Err(Error::Setting("the network has no ReLU that could become quadratic".into()));
-        }
         let (training, validation) = self.split(data);
         let round = Round {
             search: self,
@@ -184,7 +186,7 @@ impl Search {
                 found.push(self.candidate(&member.network(graph)?, &member, &all)?);
             }
         }
-        if found.len() == 1 {
+        if found.len() == 1 && !self.alone {
             let (best, which) = best;
             return Err(Error::Unreached { wanted: self.min_accuracy, best, which });
         }

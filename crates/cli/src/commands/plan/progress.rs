@@ -27,7 +27,7 @@ pub fn stop_on_interrupt() -> Result<(), Failure> {
 }
 
 /// How often a line is printed where nobody sits at a terminal.
-const PACE: Duration = Duration::from_secs(20);
+const PACE: Duration = Duration::from_secs(30);
 
 /// Lines on standard error: all of them on a terminal, one now and then in a log.
 pub struct Pace {

@@ -76,13 +76,15 @@ pub fn run(work: &Work<'_>, min_accuracy: f64) -> Result<(), Failure> {
         workers: arguments.workers,
         validation: 0.2,
         min_accuracy,
+        // Within a budget it may be the best.
+        alone: arguments.has_budget(),
     };
     if let Some(keep) = arguments.prune {
         // A share that makes no sense is said before anything is trained.
         let network = Network::new(&work.graph).map_err(failed)?;
         masks(&network, keep, arguments.mask).map_err(failed)?;
     }
-    search.check().map_err(failed)?;
+    search.check(&work.graph).map_err(failed)?;
     let kept = work.kept("search", search.digest(&work.graph, &work.data))?;
     let later = |failure: Failure| {
         failure.and(&format!(
