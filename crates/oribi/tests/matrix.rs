@@ -91,36 +91,32 @@ fn exact() -> Options {
     Options::new(NumberFormat::Exact)
 }
 
+/// Both parties in memory, the server in a thread of its own: the client's result, or what went wrong first.
+fn between<T>(
+    server: impl FnOnce(&mut Session) -> Result<(), protocol::Error> + Send,
+    client: impl FnOnce(&mut Session) -> Result<T, protocol::Error>,
+) -> Result<T, protocol::Error> {
+    let (mut near, mut far) = Session::pair();
+    thread::scope(|scope| {
+        let serving = scope.spawn(move || server(&mut far));
+        let result = client(&mut near);
+        drop(near);
+        let served = serving.join().expect("no panic");
+        result.and_then(|result| served.map(|()| result))
+    })
+}
+
 fn deepsecure(
     plan: &FixedGraph,
     params: &Params,
     input: &[Vec<i64>],
 ) -> Result<Vec<Vec<i64>>, protocol::Error> {
-    let (mut near, mut far) = Session::pair();
-    thread::scope(|scope| {
-        let serving = scope.spawn(move || {
-            garbled::server::predict(
-                plan,
-                garbled::Options::default(),
-                params,
-                Reveal::Scores,
-                &mut far,
-                &Seed::from_bytes([1; 32]),
-            )
-        });
-        let result = garbled::client::predict(
-            plan,
-            garbled::Options::default(),
-            input,
-            Reveal::Scores,
-            &mut near,
-            &Seed::from_bytes([2; 32]),
-            &(),
-        );
-        drop(near);
-        let served = serving.join().expect("no panic");
-        result.and_then(|result| served.map(|()| result))
-    })
+    let (options, reveal) = (garbled::Options::default(), Reveal::Scores);
+    let [servers, clients] = [1, 2].map(|fill| Seed::from_bytes([fill; 32]));
+    between(
+        |far| garbled::server::predict(plan, options, params, reveal, far, &servers),
+        |near| garbled::client::predict(plan, options, input, reveal, near, &clients, &()),
+    )
 }
 
 /// A linear method of `gazelle`, and its integers: in slots products are garbled, and their bits dropped at once.
@@ -136,22 +132,18 @@ fn gazelle(
     input: &[Vec<i64>],
 ) -> Result<Vec<Vec<i64>>, protocol::Error> {
     let plan = &interactive::Plan::choose(graph, method)?;
-    let (mut near, mut far) = Session::pair();
-    thread::scope(|scope| {
-        let serving = scope.spawn(move || {
+    let [servers, clients] = [1, 2].map(|fill| Seed::from_bytes([fill; 32]));
+    between(
+        |far| {
             let weights = interactive::server::Weights::encode(graph, plan, params, 1 << 28)?;
-            let seed = Seed::from_bytes([1; 32]);
-            let far = (&mut far, &mut Held::default(), &() as &dyn Host);
-            interactive::server::predict((graph, plan), (params, &weights), Reveal::Scores, far, &seed)
-        });
-        let seed = Seed::from_bytes([2; 32]);
-        let keys = &mut InteractiveKeys::new(seed.child("keys", 0));
-        let (reveal, input) = (Reveal::Scores, (input, keys));
-        let result = interactive::client::predict((graph, plan), input, reveal, &mut near, &seed, &());
-        drop(near);
-        let served = serving.join().expect("no panic");
-        result.and_then(|result| served.map(|()| result))
-    })
+            let far = (far, &mut Held::default(), &() as &dyn Host);
+            interactive::server::predict((graph, plan), (params, &weights), Reveal::Scores, far, &servers)
+        },
+        |near| {
+            let input = (input, &mut InteractiveKeys::new(clients.child("keys", 0)));
+            interactive::client::predict((graph, plan), input, Reveal::Scores, near, &clients, &())
+        },
+    )
 }
 
 fn delphi(
@@ -162,23 +154,18 @@ fn delphi(
 ) -> Result<Vec<Vec<i64>>, protocol::Error> {
     use interactive::ahead::{client, server};
     let plan = &interactive::Plan::choose(graph, method)?;
-    let (mut near, mut far) = Session::pair();
-    thread::scope(|scope| {
-        let serving = scope.spawn(move || {
+    let [servers, clients] = [1, 2].map(|fill| Seed::from_bytes([fill; 32]));
+    between(
+        |far| {
             let weights = server::Weights::encode(graph, plan, params, 1 << 28)?;
-            let seed = Seed::from_bytes([1; 32]);
-            let weights = (params, &weights);
-            server::prepare_and_predict((graph, plan), weights, Reveal::Scores, &mut far, &seed)
-        });
-        let seed = Seed::from_bytes([2; 32]);
-        let inputs = &[input];
-        let result =
-            client::prepare_and_predict((graph, plan), inputs, Reveal::Scores, &mut near, &seed, &())
-                .map(|mut results| results.remove(0));
-        drop(near);
-        let served = serving.join().expect("no panic");
-        result.and_then(|result| served.map(|()| result))
-    })
+            server::prepare_and_predict((graph, plan), (params, &weights), Reveal::Scores, far, &servers)
+        },
+        |near| {
+            let results =
+                client::prepare_and_predict((graph, plan), &[input], Reveal::Scores, near, &clients, &());
+            results.map(|mut results| results.remove(0))
+        },
+    )
 }
 
 /// Truncation on shares is right to a unit; what follows makes that more.
@@ -207,25 +194,20 @@ fn lola(
     let outline = plans::outline(name, &plan)?;
     let pool = rayon::ThreadPoolBuilder::new().build().expect("threads");
     let (keys, made) = ClientKeys::new(&outline, Seed::from_bytes([3; 32]))?;
-    let (mut near, mut far) = Session::pair();
-    thread::scope(|scope| {
-        let serving = scope.spawn(|| {
+    let seeds = [4, 5].map(|fill| Seed::from_bytes([fill; 32]));
+    between(
+        |far| {
             let host = common::OneClient::new();
-            let keys = service.receive_keys(&mut far, &host)?;
-            let served = service.predict(&keys, &mut far, &host, &Seed::from_bytes([4; 32]));
-            drop(far);
-            served
-        });
-        let client = Client { outline: &outline, graph, keys: &keys, pool: &pool };
-        let result = client
-            .share_keys(&mut near, Some(made))
-            .and_then(|()| client.predict(&[input.to_vec()], &mut near, &Seed::from_bytes([5; 32]), &()));
-        drop(near);
-        let served = serving.join().expect("no panic");
-        let mut results = result?;
-        served?;
-        Ok(results.pop().expect("one result"))
-    })
+            let keys = service.receive_keys(far, &host)?;
+            service.predict(&keys, far, &host, &seeds[0])
+        },
+        |near| {
+            let client = Client { outline: &outline, graph, keys: &keys, pool: &pool };
+            client.share_keys(near, Some(made))?;
+            let mut results = client.predict(&[input.to_vec()], near, &seeds[1], &())?;
+            Ok(results.pop().expect("one result"))
+        },
+    )
 }
 
 fn check(entry: &Entry) {

@@ -8,7 +8,7 @@ use protocol::interactive::{Garbler, Method, Plan};
 use protocol::shape::Link;
 
 use super::plot::{Line, svg};
-use super::private::{Run, measure, measure_batch, measure_stored};
+use super::private::{Cost, Run, measure, measure_batch, measure_stored};
 use super::table::{Figures, Row, Table, heading};
 use super::{Arguments, clients, convolutions};
 use crate::choice::{Numbers, Protocol};
@@ -144,30 +144,35 @@ fn priced_for(path: &str, garbler: &str) -> Result<(Source, Price), Failure> {
     Ok((source, price))
 }
 
+/// Predictions over a link that both sides slow down by these options.
+fn over<'a>(source: &'a Source, slowed: &'a [&'a str]) -> Run<'a> {
+    let protocol = Protocol::Delphi;
+    Run { source, protocol, number: Number::Of(protocol), server: slowed, client: slowed }
+}
+
 impl Network {
     fn name(&self, link: Option<&str>, stored: bool) -> String {
         let link = link.map_or_else(String::new, |link| format!(", {link}"));
         format!("{}{}{link}", self.row, if stored { ", stored" } else { "" })
     }
 
-    fn run(&self, arguments: &Arguments, link: Option<&str>, stored: bool) -> Result<(), Failure> {
+    /// Where the network is, and where it comes from.
+    fn path(&self, arguments: &Arguments) -> (String, &'static str) {
         let real = arguments.data.iter().flat_map(|data| {
             self.file.into_iter().flat_map(|file| [data.join(file), data.join("models").join(file)])
         });
-        let (path, origin) = match real.into_iter().find(|path| path.is_file()) {
+        match real.into_iter().find(|path| path.is_file()) {
             Some(path) => (path.to_string_lossy().into_owned(), "the given network"),
             None => (self.generated.to_owned(), "weights from a seed"),
-        };
+        }
+    }
+
+    fn run(&self, arguments: &Arguments, link: Option<&str>, stored: bool) -> Result<(), Failure> {
+        let (path, origin) = self.path(arguments);
         let (source, price) = priced_for(&path, self.garbler)?;
         let slowed: Vec<&str> = link.iter().flat_map(|link| ["--link", link]).collect();
         let serving = [&["--garbler", self.garbler], slowed.as_slice()].concat();
-        let run = Run {
-            source: &source,
-            protocol: Protocol::Delphi,
-            number: Number::Of(Protocol::Delphi),
-            server: &serving,
-            client: &slowed,
-        };
+        let run = Run { server: &serving, ..over(&source, &slowed) };
         let (cost, measured) = if stored {
             let (cost, preparing) = measure_stored(&run, STORED)?;
             (cost, Figures::default().real("preparing_seconds", preparing))
@@ -181,22 +186,7 @@ impl Network {
                 .whole("setup_bytes", setup.bytes);
             (cost, figures)
         };
-        let measured = match cost.cpu_seconds {
-            Some(seconds) => measured.real("processor_seconds", seconds),
-            None => measured,
-        };
-        let online = cost.phases[2];
-        let measured = measured
-            .real("online_seconds", online.seconds)
-            .whole("online_bytes", online.bytes)
-            .whole("garbled_activations", price.activations)
-            .whole("products_on_shares", price.products)
-            .whole("and_gates", price.ands)
-            .whole("ring_bits", u64::from(price.ring))
-            .whole("stored_client_bytes", price.stored_bytes[0])
-            .whole("stored_server_bytes", price.stored_bytes[1])
-            .whole("client_peak_rss_bytes", cost.client_rss)
-            .whole("server_peak_rss_bytes", cost.server_rss);
+        let measured = with_online(measured, &cost, &price);
         let paper = self.paper.map_or_else(Figures::default, |(seconds, bytes)| {
             Figures::default().real("online_seconds", seconds).whole("online_bytes", bytes)
         });
@@ -209,6 +199,26 @@ impl Network {
         let row = self.name(link, stored);
         Row { table: "delphi-networks", row, measured, paper, note }.print(arguments.json)
     }
+}
+
+/// What was measured, with the online phase, what is counted, and memory.
+fn with_online(measured: Figures, cost: &Cost, price: &Price) -> Figures {
+    let measured = match cost.cpu_seconds {
+        Some(seconds) => measured.real("processor_seconds", seconds),
+        None => measured,
+    };
+    let online = cost.phases[2];
+    measured
+        .real("online_seconds", online.seconds)
+        .whole("online_bytes", online.bytes)
+        .whole("garbled_activations", price.activations)
+        .whole("products_on_shares", price.products)
+        .whole("and_gates", price.ands)
+        .whole("ring_bits", u64::from(price.ring))
+        .whole("stored_client_bytes", price.stored_bytes[0])
+        .whole("stored_server_bytes", price.stored_bytes[1])
+        .whole("client_peak_rss_bytes", cost.client_rss)
+        .whole("server_peak_rss_bytes", cost.server_rss)
 }
 
 /// Many clients at once, each with a bundle.
@@ -236,15 +246,7 @@ fn together_row(inputs: usize) -> String {
 /// Inputs of one command on the slow link: they share flights.
 fn together(arguments: &Arguments, inputs: usize) -> Result<(), Failure> {
     let (source, _) = priced("builtin:gazelle-c")?;
-    let slowed = ["--link", "wan"];
-    let run = Run {
-        source: &source,
-        protocol: Protocol::Delphi,
-        number: Number::Of(Protocol::Delphi),
-        server: &slowed,
-        client: &slowed,
-    };
-    let cost = measure_batch(&run, inputs)?;
+    let cost = measure_batch(&over(&source, &["--link", "wan"]), inputs)?;
     let measured = Figures::default()
         .whole("inputs", inputs as u64)
         .real("online_seconds", cost.online_seconds)
@@ -312,15 +314,7 @@ fn figures(arguments: &Arguments) -> Result<usize, Failure> {
             .whole("stored_client_bytes", bytes[2]);
         for ((link, columns), curves) in TIMED.iter().zip(&mut curves.seconds) {
             if arguments.full {
-                let slowed = ["--link", link];
-                let run = Run {
-                    source: &source,
-                    protocol: Protocol::Delphi,
-                    number: Number::Of(Protocol::Delphi),
-                    server: &slowed,
-                    client: &slowed,
-                };
-                let [_, offline, online] = measure(&run)?.phases;
+                let [_, offline, online] = measure(&over(&source, &["--link", link]))?.phases;
                 for ((column, phase), curve) in columns.iter().zip([offline, online]).zip(curves) {
                     measured = measured.real(column, phase.seconds);
                     curve.push((across, phase.seconds));
