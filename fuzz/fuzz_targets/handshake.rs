@@ -5,7 +5,7 @@ use std::io::Write;
 
 use libfuzzer_sys::fuzz_target;
 use protocol::channel::Source;
-use protocol::handshake::{Hello, receive_choice, receive_hello};
+use protocol::handshake::{Hello, receive_hello, receive_request};
 use protocol::session::{Limits, Session};
 
 /// A session in which the peer says `bytes` and then no more. What this side says goes to the returned half, unread.
@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Some((mut session, _unread)) = hear(bytes) {
         let hello = Hello { server: "fuzz".into(), models: Vec::new() };
-        let _ = receive_choice(&mut session, &hello);
+        let _ = receive_request(&mut session, &hello);
     }
     let _ = serde_json::from_slice::<Hello>(bytes);
 });

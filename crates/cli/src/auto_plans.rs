@@ -10,7 +10,7 @@ use crate::choice::{Linear, Numbers, Protocol};
 use crate::source::{Number, Source};
 
 /// A link so fast that only computing counts.
-const LOOPBACK: Link = Link { rate: 100_000_000_000, rtt: std::time::Duration::ZERO };
+const LOOPBACK: Link = Link::even(100_000_000_000, std::time::Duration::ZERO);
 
 const LINKS: [(&str, Link); 3] = [("loopback", LOOPBACK), ("lan", Link::LAN), ("wan", Link::WAN)];
 

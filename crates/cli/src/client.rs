@@ -1,15 +1,16 @@
 //! The client's side of the commands: a connection, a model, predictions as lines.
 
-use std::net::TcpStream;
+use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use oribi::client::{DeepSecure, Delphi, Engine, Gazelle, KeyFolder, Lola, Outsourced, Supply};
-use oribi::input::{Example, InputSpec};
+use oribi::input::{Example, InputSpec, Projection};
 use oribi::{ClientConfig, Connection, Fingerprint, Prediction, Trust, Trusted};
 use protocol::handshake::{ModelInfo, Plan};
 use protocol::interactive;
+use protocol::measure::Measured;
 use protocol::meter::{Phase, Snapshot};
 use protocol::shape::Link;
 use protocol::{Progress, Reveal};
@@ -18,7 +19,7 @@ use crate::calibration;
 use crate::choice::{Garbler, Garbling, Output, Protocol};
 use crate::console::note;
 use crate::failure::Failure;
-use crate::pricing;
+use crate::pricing::{self, Offer};
 use crate::report::{self, Cost, Costs, Line, Outputs, PeakRss};
 use crate::source::{beyond, gives_index};
 
@@ -146,24 +147,35 @@ impl Wanted<'_> {
     }
 }
 
-/// Bandwidths that are assumed where only the round trip is known: of a local network, and of others.
-const NEAR: (Duration, u64) = (Duration::from_millis(2), 1_000_000_000);
-const FAR: u64 = 100_000_000;
+/// A link to a loopback address that is at least this good is this machine, and no tunnel to another.
+const HERE: Link = Link::even(500_000_000, Duration::from_millis(5));
 
-/// The link to a server: the given one, or one of its round-trip time; none on this machine.
-fn link_to(address: &str, given: Option<Link>) -> Option<Link> {
-    let connect = || {
-        let begun = Instant::now();
-        TcpStream::connect(address).ok().map(|stream| (begun.elapsed(), stream.peer_addr().ok()))
-    };
-    let tried: Vec<_> = (0..3).filter_map(|_| connect()).collect();
-    let here = tried.iter().any(|(_, peer)| peer.is_some_and(|peer| peer.ip().is_loopback()));
-    let rtt = tried.iter().map(|(time, _)| *time).min().unwrap_or_default();
-    given.or((!here).then_some(Link { rate: if rtt < NEAR.0 { NEAR.1 } else { FAR }, rtt }))
+/// The link to a server as it was measured.
+pub struct Way {
+    /// What was found.
+    pub measured: Measured,
+    /// The link that this is; none where both parties are on this machine.
+    pub link: Option<Link>,
+}
+
+/// Measures the link to a server.
+///
+/// # Errors
+/// The server cannot be reached, is not the expected one, is busy, or does not answer measurements.
+pub fn measure(address: &str, fingerprint: Option<Fingerprint>) -> Result<Way, Failure> {
+    let mut connection = open(address, fingerprint, None, vec![])?;
+    let measured = connection.measure()?;
+    connection.close();
+    let link = measured.link();
+    let loopback =
+        address.to_socket_addrs().is_ok_and(|mut found| found.any(|found| found.ip().is_loopback()));
+    let here = loopback && link.up.min(link.down) >= HERE.up && link.rtt <= HERE.rtt;
+    Ok(Way { measured, link: (!here).then_some(link) })
 }
 
 /// The protocol of least time among those that a server offers for a model and what is to be revealed. The server knows the model and
-/// this side the link: plans are public, so it is this side that prices them. Each takes a connection of its own until it is known.
+/// this side the link: plans are public, so it is this side that prices them. Each takes a connection of its own until it is known, and
+/// so does measuring the link, where it is not given and matters.
 fn cheapest(
     address: &str,
     fingerprint: Option<Fingerprint>,
@@ -175,29 +187,32 @@ fn cheapest(
     let offered = model.iter().flat_map(|model| &model.protocols);
     let offered = offered.filter(|offer| offer.reveals.contains(&reveal));
     let offered: Vec<Protocol> = offered.filter_map(|offer| offer.name.parse().ok()).collect();
-    let (link, (rates, ..)) = (link_to(address, wanted.link), calibration::rates());
-    let mut best: Option<(f64, Protocol)> = None;
+    let (rates, ..) = calibration::rates();
+    let mut offers = Vec::new();
     for protocol in offered {
         let connection = open(address, fingerprint, None, wanted.engines()?)?;
         let choice = oribi::Wanted { model: wanted.model, protocol: Some(protocol.name()), reveal };
         let client = connection.choose(choice)?;
         let prepared = protocol == Protocol::Delphi && wanted.supply.is_some();
-        let seconds = pricing::seconds_of((protocol, client.plan()), reveal, (&rates, link), prepared);
+        offers.push(Offer::new((protocol, client.plan()), reveal, prepared));
         // It has agreed on nothing that lasts.
         let _ = client.close();
-        if best.is_none_or(|(least, _)| seconds < least) {
-            best = Some((seconds, protocol));
-        }
     }
     let none =
         || Failure::bad(format!("{address}: it offers no protocol that reveals the {}", reveal.name()));
-    let (seconds, protocol) = best.ok_or_else(none)?;
-    let on = link.map_or_else(|| "this machine".to_owned(), |link| format!("a link of {link}"));
-    note(&format!(
-        "oribi: {} is cheapest on {on}: {} a prediction",
-        protocol.name(),
-        report::seconds(seconds)
-    ));
+    if let Some(protocol) = pricing::cheapest_anywhere(&offers, &rates) {
+        let why = if offers.len() > 1 { "cheapest on any link" } else { "all that it offers" };
+        note(&format!("oribi: {} is {why}", protocol.name()));
+        return Ok(protocol);
+    }
+    let (link, how) = match wanted.link {
+        Some(link) => (Some(link), ""),
+        None => (measure(address, fingerprint)?.link, ", as measured"),
+    };
+    let (seconds, protocol) = pricing::cheapest(&offers, &rates, link).ok_or_else(none)?;
+    let on = link.map_or_else(|| "this machine".to_owned(), |link| format!("a link of {link}{how}"));
+    let seconds = report::seconds(seconds);
+    note(&format!("oribi: {} is cheapest on {on}: {seconds} a prediction", protocol.name()));
     Ok(protocol)
 }
 
@@ -252,6 +267,25 @@ impl Client {
     /// What the model takes.
     pub fn inputs(&self) -> &[InputSpec] {
         self.inner.inputs()
+    }
+
+    /// What inputs are multiplied by before they are predicted: the basis that the server publishes, if there is one, or the one in a file, which
+    /// must be the same where there are both. To be asked for before the first prediction.
+    ///
+    /// # Errors
+    /// The file is no basis, or not the model's; or the session fails.
+    pub fn projection(&mut self, file: Option<&str>) -> Result<Option<Arc<Projection>>, Failure> {
+        let given = file.map(Projection::load).transpose()?;
+        let published = self.inner.projection()?;
+        if let (Some(file), Some(given), Some(published)) = (file, &given, &published)
+            && given != published
+        {
+            return Err(Failure::bad(format!(
+                "{file}: this is not the basis that the server publishes for {}, which is applied without --projection",
+                self.model()
+            )));
+        }
+        Ok(given.or(published).map(Arc::new))
     }
 
     /// Names of the model's classes, or none.

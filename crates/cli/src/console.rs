@@ -134,7 +134,7 @@ impl protocol::Progress for Progress {
     }
 
     fn expect(&self, expected: u64) {
-        let rate = self.link.map_or(TABLE_RATE, |link| TABLE_RATE.min(link.rate as f64 / 8.0));
+        let rate = self.link.map_or(TABLE_RATE, |link| TABLE_RATE.min(link.up as f64 / 8.0));
         let seconds = expected as f64 / rate;
         if seconds < LONG || self.estimated.swap(true, Ordering::Relaxed) {
             return;

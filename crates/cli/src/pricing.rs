@@ -1,5 +1,7 @@
 //! What each protocol would take for a network, and which is cheapest.
 
+use std::time::Duration;
+
 use model::fixed::FixedGraph;
 use planner::cost::{Estimate, Rates};
 use protocol::encrypted::{self, plans};
@@ -193,20 +195,45 @@ pub fn resolve(
     Err(Failure::bad(format!("{}: {}", source.path, why.unwrap_or_else(|| "no protocol can run it".into()))))
 }
 
-/// Seconds of a prediction by a plan, both phases, or the online one alone where it is prepared. Plans whose price cannot be told come last.
-pub fn seconds_of(
-    (protocol, plan): (Protocol, &handshake::Plan),
-    reveal: Reveal,
-    (rates, link): (&Rates, Option<Link>),
+/// A plan that a server offers, as it is priced.
+pub struct Offer {
+    protocol: Protocol,
+    /// None where its price cannot be told.
+    work: Option<Work>,
+    /// Whether its offline phase lies in a store.
     prepared: bool,
-) -> f64 {
-    match work_of(protocol, plan, reveal) {
-        Ok(work) => {
-            let estimate = Estimate::new(&work, rates, link);
-            if prepared { estimate.online.seconds } else { estimate.total().seconds }
-        }
-        Err(_) => f64::INFINITY,
+}
+
+impl Offer {
+    /// What a plan takes.
+    pub fn new((protocol, plan): (Protocol, &handshake::Plan), reveal: Reveal, prepared: bool) -> Self {
+        Self { protocol, work: work_of(protocol, plan, reveal).ok(), prepared }
     }
+
+    /// Seconds of a prediction, both phases, or the online one alone where it is prepared; what has no price comes last.
+    pub fn seconds(&self, rates: &Rates, link: Option<Link>) -> f64 {
+        let Some(work) = &self.work else { return f64::INFINITY };
+        let estimate = Estimate::new(work, rates, link);
+        if self.prepared { estimate.online.seconds } else { estimate.total().seconds }
+    }
+}
+
+/// The offer of least time on a link, with its seconds; the first of equals.
+pub fn cheapest(offers: &[Offer], rates: &Rates, link: Option<Link>) -> Option<(f64, Protocol)> {
+    let priced = offers.iter().map(|offer| (offer.seconds(rates, link), offer.protocol));
+    priced.min_by(|(a, _), (b, _)| a.total_cmp(b))
+}
+
+/// The offer of least time on whatever link, if there is one. Time is all but linear in the round trip and in the time of a bit each way:
+/// what is cheapest at all corners of the links there are is so between them.
+pub fn cheapest_anywhere(offers: &[Offer], rates: &Rates) -> Option<Protocol> {
+    const RATES: [u64; 2] = [1_000_000, 1_000_000_000_000];
+    const TRIPS: [Duration; 2] = [Duration::ZERO, Duration::from_secs(1)];
+    let corners = RATES.into_iter().flat_map(|up| RATES.map(|down| (up, down)));
+    let corners = corners.flat_map(|(up, down)| TRIPS.map(|rtt| Link { up, down, rtt }));
+    let mut winners = corners.map(|link| cheapest(offers, rates, Some(link)).map(|(_, protocol)| protocol));
+    let first = winners.next().flatten()?;
+    winners.all(|other| other == Some(first)).then_some(first)
 }
 
 #[cfg(test)]
@@ -282,6 +309,37 @@ mod tests {
         let plan = protocol::encrypted::plan::Plan::find(&graph, &Default::default()).unwrap();
         let seconds = work.phase(Phase::Online).amounts.get(Unit::EncryptedSecond);
         assert!((seconds / plan.seconds - 1.0).abs() < 0.05, "{seconds} and {}", plan.seconds);
+    }
+
+    #[test]
+    fn a_link_matters_where_one_has_fewer_bytes_and_another_less_to_do() {
+        let source = load("builtin:gazelle-b");
+        let offer = |variant: Variant| Offer {
+            protocol: variant.protocol(),
+            work: Some(work(&source, variant).1),
+            prepared: false,
+        };
+        let rates = Rates::default();
+        let both =
+            [offer(Variant::Gazelle(Method::HeCoefficients)), offer(Variant::DeepSecure(FirstLayer::Ot))];
+        let on =
+            |link: &str| cheapest(&both, &rates, Some(link.parse().unwrap())).map(|(_, protocol)| protocol);
+        assert_eq!(on("1mbit,1ms"), Some(Protocol::Gazelle), "fewer bytes");
+        assert!(cheapest_anywhere(&both[..1], &rates) == Some(Protocol::Gazelle));
+        assert!(cheapest_anywhere(&[], &rates).is_none());
+        // Whatever is said to win anywhere wins on links between the corners.
+        let [gazelle, circuit] = &both;
+        let same = Offer { protocol: Protocol::Delphi, work: circuit.work.clone(), prepared: true };
+        let pair = [Offer { prepared: true, ..offer(Variant::DeepSecure(FirstLayer::Ot)) }, same];
+        assert_eq!(cheapest_anywhere(&pair, &rates), Some(Protocol::DeepSecure), "the first of equals");
+        if let Some(winner) = cheapest_anywhere(&both, &rates) {
+            for link in ["lan", "wan", "20mbit/100mbit,30ms"] {
+                assert_eq!(on(link), Some(winner));
+            }
+        }
+        assert!(gazelle.seconds(&rates, Some(Link::WAN)) > gazelle.seconds(&rates, None));
+        let unknown = Offer { protocol: Protocol::Lola, work: None, prepared: false };
+        assert!(unknown.seconds(&rates, None).is_infinite());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A model as the owner of its file has it: graph, side file, ranges, integers.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::fixed::{FixedGraph, NumberFormat, Op, Params};
 use model::quantise::{Options, quantise};
@@ -8,7 +9,7 @@ use model::ranges::Ranges;
 use model::side::{Channels, InputMeta};
 use model::sparsity::Sparsities;
 use model::{Graph, Meta, Side, Tensor, onnx, passes};
-use oribi::input::{Example, InputSpec, Pixels};
+use oribi::input::{Example, InputSpec, Pixels, Projection};
 
 use crate::builtin;
 use crate::choice::{Numbers, Protocol};
@@ -81,7 +82,7 @@ impl Source {
             let pairs = shapes.iter().zip(example.tensors);
             pairs.map(|(shape, data)| Tensor::new(shape.to_vec(), data)).collect::<Result<Vec<_>, _>>()
         };
-        oribi::input::open(file, &self.inputs())?
+        oribi::input::open_projected(file, &self.inputs(), self.basis()?.as_ref())?
             .take(CALIBRATION)
             .map(|example| tensors(example?).map_err(|error| Failure::bad(format!("{file}: {error}"))))
             .collect()
@@ -94,6 +95,15 @@ impl Source {
         let (path, numbers, sparsity) = (path.to_owned(), Numbers::default(), side.sparsity.clone());
         let projection = side.projection.as_ref().map(|name| Path::new(&path).with_file_name(name));
         Ok((Self { path, graph, ranges, meta, numbers, sparsity, projection }, side))
+    }
+
+    /// The public basis that inputs are multiplied by, if the side file names one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn basis(&self) -> Result<Option<Arc<Projection>>, Failure> {
+        let path = self.projection.as_ref().map(|path| path.to_string_lossy().into_owned());
+        Ok(path.as_deref().map(Projection::load).transpose()?.map(Arc::new))
     }
 
     /// Whether a protocol may run it, as far as the network's layers and products say.

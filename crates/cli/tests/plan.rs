@@ -268,6 +268,40 @@ fn what_does_not_fit_is_named() {
     assert!(oribi.refusal(2, &[&squares[..], &[&below]].concat()).contains("cannot be written"));
 }
 
+/// A server publishes the basis: its clients need no option, and another basis is refused.
+fn published(oribi: &Oribi, network: &str, (picture, basis): (&str, &str)) {
+    let wanted = &oribi.json(&["run", network, picture, "--protocol", "gazelle", "--json"])[0];
+    let server = oribi.serve(&[network, "--protocol", "gazelle"]);
+    let peer = ["--server", &server.address, "--fingerprint", &server.fingerprint];
+    let predict = |input: &str, more: &[&str]| {
+        oribi.json(&[&["predict", input, "--json"], &peer[..], more].concat()).remove(0)
+    };
+    assert_eq!(predict(picture, &[])["output"], wanted["output"]);
+    assert_eq!(predict(picture, &["--projection", basis])["output"], wanted["output"]);
+    // Coordinates are taken as they are.
+    let bytes = std::fs::read(basis).unwrap();
+    let head = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let text = String::from_utf8_lossy(&bytes[10..head]).into_owned();
+    let shape = text.split_once("'shape': (").unwrap().1;
+    let rows: usize = shape.split_once(',').unwrap().0.trim().parse().unwrap();
+    let numbers: Vec<String> = vec!["0.125".to_owned(); rows];
+    let coordinates = oribi.file("coordinates.json", format!("[{}]", numbers.join(", ")).as_bytes());
+    let line = predict(&coordinates, &[]);
+    let own = &oribi.json(&["run", network, &coordinates, "--protocol", "gazelle", "--json"])[0];
+    assert_eq!(line["output"], own["output"]);
+    assert_ne!(line["output"], wanted["output"]);
+    // One number off.
+    let mut other = bytes;
+    other[head + 1] ^= 1;
+    let other = oribi.file("other.npy", &other);
+    let base = [&["predict", picture, "--projection", other.as_str()], &peer[..]].concat();
+    let text = oribi.refusal(2, &base);
+    assert!(text.contains("not the basis that the server publishes"), "{text}");
+    server.finish();
+    let line = &oribi.json(&["demo", network, picture, "--protocol", "gazelle", "--json"])[0];
+    assert_eq!(line["output"], wanted["output"]);
+}
+
 #[test]
 fn a_projected_network_takes_coordinates() {
     let oribi = Oribi::new();
@@ -285,6 +319,7 @@ fn a_projected_network_takes_coordinates() {
     assert_eq!(line["class"], labels(4)[3]);
     // The side file names the basis.
     assert_eq!(&oribi.json(&["run", file, &picture, "--json"])[0]["output"], &line["output"]);
+    published(&oribi, file, (&picture, basis.to_str().unwrap()));
     let network = model("deepsecure_b1.onnx");
     let other = ["plan", &network, "--train", &data, "--out", folder, "--projection-error", "0.3"];
     assert!(oribi.refusal(2, &other).contains("fully connected"));

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use kernel::seed::Seed;
 use protocol::handshake::{self, Choice, Hello, ModelInfo, Plan};
+use protocol::measure::Measured;
 use protocol::message::Message;
 use protocol::meter::Snapshot;
 use protocol::session::Limits;
@@ -28,7 +29,7 @@ use rustls::pki_types::ServerName;
 use crate::done::{DONE_BYTES, Done};
 use crate::error::Error;
 use crate::identity::Fingerprint;
-use crate::input::{InputSpec, Pixels};
+use crate::input::{InputSpec, Pixels, Projection};
 use crate::tls;
 use crate::trust::{Trust, Trusted};
 
@@ -150,6 +151,21 @@ impl Connection {
         self.trusted
     }
 
+    /// Measures the link: its round trip, and its bandwidth both ways, in a second or so. It counts as part of the set-up.
+    ///
+    /// # Errors
+    /// The server is busy, answers no measurements, or is too slow.
+    pub fn measure(&mut self) -> Result<Measured, Error> {
+        let wait = self.config.handshake;
+        let until = Instant::now() + wait;
+        self.session.set_limits(Limits { wait, ..self.config.limits });
+        self.session.inbox.set_latest(Some(until));
+        let measured = protocol::measure::measure(&mut self.session, until);
+        self.session.inbox.set_latest(None);
+        self.session.set_limits(self.config.limits);
+        measured.map_err(|error| self.session.explain(error).into())
+    }
+
     /// The session, before a choice, and the server's list.
     pub(crate) fn into_parts(self) -> (Session, Hello) {
         (self.session, self.hello)
@@ -228,6 +244,17 @@ impl Client {
     /// What the model takes.
     pub fn inputs(&self) -> &[InputSpec] {
         &self.inputs
+    }
+
+    /// The public basis that the server publishes for the model's one input: what inputs are multiplied by before they are predicted. To be asked
+    /// for once, before the first prediction.
+    ///
+    /// # Errors
+    /// What the server sends is no basis, or the session fails.
+    pub fn projection(&mut self) -> Result<Option<Projection>, Error> {
+        let values = handshake::receive_basis(&mut self.session, &self.model);
+        let values = values.map_err(|error| self.fail(error))?;
+        Ok(values.zip(self.model.projected_from).and_then(|(values, width)| Projection::new(width, values)))
     }
 
     /// Notes every frame from now on.

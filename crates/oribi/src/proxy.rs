@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use kernel::seed::Seed;
 use protocol::garbled::shared::Beats;
 use protocol::garbled::{self, FirstLayer, Options, Part, Wishes};
-use protocol::handshake::{self, Choice, Plan, VERSIONS};
+use protocol::handshake::{self, Choice, Plan, Request, VERSIONS};
 use protocol::message::Message;
 use protocol::session::Limits;
 use protocol::{Error as Wrong, Length, Session, Tag};
@@ -207,8 +207,13 @@ impl Conversation<'_> {
         let server = Connection::open(&config.server, ClientConfig { handshake: config.handshake, ..server });
         let (mut server, hello) = server.map_err(unreachable)?.into_parts();
         handshake::offer(client, &hello)?;
-        let Some(choice) = handshake::receive_choice(client, &hello)? else {
-            return handshake::farewell(&mut server);
+        let choice = match handshake::receive_request(client, &hello)? {
+            Request::Choice(choice) => choice,
+            Request::Farewell => return handshake::farewell(&mut server),
+            Request::Probe(_) => {
+                handshake::farewell(&mut server)?;
+                return Err(Wrong::Refused("this is a proxy: measure the link to its server".into()));
+            }
         };
         let wishes = self.wishes(&choice)?;
         let plan = join(&mut server, &choice, wishes).map_err(|error| from_server(&mut server, error))?;

@@ -32,7 +32,7 @@ use crate::error::Error;
 use crate::identity::{Fingerprint, Identity};
 use crate::tls;
 
-use model::Prepared;
+use model::Offered;
 use registry::Registry;
 
 pub use connection::Event;
@@ -117,8 +117,8 @@ struct Shared {
     config: ServerConfig,
     tls: Arc<rustls::ServerConfig>,
     hello: Hello,
-    /// For each model of `hello`, its variants in the order of its protocols.
-    models: Vec<Vec<Prepared>>,
+    /// The models of `hello`.
+    models: Vec<Offered>,
     registry: Arc<Registry>,
     fingerprint: Fingerprint,
     address: SocketAddr,
@@ -256,7 +256,7 @@ pub(crate) fn listen(address: &str) -> Result<TcpListener, Error> {
 }
 
 /// Gives the models their identifiers and checks that each can be run.
-fn prepare(models: Vec<ServedModel>, config: &ServerConfig) -> Result<(Hello, Vec<Vec<Prepared>>), Error> {
+fn prepare(models: Vec<ServedModel>, config: &ServerConfig) -> Result<(Hello, Vec<Offered>), Error> {
     let system = |why: String| Error::System { doing: "making model identifiers", why };
     let seed = Seed::from_os().map_err(|e| system(e.to_string()))?;
     let mut hello = Hello { server: format!("oribi {}", env!("CARGO_PKG_VERSION")), models: Vec::new() };
@@ -269,9 +269,9 @@ fn prepare(models: Vec<ServedModel>, config: &ServerConfig) -> Result<(Hello, Ve
         }
         let mut id = [0; 16];
         id.copy_from_slice(&seed.child("model", index as u64).as_bytes()[..16]);
-        let (info, variants) = model.prepare(ModelId(id), &config.engines)?;
+        let (info, offered) = model.prepare(ModelId(id), &config.engines)?;
         hello.models.push(info);
-        prepared.push(variants);
+        prepared.push(offered);
     }
     match serde_json::to_vec(&hello) {
         Ok(bytes) if bytes.len() <= MAX_HELLO_BYTES => Ok((hello, prepared)),

@@ -53,6 +53,7 @@ fn served(example: &Example, plan: &Plan) -> ServedModel {
             pixels: Pixels::default(),
             range: None,
         }],
+        projection: None,
         variants: vec![Variant {
             protocol: "delphi".into(),
             reveals: vec![Reveal::Scores, Reveal::Label],

@@ -115,13 +115,19 @@ fn nonsense() -> Vec<Vec<u8>> {
         [&[2u8, 0, 0, 0][..], &(1u64 << 60).to_le_bytes(), &[0; 16]].concat(),
         (1u64 << 60).to_be_bytes().to_vec(),
     ];
-    for tag in [Tag::ERROR, Tag::HELLO, Tag::CHOICE, Tag::PLAN, Tag::START, Tag::DONE, Tag::BYE] {
+    let known = [Tag::ERROR, Tag::HELLO, Tag::CHOICE, Tag::PLAN, Tag::START, Tag::DONE, Tag::BYE];
+    for tag in known.into_iter().chain([Tag::PROBE, Tag::BASIS]) {
         lies.push(frame(tag.id(), u32::MAX as usize, b"and then nothing"));
     }
     lies.push(frame(0x100, u32::MAX as usize, b""));
     lies.push(frame(0x100, 8 * WIDTH + 1, &[0; 8 * WIDTH + 1]));
     lies.push(frame(Tag::CHOICE.id(), 2, b"{}"));
     lies.push(frame(Tag::CHOICE.id(), 16 << 10, &[b'['; 16 << 10]));
+    // Measurements and bases that are not due, or too large.
+    lies.push(frame(Tag::PROBE.id(), 8, &[0xff; 8]));
+    lies.push(frame(Tag::PROBE.id(), 9, &[0; 9]));
+    lies.push([frame(Tag::PROBE.id(), 8, &[9, 0, 0, 0, 0, 0, 0, 0]), frame(8, 1 << 20, &[0; 64])].concat());
+    lies.push(frame(Tag::BASIS.id(), 0, b""));
     lies.push(frame(Tag::ERROR.id(), 5, b"\x1b[2J\n"));
     lies
 }

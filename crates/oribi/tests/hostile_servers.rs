@@ -17,8 +17,15 @@ use protocol::handshake::{Hello, InputInfo, ModelId, ModelInfo, Plan, ProtocolIn
 use protocol::session::Limits;
 use protocol::{Reveal, Tag};
 
+const WANTED: Wanted<'_> = Wanted { model: None, protocol: None, reveal: Reveal::Scores };
+
 /// Runs a client against a server that says these bytes after TLS, then stays silent for as long as the client stays.
 fn against(bytes: Vec<u8>) -> Error {
+    doing(bytes, |connection| connection.choose(WANTED)?.predict(&example(0).0, &()))
+}
+
+/// The same for a client that does this once it has the server's list.
+fn doing<T>(bytes: Vec<u8>, act: impl FnOnce(Connection) -> Result<T, Error>) -> Error {
     let directory = tempfile::tempdir().unwrap();
     let identity = Identity::load_or_create(directory.path()).unwrap();
     let tls = oribi::tls::server_config(&identity).unwrap();
@@ -38,12 +45,9 @@ fn against(bytes: Vec<u8>) -> Error {
         limits: Limits { wait: soon, frame: soon, rate: 1 << 30 },
         ..ClientConfig::new(Trust::Pinned(identity.fingerprint()))
     };
-    let wanted = Wanted { model: None, protocol: None, reveal: Reveal::Scores };
-    let outcome = Connection::open(&address, config)
-        .and_then(|connection| connection.choose(wanted))
-        .and_then(|mut client| client.predict(&example(0).0, &()));
+    let outcome = Connection::open(&address, config).and_then(act);
     server.join().unwrap();
-    outcome.unwrap_err()
+    outcome.err().unwrap()
 }
 
 fn frame(tag: Tag, payload: &[u8]) -> Vec<u8> {
@@ -69,8 +73,14 @@ fn hello() -> Hello {
         range: None,
     };
     let protocols = vec![ProtocolInfo { name: "clear".into(), reveals: vec![Reveal::Scores] }];
-    let info =
-        ModelInfo { id: ModelId([1; 16]), name: "m".into(), inputs: vec![input], labels: vec![], protocols };
+    let info = ModelInfo {
+        id: ModelId([1; 16]),
+        name: "m".into(),
+        inputs: vec![input],
+        labels: vec![],
+        protocols,
+        projected_from: None,
+    };
     Hello { server: "x".into(), models: vec![info] }
 }
 
@@ -145,4 +155,52 @@ fn answers() {
     let outputs: Vec<u8> = (0..3).flat_map(|_| frame(output, &[0; 8 * WIDTH])).collect();
     refused([up_to_plan(), outputs.clone()].concat(), "silent or too slow");
     refused([up_to_plan(), outputs, frame(Tag::DONE, &[0; 9])].concat(), "announced 9 bytes");
+}
+
+#[test]
+fn measurements() {
+    let refused = |said: Vec<u8>, words: &str| {
+        let error = doing([up_to_hello(), said].concat(), |mut connection| connection.measure()).to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    let filling = Tag::new(8, "filling");
+    refused(vec![], "silent or too slow");
+    refused(announce(filling, u32::MAX), "announced 4294967295 bytes");
+    refused(frame(filling, &[0; 100]), "announced 100 bytes");
+    refused(frame(Tag::PLAN, b"{}"), "got tag 3");
+    refused(frame(Tag::ERROR, b"not here"), "the peer says: not here");
+    // An end that comes for ever: it is filling that is due next.
+    refused((0..100).flat_map(|_| frame(filling, b"")).collect(), "announced 0 bytes");
+}
+
+#[test]
+fn bases() {
+    let say = |width: usize, said: Vec<u8>| {
+        let mut list = hello();
+        list.models[0].projected_from = Some(width);
+        let list = frame(Tag::HELLO, &serde_json::to_vec(&list).unwrap());
+        [greeting(), list, frame(Tag::PLAN, &serde_json::to_vec(&plan()).unwrap()), said].concat()
+    };
+    let refused = |width: usize, said: Vec<u8>, words: &str| {
+        let error = doing(say(width, said), |connection| connection.choose(WANTED)?.projection()).to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    let values = |value: f32| value.to_le_bytes().repeat(3 * WIDTH);
+    refused(3, vec![], "silent or too slow");
+    refused(3, announce(Tag::BASIS, u32::MAX), "announced 4294967295 bytes");
+    refused(3, frame(Tag::BASIS, &values(1.0)[1..]), "announced 47 bytes");
+    refused(3, frame(Tag::BASIS, &values(f32::NAN)), "no finite number");
+    refused(3, frame(Tag::BASIS, &values(f32::NEG_INFINITY)), "no finite number");
+    refused(3, frame(Tag::ERROR, b"gone"), "the peer says: gone");
+    for width in [0, 1 << 22, usize::MAX] {
+        refused(width, vec![], "hello is malformed");
+    }
+    // Numbers as large as they can be make an input that is beyond any range, and no more.
+    let error = doing(say(3, frame(Tag::BASIS, &values(f32::MAX))), |connection| {
+        let mut client = connection.choose(WANTED)?;
+        let basis = client.projection()?.unwrap();
+        assert_eq!((basis.rows(), basis.width()), (WIDTH, 3));
+        client.predict(&example(0).0, &())
+    });
+    assert!(error.to_string().contains("silent or too slow"), "{error}");
 }

@@ -69,6 +69,7 @@ fn serve_with(lola: LolaConfig) -> Running {
             pixels: Pixels::default(),
             range: None,
         }],
+        projection: None,
         variants: vec![Variant {
             protocol: plans::BATCH.into(),
             reveals: vec![Reveal::Scores],

@@ -9,8 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Clear, FRAMES, PANIC_VALUE, WIDTH, example, model, serve};
+use oribi::input::Projection;
 use oribi::server::Event;
-use oribi::{ClientConfig, Connection, Identity, Server, ServerConfig, Trust, Trusted, Wanted};
+use oribi::{ClientConfig, Connection, Identity, ServedModel, Server, ServerConfig, Trust, Trusted, Wanted};
 use protocol::session::Direction;
 use protocol::{Phase, Reveal};
 
@@ -131,6 +132,68 @@ fn a_full_server_says_so_and_recovers() {
     client.close().unwrap();
     server.settle();
     server.predict(1);
+    server.stop();
+}
+
+#[test]
+fn a_link_is_measured_before_a_choice_and_takes_a_place() {
+    let link = "80mbit/8mbit,20ms".parse().unwrap();
+    let patient = Duration::from_secs(60);
+    let server =
+        serve(ServerConfig { max_sessions: 1, handshake: patient, link: Some(link), ..common::config() });
+    let mut connection = server.connect().unwrap();
+    let measured = connection.measure().unwrap();
+    // The server's half alone is slowed: what comes down, and half of the round trip.
+    assert!((0.08e7..3e7).contains(&measured.down_bits_per_second), "{measured:?}");
+    assert!(measured.round_trip_seconds >= 0.010, "{measured:?}");
+    assert_eq!(server.handle.counts().sessions, 1);
+    let error = server.connect().unwrap().choose(WANTED).err().unwrap().to_string();
+    assert!(error.contains("busy"), "{error}");
+    let error = server.connect().unwrap().measure().unwrap_err().to_string();
+    assert!(error.contains("busy"), "{error}");
+    // It has its place already.
+    let mut client = connection.choose(WANTED).unwrap();
+    let (input, expected) = common::example(0);
+    assert_eq!(client.predict(&input, &()).unwrap().integers, expected);
+    client.close().unwrap();
+    server.settle();
+    // What one connection may ask for is bounded.
+    let mut connection = server.connect().unwrap();
+    let error = (0..9).find_map(|_| connection.measure().err()).unwrap().to_string();
+    assert!(error.contains("measured enough"), "{error}");
+    drop(connection);
+    server.settle();
+    server.stop();
+}
+
+#[test]
+fn a_basis_is_published_once_a_session() {
+    let basis = Projection::new(3, (0..3 * WIDTH).map(|i| i as f32 / 8.0).collect()).unwrap();
+    let served = ServedModel { projection: Some(basis.clone()), ..common::model("tiny") };
+    let server = common::serve_model(served, common::config());
+    let mut client = server.connect().unwrap().choose(WANTED).unwrap();
+    assert_eq!(client.projection().unwrap(), Some(basis));
+    let (input, expected) = common::example(0);
+    assert_eq!(client.predict(&input, &()).unwrap().integers, expected);
+    client.close().unwrap();
+    let mut client = server.connect().unwrap().choose(WANTED).unwrap();
+    assert!(client.projection().unwrap().is_some());
+    let error = client.projection().unwrap_err().to_string();
+    assert!(error.contains("sent before"), "{error}");
+    drop(client);
+    server.settle();
+    server.stop();
+    // Where there is none, nothing is asked for; and a basis of another model is not served.
+    let server = serve(common::config());
+    let mut client = server.connect().unwrap().choose(WANTED).unwrap();
+    assert_eq!(client.projection().unwrap(), None);
+    client.close().unwrap();
+    server.settle();
+    let wrong = Projection::new(WIDTH, vec![1.0; 3 * WIDTH]);
+    let wrong = ServedModel { projection: wrong, ..common::model("tiny") };
+    let refused = oribi::Server::bind("127.0.0.1:0", &server.identity(), vec![wrong], common::config());
+    let error = refused.err().unwrap().to_string();
+    assert!(error.contains("its basis gives 3 values, and the model takes 4"), "{error}");
     server.stop();
 }
 

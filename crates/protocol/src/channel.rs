@@ -57,7 +57,7 @@ impl Transport {
         Ok(Self::new(source, sink))
     }
 
-    /// The same connection with its writing half slowed to `link`; the peer does likewise with its own.
+    /// The same connection with its writing half slowed to `link`'s rate `up`; the peer does likewise with its own.
     ///
     /// # Errors
     /// Where the system refuses the thread that holds bytes back.

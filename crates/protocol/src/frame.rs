@@ -36,6 +36,10 @@ impl Tag {
     pub const DONE: Self = Self::new(5, "a prediction's end");
     /// The client ends the session in good order.
     pub const BYE: Self = Self::new(6, "the client's farewell");
+    /// The client measures the link ([`crate::measure`]).
+    pub const PROBE: Self = Self::new(7, "a measurement of the link");
+    /// The client asks for the basis of the model's inputs, and the server sends it.
+    pub const BASIS: Self = Self::new(9, "the basis of the inputs");
 
     /// A kind with its number on the wire and the words that errors use for it.
     pub const fn new(id: u16, name: &'static str) -> Self {

@@ -4,8 +4,11 @@
 //! | --- | --- |
 //! | both | a greeting of 16 bytes: magic, oldest and newest protocol version spoken |
 //! | server | [`Hello`]: its models and, for each, the protocols and outputs on offer |
+//! | client | measurements of the link, if it wants any ([`crate::measure`]) |
 //! | client | [`Choice`]: a model, a protocol, scores or label; or a farewell |
 //! | server | [`Plan`]: the model's public graph as that protocol computes it |
+//!
+//! A client that has a plan may ask for the model's public basis, where the list says that there is one, before its first prediction ([`receive_basis`]).
 //!
 //! After the greeting every message is a JSON object in a frame. Models are known by a random identifier: a digest
 //! of the weights would confirm a guess at them. Protocols are names; what else one needs travels as its payload.
@@ -20,6 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, printable};
 use crate::frame::{Length, Tag};
+use crate::measure::{self, Probe};
+use crate::message::Message;
 use crate::session::Session;
 
 pub use greeting::{GREETING_BYTES, VERSIONS, Versions, greet};
@@ -34,6 +39,8 @@ pub const MAX_PLAN_BYTES: usize = 16 << 20;
 pub const MAX_MODELS: usize = 1000;
 /// Most elements of one input.
 pub const MAX_INPUT_ELEMENTS: usize = 1 << 27;
+/// Most numbers of a basis that a server publishes.
+pub const MAX_BASIS: usize = 1 << 22;
 /// Most axes of an input.
 const MAX_RANK: usize = 8;
 
@@ -109,6 +116,9 @@ pub struct ModelInfo {
     pub labels: Vec<String>,
     /// How it can be run.
     pub protocols: Vec<ProtocolInfo>,
+    /// Values of what the client multiplies by the model's public basis to get its one input, where there is such a basis.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projected_from: Option<usize>,
 }
 
 /// An input of a model.
@@ -202,19 +212,33 @@ pub fn choose(session: &mut Session, choice: &Choice) -> Result<Plan, Error> {
     Plan::decode(&bytes)
 }
 
-/// Receives the client's choice, checked against what was offered; `None` is a farewell.
+/// What a client says to a list.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// It wants this, which is on offer.
+    Choice(Choice),
+    /// It measures the link, and has not chosen yet.
+    Probe(Probe),
+    /// It leaves.
+    Farewell,
+}
+
+/// Receives what the client says to the list; a choice is checked against what was offered.
 ///
 /// # Errors
 /// [`Error::Refused`] where the choice was not on offer: the client should hear it.
-pub fn receive_choice(session: &mut Session, hello: &Hello) -> Result<Option<Choice>, Error> {
-    let due = [(Tag::CHOICE, Length::AtMost(MAX_CHOICE_BYTES)), (Tag::BYE, Length::Exactly(0))];
+pub fn receive_request(session: &mut Session, hello: &Hello) -> Result<Request, Error> {
+    let due = [(Tag::CHOICE, Length::AtMost(MAX_CHOICE_BYTES)), (Tag::BYE, Length::Exactly(0)), measure::DUE];
     let (tag, bytes) = session.inbox.recv_one_of(&due)?;
     if tag == Tag::BYE {
-        return Ok(None);
+        return Ok(Request::Farewell);
+    }
+    if tag == Tag::PROBE {
+        return Ok(Request::Probe(Probe::from_bytes(&bytes)?));
     }
     let choice: Choice = from_json("choice", &bytes)?;
     hello.allows(&choice)?;
-    Ok(Some(choice))
+    Ok(Request::Choice(choice))
 }
 
 /// Sends a plan.
@@ -223,6 +247,37 @@ pub fn receive_choice(session: &mut Session, hello: &Hello) -> Result<Option<Cho
 /// [`Error::Refused`] where the plan is too long to send, and those of the connection.
 pub fn send_plan(session: &mut Session, plan: &Plan) -> Result<(), Error> {
     send_json(session, Tag::PLAN, plan, MAX_PLAN_BYTES)
+}
+
+/// Asks a server that has sent its plan for the model's basis: rows of `width` values each, one row for each value of the input; none where the
+/// list names no basis.
+///
+/// # Errors
+/// [`Error::Malformed`] where a value is not finite, and those of the connection.
+pub fn receive_basis(session: &mut Session, model: &ModelInfo) -> Result<Option<Vec<f32>>, Error> {
+    let wrong = |why: &str| Error::malformed("basis", why);
+    let Some([rows, width]) = model.basis().map_err(|why| wrong(&why))? else { return Ok(None) };
+    session.outbox.send(Tag::BASIS, &[])?;
+    session.outbox.flush()?;
+    let bytes = session.inbox.recv(Tag::BASIS, Length::Exactly(rows * width * size_of::<f32>()))?;
+    let values: Vec<f32> = bytes
+        .chunks_exact(4)
+        .map(|value| f32::from_le_bytes([value[0], value[1], value[2], value[3]]))
+        .collect();
+    match values.iter().all(|value| value.is_finite()) {
+        true => Ok(Some(values)),
+        false => Err(wrong("a value is no finite number")),
+    }
+}
+
+/// Sends a model's basis, which was asked for.
+///
+/// # Errors
+/// Those of the connection.
+pub fn send_basis(session: &mut Session, values: &[f32]) -> Result<(), Error> {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    session.outbox.send(Tag::BASIS, &bytes)?;
+    session.outbox.flush()
 }
 
 /// Ends the session in good order.
@@ -253,6 +308,7 @@ impl Hello {
             for input in &model.inputs {
                 input.check().map_err(|why| wrong(format!("{}: input {}: {why}", model.name, input.name)))?;
             }
+            model.basis().map_err(|why| wrong(format!("{}: {why}", model.name)))?;
         }
         Ok(())
     }
@@ -294,6 +350,23 @@ impl Reveal {
         match self {
             Self::Scores => "scores",
             Self::Label => "label",
+        }
+    }
+}
+
+impl ModelInfo {
+    /// Rows and columns of the basis that the server publishes: values of the model's input, and of what it is made from. None where there is none.
+    ///
+    /// # Errors
+    /// In words, where there cannot be such a basis.
+    pub fn basis(&self) -> Result<Option<[usize; 2]>, String> {
+        let Some(width) = self.projected_from else { return Ok(None) };
+        let [input] = &self.inputs[..] else { return Err("a basis is for models of one input".into()) };
+        let rows = input.shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
+        let numbers = rows.and_then(|rows| rows.checked_mul(width));
+        match (rows, numbers) {
+            (Some(rows), Some(1..=MAX_BASIS)) => Ok(Some([rows, width])),
+            _ => Err(format!("its basis has none or more than {MAX_BASIS} numbers")),
         }
     }
 }

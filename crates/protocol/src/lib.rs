@@ -10,6 +10,7 @@ pub mod frame;
 pub mod garbled;
 pub mod handshake;
 pub mod interactive;
+pub mod measure;
 pub mod memory;
 pub mod message;
 pub mod meter;

@@ -16,38 +16,61 @@ use crate::channel::{Deadline, Sink};
 /// A link's bandwidth, each way, and its round-trip time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Bits a second.
-    pub rate: u64,
+    /// Bits a second from client to server.
+    pub up: u64,
+    /// Bits a second from server to client.
+    pub down: u64,
     /// Round-trip time.
     pub rtt: Duration,
 }
 
 impl Link {
     /// 3 Gbit/s and 0.3 ms, the local network of CrypTFlow2 and Cheetah.
-    pub const LAN: Self = Self { rate: 3_000_000_000, rtt: Duration::from_micros(300) };
+    pub const LAN: Self = Self::even(3_000_000_000, Duration::from_micros(300));
     /// 400 Mbit/s and 40 ms, the wide network of CrypTFlow2 and Cheetah.
-    pub const WAN: Self = Self { rate: 400_000_000, rtt: Duration::from_millis(40) };
+    pub const WAN: Self = Self::even(400_000_000, Duration::from_millis(40));
+
+    /// A link of the same rate, in bits a second, each way.
+    pub const fn even(rate: u64, rtt: Duration) -> Self {
+        Self { up: rate, down: rate, rtt }
+    }
+
+    /// The link as the server sees it: what it sends goes `down`.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self { up: self.down, down: self.up, rtt: self.rtt }
+    }
+
+    /// Bits a second of something of which half goes each way.
+    pub fn mean(self) -> f64 {
+        2.0 / (1.0 / (self.up as f64).max(1.0) + 1.0 / (self.down as f64).max(1.0))
+    }
 
     /// Time that `bytes` bytes take to depart.
     fn time(self, bytes: usize) -> Duration {
-        Duration::from_secs_f64(bytes as f64 * 8.0 / self.rate as f64)
+        Duration::from_secs_f64(bytes as f64 * 8.0 / self.up as f64)
     }
 }
 
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}mbit,{}ms", self.rate as f64 / 1e6, self.rtt.as_secs_f64() * 1e3)
+        write!(f, "{}mbit", self.up as f64 / 1e6)?;
+        if self.down != self.up {
+            write!(f, "/{}mbit", self.down as f64 / 1e6)?;
+        }
+        write!(f, ",{}ms", self.rtt.as_secs_f64() * 1e3)
     }
 }
 
 impl FromStr for Link {
     type Err = String;
 
-    /// `lan`, `wan`, or `RATE,RTT` such as `100mbit,40ms`: units kbit, mbit, gbit and us, ms, s.
+    /// `lan`, `wan`, `RATE,RTT` such as `100mbit,40ms`, or `UP/DOWN,RTT`: units kbit, mbit, gbit and us, ms, s.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "no such link {text:?}: use lan, wan or RATE,RTT such as 100mbit,40ms (1kbit to 1000gbit, up to 60s)"
+                "no such link {text:?}: use lan, wan, RATE,RTT such as 100mbit,40ms or UP/DOWN,RTT such as 20mbit/100mbit,40ms (1kbit \
+                 to 1000gbit, up to 60s)"
             )
         };
         match text {
@@ -55,13 +78,15 @@ impl FromStr for Link {
             "wan" => return Ok(Self::WAN),
             _ => {}
         }
-        let (rate, rtt) = text.split_once(',').ok_or_else(wrong)?;
-        let rate = number(rate, &[("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9)]).ok_or_else(wrong)?;
-        let rtt = number(rtt, &[("us", 1e-6), ("ms", 1e-3), ("s", 1.0)]).ok_or_else(wrong)?;
-        if !(1e3..=1e12).contains(&rate) || !(0.0..=60.0).contains(&rtt) {
-            return Err(wrong());
-        }
-        Ok(Self { rate: rate as u64, rtt: Duration::from_secs_f64(rtt) })
+        let (rates, rtt) = text.split_once(',').ok_or_else(wrong)?;
+        let (up, down) = rates.split_once('/').unwrap_or((rates, rates));
+        let rate = |text| {
+            let rate = number(text, &[("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9)]);
+            rate.filter(|rate| (1e3..=1e12).contains(rate)).map(|rate| rate as u64).ok_or_else(wrong)
+        };
+        let rtt = number(rtt, &[("us", 1e-6), ("ms", 1e-3), ("s", 1.0)]);
+        let rtt = rtt.filter(|rtt| (0.0..=60.0).contains(rtt)).ok_or_else(wrong)?;
+        Ok(Self { up: rate(up)?, down: rate(down)?, rtt: Duration::from_secs_f64(rtt) })
     }
 }
 
@@ -83,7 +108,7 @@ const SLACK: Duration = Duration::from_millis(1);
 /// Pieces under way at most; a rate times a delay that needs more is held to this.
 const PIECES: usize = 1 << 14;
 
-/// A writing half whose bytes depart at a link's rate and arrive half a round trip later.
+/// A writing half whose bytes depart at a link's rate `up` and arrive half a round trip later. A server slows its own by [`Link::reversed`].
 pub struct Shaped {
     link: Link,
     /// When the bytes written so far have departed.
@@ -192,11 +217,16 @@ mod tests {
         assert_eq!("lan".parse(), Ok(Link::LAN));
         assert_eq!("wan".parse(), Ok(Link::WAN));
         let link: Link = "100mbit,40ms".parse().unwrap();
-        assert_eq!(link, Link { rate: 100_000_000, rtt: Duration::from_millis(40) });
+        assert_eq!(link, Link::even(100_000_000, Duration::from_millis(40)));
         assert_eq!(link.to_string().parse(), Ok(link));
-        assert_eq!("2.5 gbit, 100us".parse::<Link>().unwrap().rate, 2_500_000_000);
-        for wrong in ["", "fast", "1mbit", "0mbit,1ms", "-1mbit,1ms", "1mbit,-1ms", "nanmbit,1ms", "1mbit,1h"]
-        {
+        assert_eq!("2.5 gbit, 100us".parse::<Link>().unwrap().down, 2_500_000_000);
+        let uneven: Link = "20mbit/100mbit,30ms".parse().unwrap();
+        assert_eq!((uneven.up, uneven.down), (20_000_000, 100_000_000));
+        assert_eq!(uneven.to_string().parse(), Ok(uneven));
+        assert_eq!(uneven.reversed().to_string(), "100mbit/20mbit,30ms");
+        assert!((uneven.mean() / 33_333_333.3 - 1.0).abs() < 1e-6 && (link.mean() / 1e8 - 1.0).abs() < 1e-9);
+        let wrong = ["", "fast", "1mbit", "0mbit,1ms", "-1mbit,1ms", "1mbit,-1ms", "nanmbit,1ms", "1mbit,1h"];
+        for wrong in wrong.into_iter().chain(["1mbit/,1ms", "/1mbit,1ms", "1mbit/2mbit/3mbit,1ms"]) {
             assert!(wrong.parse::<Link>().is_err(), "{wrong}");
         }
     }
@@ -204,7 +234,7 @@ mod tests {
     #[test]
     fn bytes_take_at_least_the_links_time_and_stay_in_order() {
         let (near, mut far) = memory::pair();
-        let link = Link { rate: 8_000_000, rtt: Duration::from_millis(20) };
+        let link = Link::even(8_000_000, Duration::from_millis(20));
         let mut near = near.shaped(link).unwrap();
         let sent: Vec<u8> = (0..50_000u32).map(|i| (i % 251) as u8).collect();
         let expected = sent.clone();
@@ -221,7 +251,7 @@ mod tests {
     #[test]
     fn a_peer_that_left_is_noticed() {
         let (near, far) = memory::pair();
-        let mut near = near.shaped(Link { rate: 1 << 40, rtt: Duration::ZERO }).unwrap();
+        let mut near = near.shaped(Link::even(1 << 40, Duration::ZERO)).unwrap();
         drop(far);
         let failed = (0..1000).any(|_| {
             thread::sleep(Duration::from_millis(1));

@@ -1,8 +1,9 @@
 //! `oribi demo`: a server and a client as two processes on this machine.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use oribi::input::{Example, InputSpec};
+use oribi::input::{Example, InputSpec, Projection};
 use protocol::shape::Link;
 
 use crate::builtin::{self, DIGITS};
@@ -78,7 +79,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let fingerprint = announced.fingerprint.parse().map_err(Failure::running)?;
     let mut client = Client::connect(&announced.listen, Some(fingerprint), &wanted)?;
-    let inputs = Inputs::open(&arguments.inputs, client.inputs())?;
+    let projection = client.projection(None)?;
+    let inputs = Inputs::open(&arguments.inputs, client.inputs(), projection.as_ref())?;
     human.line(&format!("server   process {}, holding the network {}", server.id(), client.model()))?;
     human.line(&format!("client   process {}, holding {}", std::process::id(), inputs.describe()))?;
     human.line(&format!("between  TLS 1.3 at {}, protocol {}", announced.listen, client.protocol()))?;
@@ -168,12 +170,16 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn open(files: &[String], specs: &[InputSpec]) -> Result<Self, Failure> {
+    fn open(
+        files: &[String],
+        specs: &[InputSpec],
+        projection: Option<&Arc<Projection>>,
+    ) -> Result<Self, Failure> {
         if files.is_empty() {
             return Self::digits(specs);
         }
-        let files =
-            files.iter().map(|file| oribi::input::open(file, specs)).collect::<Result<Vec<_>, _>>()?;
+        let open = |file: &String| oribi::input::open_projected(file, specs, projection);
+        let files = files.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let count = files.iter().map(oribi::input::InputFile::len).sum();
         let entries = files.into_iter().flatten().map(|example| Ok((example?, None)));
         Ok(Self { entries: Box::new(entries), count, built_in: false })

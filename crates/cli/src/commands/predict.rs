@@ -1,10 +1,8 @@
 //! `oribi predict`: private inputs, a server's model.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use oribi::Fingerprint;
-use oribi::input::Projection;
 use protocol::shape::Link;
 
 use crate::choice::{Asked, Garbler, Garbling, Output, Protocol};
@@ -33,13 +31,14 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// How to compute: deepsecure, lola, gazelle or delphi, or auto: the cheapest of what the server offers, by this machine's rates and the
-    /// round trip to the server (or --link). The server's first offer by default.
+    /// link to the server, which is measured where it matters (or --link). The server's first offer by default.
     #[arg(long, value_name = "PROTOCOL")]
     protocol: Option<Asked>,
     /// What to reveal: all scores, or the best label alone.
     #[arg(long, value_name = "WHAT", default_value = "scores")]
     output: Output,
-    /// The public basis that inputs are multiplied by, where the model takes coordinates; an .npy of the model's owner.
+    /// The public basis that inputs are multiplied by, where the model takes coordinates; an .npy of the model's owner. By default the one that
+    /// the server publishes, if it does.
     #[arg(long, value_name = "FILE")]
     projection: Option<String>,
     /// How many of the best classes to print.
@@ -80,7 +79,6 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let projection = arguments.projection.as_deref().map(Projection::load).transpose()?.map(Arc::new);
     let named = arguments.protocol.and_then(Asked::named);
     let wanted = Wanted {
         model: arguments.model.as_deref(),
@@ -98,6 +96,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         parts: arguments.parts,
     };
     let mut client = Client::connect(&arguments.server, arguments.fingerprint, &wanted)?;
+    let projection = client.projection(arguments.projection.as_deref())?;
     // All files are opened before anything is sent, so that a wrong one is found at once.
     let files = arguments
         .inputs

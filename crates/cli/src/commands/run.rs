@@ -62,9 +62,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         )?,
     };
     let specs = source.inputs();
-    let beside = source.projection.as_ref().map(|path| path.to_string_lossy().into_owned());
-    let projection = arguments.projection.clone().or(beside);
-    let projection = projection.as_deref().map(Projection::load).transpose()?.map(Arc::new);
+    let projection = match &arguments.projection {
+        Some(path) => Some(Arc::new(Projection::load(path)?)),
+        None => source.basis()?,
+    };
     let files = arguments
         .inputs
         .iter()

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use oribi::input::Projection;
 use oribi::server::{DeepSecure, Delphi, DelphiConfig, Event, Gazelle, GazelleConfig, Lola, LolaConfig};
 use oribi::{Identity, ServedModel, Server, ServerConfig, Variant};
 use protocol::Reveal;
 use protocol::encrypted::plans;
-use protocol::handshake::Plan;
+use protocol::handshake::{MAX_BASIS, Plan};
 use protocol::meter::Phase;
 use protocol::shape::Link;
 
@@ -18,7 +19,7 @@ use crate::child::{Announcement, wait_for_parent};
 use crate::choice::{Asked, Encryption, Garbler, Garbling, Linear, Numbers, Output, Protocol, Size};
 use crate::console::{note, out, patiently};
 use crate::failure::{FAILED, Failure};
-use crate::pricing;
+use crate::pricing::Offer;
 use crate::report::{bytes, seconds};
 use crate::source::Source;
 use crate::stores;
@@ -190,8 +191,23 @@ fn served(source: &Source, arguments: &Arguments) -> Result<ServedModel, Failure
         name: source.meta.name.clone(),
         labels: source.meta.labels.clone(),
         inputs: source.inputs(),
+        projection: published(source)?,
         variants,
     })
+}
+
+/// The basis that clients apply, if the model has one and it is not too long to send.
+fn published(source: &Source) -> Result<Option<Projection>, Failure> {
+    let Some(basis) = source.basis()? else { return Ok(None) };
+    if basis.values().len() > MAX_BASIS {
+        note(&format!(
+            "oribi: {}: its basis has {} numbers, and at most {MAX_BASIS} are published: clients need the file (predict --projection)",
+            source.meta.name,
+            basis.values().len()
+        ));
+        return Ok(None);
+    }
+    Ok(Some(Arc::unwrap_or_clone(basis)))
 }
 
 /// The cheapest first. Plans for many inputs in one pass have no price for one, and stay behind.
@@ -200,9 +216,8 @@ fn sort(variants: &mut [Variant], link: Option<Link>) {
     let price = |variant: &Variant| {
         let plan = Plan { graph: variant.graph.clone(), payload: variant.payload.clone() };
         let reveal = variant.reveals.first().copied().unwrap_or(Reveal::Scores);
-        variant.protocol.parse().map_or(f64::INFINITY, |protocol| {
-            pricing::seconds_of((protocol, &plan), reveal, (&rates, link), false)
-        })
+        let offer = |protocol| Offer::new((protocol, &plan), reveal, false).seconds(&rates, link);
+        variant.protocol.parse().map_or(f64::INFINITY, offer)
     };
     variants.sort_by_cached_key(|variant| (price(variant) * 1e6) as u64);
 }

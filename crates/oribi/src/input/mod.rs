@@ -112,6 +112,8 @@ pub struct InputFile {
     path: PathBuf,
     source: Source,
     count: usize,
+    /// Whether it holds input values, and not pixels.
+    holds_values: bool,
     selected: Option<usize>,
     next: usize,
     projection: Option<Arc<Projection>>,
@@ -198,13 +200,15 @@ pub fn open(argument: &str, specs: &[InputSpec]) -> Result<InputFile, InputError
             (Source::Ready(examples), count)
         }
     };
-    let mut opened = InputFile { path, source, count, selected, next: 0, projection: None };
+    let holds_values = matches!(kind, Kind::Npy | Kind::Npz | Kind::Json);
+    let mut opened = InputFile { path, source, count, holds_values, selected, next: 0, projection: None };
     opened.select()?;
     Ok(opened)
 }
 
 /// As [`open`] for a model that takes coordinates under a public basis: files hold the inputs as they are, and what is read from them is
-/// multiplied by the basis. Without one it is [`open`].
+/// multiplied by the basis. Arrays that hold coordinates already are taken as they are, where their length cannot mean anything else. Without a
+/// basis it is [`open`].
 ///
 /// # Errors
 /// As [`open`], and if the basis is not the model's.
@@ -215,8 +219,13 @@ pub fn open_projected(
 ) -> Result<InputFile, InputError> {
     let Some(projection) = projection else { return open(argument, specs) };
     let whole = projection.spec(Path::new(argument), specs)?;
-    let opened = open(argument, &[whole])?;
-    Ok(InputFile { projection: Some(Arc::clone(projection)), ..opened })
+    match open(argument, &[whole]) {
+        Ok(opened) => Ok(InputFile { projection: Some(Arc::clone(projection)), ..opened }),
+        Err(error) => {
+            let projected = open(argument, specs).ok();
+            projected.filter(|file| file.holds_values && projection.tells(file.count)).ok_or(error)
+        }
+    }
 }
 
 /// An input from a PNG picture in memory, for a model that takes one tensor; `name` stands for the file.

@@ -33,14 +33,41 @@ impl Projection {
         let (file, _) = identify(path)?;
         let spec = InputSpec { name: "basis".into(), shape, pixels: Pixels::default(), range: None };
         let (mut reader, _) = npy::open(path, file, &spec)?;
-        Ok(Self { width, values: reader.next_values().map_err(refuse)? })
+        let values = reader.next_values().map_err(refuse)?;
+        Self::new(width, values).ok_or_else(|| refuse("is no basis: a value is no finite number".into()))
+    }
+
+    /// A basis of these rows, each of `width` values; none where they are not whole rows of finite numbers.
+    pub fn new(width: usize, values: Vec<f32>) -> Option<Self> {
+        let whole = width > 0 && !values.is_empty() && values.len().is_multiple_of(width);
+        (whole && values.iter().all(|value| value.is_finite())).then_some(Self { width, values })
+    }
+
+    /// Values of what it is applied to.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Coordinates that it gives.
+    pub fn rows(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    /// Its rows, one after the other.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Whether so many inputs of coordinates could not as well be values that the basis is yet to be applied to.
+    pub(super) fn tells(&self, inputs: usize) -> bool {
+        inputs.checked_mul(self.rows()).is_some_and(|values| !values.is_multiple_of(self.width))
     }
 
     /// What files hold for a model that takes its coordinates: plain vectors; pixels count from 0 to 1.
     pub(super) fn spec(&self, path: &Path, specs: &[InputSpec]) -> Result<InputSpec, InputError> {
         let refuse = |reason: String| InputError::new(path, reason);
         let [spec] = specs else { return Err(refuse("a projection is for models of one input".into())) };
-        let (wanted, rows) = (spec.shape.iter().product::<usize>(), self.values.len() / self.width);
+        let (wanted, rows) = (spec.shape.iter().product::<usize>(), self.rows());
         if wanted != rows {
             return Err(refuse(format!("the projection gives {rows} values, and the model takes {wanted}")));
         }
@@ -98,5 +125,41 @@ mod tests {
         assert!(error.contains("gives 2 values, and the model takes 3"), "{error}");
         let flat = write("flat.npy", npy("(3,)", &[1.0, 0.0, -1.0]));
         assert!(Projection::load(&flat).unwrap_err().to_string().contains("two axes"));
+        let wrong = write("nan.npy", npy("(2, 3)", &[1.0, 0.0, f32::NAN, 0.5, 0.5, 0.5]));
+        assert!(Projection::load(&wrong).unwrap_err().to_string().contains("finite"));
+        for (width, count) in [(0, 3), (3, 0), (3, 4)] {
+            assert!(Projection::new(width, vec![0.5; count]).is_none());
+        }
+    }
+
+    #[test]
+    fn coordinates_are_taken_as_they_are_where_their_number_tells() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: Vec<u8>| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let spec =
+            [InputSpec { name: "x".into(), shape: vec![1, 2], pixels: Pixels::default(), range: None }];
+        let read = |path: &str, width: usize| {
+            let projection = Projection::new(width, vec![1.0; 2 * width]).map(Arc::new);
+            let opened = open_projected(path, &spec, projection.as_ref())?;
+            opened.map(|example| Ok(example?.tensors.remove(0))).collect::<Result<Vec<_>, InputError>>()
+        };
+        let one = write("one.npy", npy("(2,)", &[5.0, 6.0]));
+        let two = write("two.npy", npy("(2, 2)", &[5.0, 6.0, 7.0, 8.0]));
+        let json = write("x.json", b"[5, 6]".to_vec());
+        assert_eq!(read(&one, 3).unwrap(), [[5.0, 6.0]]);
+        assert_eq!(read(&two, 3).unwrap(), [[5.0, 6.0], [7.0, 8.0]]);
+        assert_eq!(read(&json, 3).unwrap(), [[5.0, 6.0]]);
+        // Two coordinates of two inputs may as well be the four values of one, in another shape; and two of two are multiplied.
+        let error = read(&two, 4).unwrap_err().to_string();
+        assert!(error.contains("2x2") && error.contains("1x4"), "{error}");
+        assert_eq!(read(&one, 2).unwrap(), [[11.0, 11.0]]);
+        // What fits neither is held against what the basis takes.
+        assert!(read(&one, 5).is_ok());
+        let three = write("three.npy", npy("(3,)", &[1.0; 3]));
+        assert!(read(&three, 5).unwrap_err().to_string().contains("1x5"));
     }
 }

@@ -5,15 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use kernel::seed::Seed;
-use protocol::handshake::{self, Choice, Plan};
+use protocol::handshake::{self, Choice, Plan, Request};
+use protocol::measure::Allowance;
 use protocol::message::Message;
 use protocol::session::Limits;
 use protocol::{Error, Length, Phase, Session, Tag};
 
 use super::Shared;
-use super::model::Prepared;
+use super::model::{Offered, Prepared};
 use super::registry::Ticket;
 use crate::done::Done;
+use crate::input::Projection;
 use crate::tls;
 use crate::usage::peak_rss_bytes;
 
@@ -78,12 +80,13 @@ pub(super) fn serve(stream: TcpStream, ticket: &Ticket, shared: &Shared) {
     let tell = |event: Event| (shared.config.observer)(&event);
     let error = match open(stream, shared) {
         Err(error) => Some(error.to_string()),
-        Ok(mut session) => {
+        Ok((mut session, deadline)) => {
             let mut conversation = Conversation {
                 shared,
                 ticket,
                 client,
                 session: &mut session,
+                deadline,
                 predictions: &mut predictions,
                 runs: 0,
             };
@@ -96,17 +99,17 @@ pub(super) fn serve(stream: TcpStream, ticket: &Ticket, shared: &Shared) {
     tell(Event::Closed { client, predictions, error });
 }
 
-/// TLS, and a session in which all up to the client's choice must happen in time.
-fn open(stream: TcpStream, shared: &Shared) -> std::io::Result<Session> {
+/// TLS, and a session in which all up to the client's choice must happen by the moment that is given too.
+fn open(stream: TcpStream, shared: &Shared) -> std::io::Result<(Session, Instant)> {
     let config = &shared.config;
     let deadline = Instant::now() + config.handshake;
     let mut transport = tls::accept(stream, &shared.tls, deadline)?;
     if let Some(link) = config.link {
-        transport = transport.shaped(link)?;
+        transport = transport.shaped(link.reversed())?;
     }
     let mut session = Session::new(transport, Limits { wait: config.handshake, ..config.limits });
     session.inbox.set_latest(Some(deadline));
-    Ok(session)
+    Ok((session, deadline))
 }
 
 /// Tells the client why the session ends, where it can be told; gives the words for the log.
@@ -141,6 +144,8 @@ struct Conversation<'a> {
     ticket: &'a Ticket,
     client: Option<SocketAddr>,
     session: &'a mut Session,
+    /// By when the client must have chosen.
+    deadline: Instant,
     predictions: &'a mut u64,
     /// Predictions and preparations so far.
     runs: u64,
@@ -150,20 +155,12 @@ impl Conversation<'_> {
     fn run(&mut self) -> Result<(), Error> {
         let config = &self.shared.config;
         handshake::send_hello(self.session, &self.shared.hello)?;
-        let Some(choice) = handshake::receive_choice(self.session, &self.shared.hello)? else {
-            return Ok(());
-        };
-        let (name, prepared) = find(self.shared, &choice)?;
+        let Some(choice) = self.choice()? else { return Ok(()) };
+        let (name, offered, prepared) = find(self.shared, &choice)?;
         let own = prepared.engine.for_connection(self.client.map(|client| client.ip()));
         let engine = own.as_deref().unwrap_or(prepared.engine.as_ref());
         let payload = engine.agree(&prepared.plan, &choice.payload)?;
         let plan = Plan { graph: prepared.plan.graph.clone(), payload };
-        if !self.ticket.promote() {
-            return Err(Error::Refused(format!(
-                "the server is busy with {} sessions; try again in a few seconds",
-                config.max_sessions
-            )));
-        }
         (config.observer)(&Event::Opened {
             client: self.client,
             model: name.to_owned(),
@@ -171,7 +168,8 @@ impl Conversation<'_> {
         });
         handshake::send_plan(self.session, &plan)?;
         self.session.inbox.set_latest(Instant::now().checked_add(config.session));
-        while self.next()? {
+        let mut basis = offered.projection.as_ref();
+        while self.next(&mut basis)? {
             engine.predict(&plan, &prepared.params, choice.reveal, self.session, &fresh_seed()?)?;
             self.finish(name)?;
             if !self.ticket.end() {
@@ -181,17 +179,46 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// Waits for the client's next prediction; `false` is a farewell.
-    fn next(&mut self) -> Result<bool, Error> {
+    /// Answers measurements of the link until the client has chosen, which gives it a session's place; so does its first measurement.
+    fn choice(&mut self) -> Result<Option<Choice>, Error> {
+        let mut allowance = None;
+        loop {
+            let request = handshake::receive_request(self.session, &self.shared.hello)?;
+            if allowance.is_none() && request != Request::Farewell && !self.ticket.promote() {
+                return Err(Error::Refused(format!(
+                    "the server is busy with {} sessions; try again in a few seconds",
+                    self.shared.config.max_sessions
+                )));
+            }
+            match request {
+                Request::Farewell => return Ok(None),
+                Request::Choice(choice) => return Ok(Some(choice)),
+                Request::Probe(probe) => {
+                    let allowance = allowance.get_or_insert_with(|| Allowance::new(self.deadline));
+                    allowance.answer(self.session, probe)?;
+                }
+            }
+        }
+    }
+
+    /// Waits for the client's next prediction; `false` is a farewell. The model's basis is sent once, where the client asks for it.
+    fn next(&mut self, basis: &mut Option<&Projection>) -> Result<bool, Error> {
         let config = &self.shared.config;
         self.session.set_limits(Limits { wait: config.idle, ..config.limits });
         if self.runs > 0 {
             self.session.meter.restart();
         }
-        let due = [(Tag::START, Length::Exactly(0)), (Tag::BYE, Length::Exactly(0))];
-        let (tag, _) = self.session.inbox.recv_one_of(&due)?;
-        if tag == Tag::BYE {
-            return Ok(false);
+        let due = [Tag::START, Tag::BYE, Tag::BASIS].map(|tag| (tag, Length::Exactly(0)));
+        loop {
+            let (tag, _) = self.session.inbox.recv_one_of(&due)?;
+            if tag == Tag::BYE {
+                return Ok(false);
+            }
+            if tag != Tag::BASIS {
+                break;
+            }
+            let none = || Error::Refused("there is no basis to publish, or it was sent before".into());
+            handshake::send_basis(self.session, basis.take().ok_or_else(none)?.values())?;
         }
         if !self.ticket.begin() {
             return Err(Error::Refused("the server is shutting down".into()));
@@ -224,14 +251,14 @@ impl Conversation<'_> {
     }
 }
 
-/// The model's name and the variant of a choice that was found to be on offer.
-fn find<'a>(shared: &'a Shared, choice: &Choice) -> Result<(&'a str, &'a Prepared), Error> {
+/// The model's name, itself, and the variant of a choice that was found to be on offer.
+fn find<'a>(shared: &'a Shared, choice: &Choice) -> Result<(&'a str, &'a Offered, &'a Prepared), Error> {
     let mut offers = shared.hello.models.iter().zip(&shared.models);
     offers
         .find(|(info, _)| info.id == choice.model)
-        .and_then(|(info, variants)| {
+        .and_then(|(info, offered)| {
             let index = info.protocols.iter().position(|protocol| protocol.name == choice.protocol)?;
-            Some((info.name.as_str(), variants.get(index)?))
+            Some((info.name.as_str(), offered, offered.variants.get(index)?))
         })
         .ok_or_else(|| Error::Refused("this offer has gone".into()))
 }

@@ -8,7 +8,7 @@ use protocol::handshake::{InputInfo, MAX_PLAN_BYTES, ModelId, ModelInfo, Plan, P
 
 use super::engine::Engine;
 use crate::error::Error;
-use crate::input::InputSpec;
+use crate::input::{InputSpec, Projection};
 
 /// A model with everything needed to serve it.
 pub struct ServedModel {
@@ -18,6 +18,8 @@ pub struct ServedModel {
     pub labels: Vec<String>,
     /// What it takes.
     pub inputs: Vec<InputSpec>,
+    /// The public basis that clients multiply their one input by first, if there is one; up to [`protocol::handshake::MAX_BASIS`] numbers.
+    pub projection: Option<Projection>,
     /// The protocols it can be run with, the preferred one first.
     pub variants: Vec<Variant>,
 }
@@ -36,6 +38,14 @@ pub struct Variant {
     pub params: Params,
 }
 
+/// A model ready to be served.
+pub(super) struct Offered {
+    /// In the order of its protocols.
+    pub(super) variants: Vec<Prepared>,
+    /// See [`ServedModel::projection`].
+    pub(super) projection: Option<Projection>,
+}
+
 /// A variant ready to be served.
 pub(super) struct Prepared {
     pub(super) plan: Plan,
@@ -50,7 +60,7 @@ impl ServedModel {
         self,
         id: ModelId,
         engines: &[Arc<dyn Engine>],
-    ) -> Result<(ModelInfo, Vec<Prepared>), Error> {
+    ) -> Result<(ModelInfo, Offered), Error> {
         let wrong = |name: &str, why: String| Error::Model { name: name.to_owned(), why };
         let mut protocols = Vec::new();
         let mut prepared = Vec::new();
@@ -87,8 +97,15 @@ impl ServedModel {
             return Err(wrong(&self.name, "no protocol can run it".into()));
         }
         let inputs = self.inputs.into_iter().map(input_info).collect();
-        let info = ModelInfo { id, name: self.name, inputs, labels: self.labels, protocols };
-        Ok((info, prepared))
+        let projected_from = self.projection.as_ref().map(Projection::width);
+        let info = ModelInfo { id, name: self.name, inputs, labels: self.labels, protocols, projected_from };
+        let rows = info.basis().map_err(|why| wrong(&info.name, why))?.map(|[rows, _]| rows);
+        if let Some(basis) = self.projection.as_ref().filter(|basis| rows != Some(basis.rows())) {
+            let (rows, wanted) = (basis.rows(), rows.unwrap_or(0));
+            let why = format!("its basis gives {rows} values, and the model takes {wanted}");
+            return Err(wrong(&info.name, why));
+        }
+        Ok((info, Offered { variants: prepared, projection: self.projection }))
     }
 }
 

@@ -175,6 +175,7 @@ pub fn model(name: &str) -> ServedModel {
             pixels: Pixels::default(),
             range: None,
         }],
+        projection: None,
         variants: vec![Variant {
             protocol: "clear".into(),
             reveals: vec![Reveal::Scores],

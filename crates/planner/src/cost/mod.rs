@@ -120,13 +120,10 @@ fn phase_cost(step: &Step, rates: &Rates, (link, streamed): (Option<Link>, bool)
     let (crossing, waiting) = match link {
         None => (0.0, 0.0),
         Some(link) => {
-            let bits = |bytes: u64| bytes as f64 * 8.0 / (link.rate as f64).max(1.0);
-            // A link has its rate each way.
-            let crossing = if streamed {
-                bits(client_bytes.max(server_bytes))
-            } else {
-                bits(client_bytes) + bits(server_bytes)
-            };
+            let time = |bytes: u64, rate: u64| bytes as f64 * 8.0 / (rate as f64).max(1.0);
+            // A link has a rate each way.
+            let (up, down) = (time(client_bytes, link.up), time(server_bytes, link.down));
+            let crossing = if streamed { up.max(down) } else { up + down };
             (crossing, step.flights as f64 * link.rtt.as_secs_f64() / 2.0)
         }
     };
@@ -164,7 +161,7 @@ mod tests {
     #[test]
     fn links_add_bytes_and_flights() {
         let rates = Rates::default();
-        let link = Link { rate: 8_000_000, rtt: Duration::from_millis(100) };
+        let link = Link::even(8_000_000, Duration::from_millis(100));
         let (near, far) = (Estimate::new(&work(), &rates, None), Estimate::new(&work(), &rates, Some(link)));
         let close = |a: f64, b: f64| (a - b).abs() < 1e-9 * a.abs().max(b.abs());
         // Six megabytes at a megabyte a second, while the work goes on.

@@ -22,6 +22,7 @@ fn hello() -> Hello {
             }],
             labels: vec!["zero".into(), "one".into()],
             protocols: vec![ProtocolInfo { name: "echo".into(), reveals: vec![Reveal::Scores] }],
+            projected_from: None,
         }],
     }
 }
@@ -61,9 +62,9 @@ fn an_agreement() {
     let (mut client, mut server) = Session::pair();
     let serve = thread::spawn(move || {
         send_hello(&mut server, &hello()).unwrap();
-        let chosen = receive_choice(&mut server, &hello()).unwrap().unwrap();
+        let chosen = receive_request(&mut server, &hello()).unwrap();
         send_plan(&mut server, &plan()).unwrap();
-        let farewell = receive_choice(&mut server, &hello()).unwrap();
+        let farewell = receive_request(&mut server, &hello()).unwrap();
         (chosen, farewell)
     });
     assert_eq!(receive_hello(&mut client).unwrap(), hello());
@@ -71,7 +72,7 @@ fn an_agreement() {
     expected.graph.nodes[1].name = "re lu".into();
     assert_eq!(choose(&mut client, &choice()).unwrap(), expected);
     farewell(&mut client).unwrap();
-    assert_eq!(serve.join().unwrap(), (choice(), None));
+    assert_eq!(serve.join().unwrap(), (Request::Choice(choice()), Request::Farewell));
     // Greetings cross; hello answers; choice and plan are a request and its answer.
     assert_eq!(client.meter.snapshot().phases[0].rounds, 5);
 }
@@ -144,4 +145,52 @@ fn plans_that_no_engine_could_trust_are_refused() {
 fn identifiers_and_outputs_have_one_spelling() {
     assert_eq!(serde_json::to_string(&Reveal::Label).unwrap(), "\"label\"");
     assert!(serde_json::to_string(&choice()).unwrap().contains(&"07".repeat(16)));
+}
+
+/// A list whose model takes 48 coordinates of so many values.
+fn projected(width: usize) -> Hello {
+    let mut list = hello();
+    list.models[0].projected_from = Some(width);
+    list
+}
+
+#[test]
+fn a_basis_crosses_on_request() {
+    let values: Vec<f32> = (0..48 * 5).map(|i| i as f32 - 7.5).collect();
+    let (mut client, mut server) = Session::pair();
+    send_basis(&mut server, &values).unwrap();
+    assert_eq!(receive_basis(&mut client, &projected(5).models[0]).unwrap(), Some(values));
+    assert!(server.inbox.recv(Tag::BASIS, Length::Exactly(0)).is_ok());
+    // Nothing is asked for where there is none.
+    assert_eq!(receive_basis(&mut client, &hello().models[0]).unwrap(), None);
+    drop(client);
+    assert!(matches!(server.inbox.recv(Tag::BASIS, Length::Exactly(0)), Err(Error::Closed { .. })));
+}
+
+#[test]
+fn a_basis_that_cannot_be_is_refused() {
+    for width in [0, MAX_BASIS / 48 + 1, usize::MAX] {
+        let mut list = projected(width);
+        assert!(matches!(list.check(), Err(Error::Malformed { .. })), "{width}");
+    }
+    let mut list = projected(MAX_BASIS / 48);
+    assert!(list.check().is_ok());
+    let other = list.models[0].inputs[0].clone();
+    list.models[0].inputs.push(other);
+    assert!(list.check().is_err(), "two inputs");
+    // Of another length than its shape, or of values that are no numbers.
+    for (count, words) in [(48 * 5 - 1, "announced 956 bytes"), (48 * 5 + 1, "announced 964 bytes")] {
+        let (mut client, mut server) = Session::pair();
+        send_basis(&mut server, &vec![1.0; count]).unwrap();
+        let error = receive_basis(&mut client, &projected(5).models[0]).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let (mut client, mut server) = Session::pair();
+        let mut values = vec![1.0; 48 * 5];
+        values[100] = odd;
+        send_basis(&mut server, &values).unwrap();
+        let error = receive_basis(&mut client, &projected(5).models[0]).unwrap_err();
+        assert!(error.to_string().contains("no finite number"), "{error}");
+    }
 }

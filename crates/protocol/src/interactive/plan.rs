@@ -179,7 +179,7 @@ impl Plan {
         let messages = [self.ciphertext_bytes(graph)?, self.key_bytes(graph)?];
         let circuits = [price.offline_bytes(), price.online_bytes()];
         let bytes: u64 = messages.iter().chain(&circuits).flatten().sum();
-        let crossing = bytes as f64 * 8.0 / (link.rate as f64).max(1.0);
+        let crossing = bytes as f64 * 8.0 / link.mean();
         Ok(linear + price.ands as f64 * AND + price.late_bits as f64 * LATE + crossing)
     }
 
@@ -216,7 +216,7 @@ impl Plan {
         if method == Method::HeSlots {
             return Self::in_slots(&program);
         }
-        let link = Link { rate: (link.rate as f64 / 8.0).max(1.0) };
+        let link = Link { rate: (link.mean() / 8.0).max(1.0) };
         let setting = Setting::choose(&needs, program.ring, link).map_err(refused)?;
         let parts = program.linear.iter().zip(setting.layouts.iter().zip(&setting.replies));
         let layer = |(node, (layout, reply)): (&NodeId, (&Layout, &ReplyShape))| {

@@ -117,7 +117,7 @@ pub fn choose(
             network: &found.file,
             validation_accuracy: found.validation,
             quadratic_layers: &found.quadratic,
-            link: work.arguments.link.to_string(),
+            link: work.arguments.way().to_string(),
             choices: found.priced.iter().map(Choice::new).collect(),
         };
         write(&work.folder.join(&found.file).with_extension("plan.json"), &file)?;
@@ -259,7 +259,7 @@ impl Budget {
 impl Prices {
     /// For what the command asks.
     pub fn new(arguments: &Arguments) -> Self {
-        Self { rates: calibration::rates().0, link: arguments.link.0, reveal: Reveal::from(arguments.output) }
+        Self { rates: calibration::rates().0, link: arguments.way().0, reveal: Reveal::from(arguments.output) }
     }
 
     /// Every choice for a file.

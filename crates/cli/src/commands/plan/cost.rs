@@ -2,6 +2,7 @@
 
 use planner::cost::{Cost, Estimate, LayerCost};
 use protocol::Reveal;
+use protocol::measure::Measured;
 use serde::Serialize;
 
 use super::Arguments;
@@ -18,6 +19,9 @@ use crate::source::Source;
 struct Report<'a> {
     model: &'a str,
     link: String,
+    /// What was measured of it, where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measured: Option<Measured>,
     /// Whether the rates are this machine's own.
     calibrated: bool,
     choices: Vec<Choice<'a>>,
@@ -56,14 +60,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(why) = wrong {
         note(&format!("oribi: {why}"));
     }
-    let link = arguments.link.0;
+    let link = arguments.way().0;
     let reveal = Reveal::from(arguments.output);
     let priced = patiently("looking for the best plans; large networks take a minute", || {
         price(&source, &Variant::ALL, reveal, (&rates, link))
     });
     let report = Report {
         model: &source.meta.name,
-        link: arguments.link.to_string(),
+        link: arguments.way().to_string(),
+        measured: arguments.measured.get().map(|way| way.measured),
         calibrated: origin == calibration::Origin::Measured,
         choices: priced.iter().map(Choice::new).collect(),
         recommended: recommend(&priced, false),
@@ -119,6 +124,9 @@ fn recommend(priced: &[Priced], prepared: bool) -> Option<Recommended> {
 fn show(report: &Report<'_>, priced: &[Priced], all: bool) -> Result<(), Failure> {
     out(&format!("model       {}", printable(report.model)))?;
     out(&format!("link        {}", report.link))?;
+    if let Some(measured) = &report.measured {
+        out(&format!("measured    {}", words(measured)))?;
+    }
     out("costs       a prediction, both parties on machines like this one; set-up is once a session")?;
     out("")?;
     out(&format!(
@@ -154,6 +162,19 @@ fn show(report: &Report<'_>, priced: &[Priced], all: bool) -> Result<(), Failure
         }
     }
     Ok(())
+}
+
+/// What was measured, for people.
+fn words(measured: &Measured) -> String {
+    let megabits = |bits: f64| format!("{:.1} Mbit/s", bits / 1e6);
+    format!(
+        "{} up, {} down, a round trip of {}; {} probes, {}",
+        megabits(measured.up_bits_per_second),
+        megabits(measured.down_bits_per_second),
+        seconds(measured.round_trip_seconds),
+        measured.probes,
+        bytes(measured.bytes)
+    )
 }
 
 fn row(priced: &Priced) -> String {

@@ -6,14 +6,17 @@ mod progress;
 mod search;
 mod train;
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 
+use oribi::Fingerprint;
 use planner::prune::Mask;
 use protocol::shape::Link;
 
 use budget::Seconds;
 
 use crate::choice::{Numbers, Output, Size};
+use crate::client;
 use crate::failure::Failure;
 
 /// Say what each protocol would cost, train a network, prune it, or find out which of its activations can be quadratic.
@@ -45,9 +48,19 @@ pub struct Arguments {
     /// The folder for what results; it is made.
     #[arg(long, value_name = "FOLDER", requires = "train")]
     out: Option<PathBuf>,
-    /// The link that costs are for: loopback, lan, wan, or RATE,RTT such as 400mbit,40ms.
+    /// The link that costs are for: loopback, lan, wan, RATE,RTT such as 400mbit,40ms, or UP/DOWN,RTT such as 20mbit/100mbit,40ms.
     #[arg(long, value_name = "LINK", default_value = "loopback", value_parser = link)]
     link: Way,
+    /// Instead of --link: measure the link to a running server (oribi serve, whatever it serves), its round trip and its bandwidth both ways.
+    /// It takes a second or so and 16 MB at most.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "link")]
+    server: Option<String>,
+    /// The fingerprint of that server's certificate, as `oribi serve` prints it; without it, the one seen at first contact.
+    #[arg(long, value_name = "FINGERPRINT", requires = "server")]
+    fingerprint: Option<Fingerprint>,
+    /// The link to --server, once it is measured.
+    #[arg(skip)]
+    measured: OnceCell<client::Way>,
     /// Costs: what the client is to learn; choices that cannot keep to it are left out.
     #[arg(long, value_name = "WHAT", default_value = "scores")]
     output: Output,
@@ -149,8 +162,18 @@ fn link(text: &str) -> Result<Way, String> {
     }
 }
 
+impl Arguments {
+    /// The link that costs are for.
+    fn way(&self) -> Way {
+        self.measured.get().map_or(self.link, |way| Way(way.link))
+    }
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(server) = &arguments.server {
+        let _ = arguments.measured.set(client::measure(server, arguments.fingerprint)?);
+    }
     match (&arguments.train, &arguments.out) {
         (Some(data), Some(folder)) => train::run(arguments, data, folder),
         _ => cost::run(arguments),

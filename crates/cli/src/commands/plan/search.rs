@@ -130,7 +130,7 @@ pub fn run(work: &Work<'_>, min_accuracy: f64) -> Result<(), Failure> {
 fn write_table(work: &Work<'_>, networks: &[Found]) -> Result<(), Failure> {
     let table = Table { cost: "MB, delphi", rows: networks.iter().map(Found::row).collect() };
     let text = serde_json::to_string_pretty(&table).map_err(Failure::running)?;
-    let seconds = format!("seconds once the input is known, delphi, {}", work.arguments.link);
+    let seconds = format!("seconds once the input is known, delphi, {}", work.arguments.way());
     let files = [
         ("table.json", text),
         ("accuracy-against-cost.svg", table.svg(table.cost, |row| row.cost)),
