@@ -7,6 +7,9 @@ use crate::handshake::{Hello, Request, receive_request};
 use crate::memory;
 use crate::session::Limits;
 
+/// What a peer says.
+type Frames = Vec<(Tag, Vec<u8>)>;
+
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
@@ -101,7 +104,7 @@ fn probes_are_refused_before_they_are_believed() {
 }
 
 /// A server against a client that says frames, reading its answers into nothing; gives how it ended.
-fn against_client(frames: Vec<(Tag, Vec<u8>)>) -> Error {
+fn against_client(frames: Frames) -> Error {
     let (mut client, server) = Session::pair();
     let server = thread::spawn(move || serve(server, soon()));
     let session = &mut client;
@@ -128,7 +131,7 @@ fn probe(up: u32, down: u32) -> (Tag, Vec<u8>) {
 
 #[test]
 fn a_server_bounds_what_a_client_makes_it_do() {
-    let cases: Vec<(Vec<(Tag, Vec<u8>)>, &str)> = vec![
+    let cases: Vec<(Frames, &str)> = vec![
         // More at a time, more in all, more often.
         (vec![probe(0, u32::MAX)], "4294967295 bytes of filling"),
         (vec![probe(0, MOST); 3], "measured enough"),
@@ -169,7 +172,7 @@ fn a_server_does_not_wait_for_a_client_that_stops_or_does_not_read() {
 }
 
 /// A client against a server that says frames and then nothing, and reads what comes.
-fn against_server(frames: Vec<(Tag, Vec<u8>)>) -> Error {
+fn against_server(frames: Frames) -> Error {
     let (mut client, mut server) = Session::pair();
     let wait = Duration::from_millis(500);
     client.set_limits(Limits { wait, frame: wait, rate: 1 << 40 });
@@ -190,7 +193,7 @@ fn against_server(frames: Vec<(Tag, Vec<u8>)>) -> Error {
 #[test]
 fn a_client_takes_no_more_than_it_asked_for() {
     let pings = || vec![(FILLING, Vec::new()); PINGS];
-    let cases: Vec<(Vec<(Tag, Vec<u8>)>, &str)> = vec![
+    let cases: Vec<(Frames, &str)> = vec![
         (vec![], "silent or too slow"),
         (vec![(FILLING, vec![0; PIECE])], "announced 32768 bytes"),
         (vec![(Tag::PLAN, vec![0; 9])], "got tag 3"),
