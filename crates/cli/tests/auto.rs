@@ -137,9 +137,9 @@ fn plan_prices_a_measured_link() {
     let plan = &oribi.json(&[&base[..], &["--json"]].concat())[0];
     let measured = |name: &str| plan["measured"][name].as_f64().unwrap_or_else(|| panic!("{plan}"));
     // The server slows its own half alone. Nothing is faster than its link; how much slower it looks is the machine's load.
-    assert!((1e6..3e7).contains(&measured("down_bits_per_second")), "{plan}");
-    assert!((0.010..0.5).contains(&measured("round_trip_seconds")), "{plan}");
-    assert!(measured("up_bits_per_second") > 1e6 && measured("bytes") <= 16_777_216.0, "{plan}");
+    assert!((1e5..3e7).contains(&measured("down_bits_per_second")), "{plan}");
+    assert!((0.010..5.0).contains(&measured("round_trip_seconds")), "{plan}");
+    assert!(measured("up_bits_per_second") > 1e5 && measured("bytes") <= 16_777_216.0, "{plan}");
     assert!(measured("probes") <= 32.0, "{plan}");
     // What it is priced for is a link that can be given.
     let link = plan["link"].as_str().unwrap();

@@ -144,7 +144,7 @@ fn a_link_is_measured_before_a_choice_and_takes_a_place() {
     let mut connection = server.connect().unwrap();
     let measured = connection.measure().unwrap();
     // The server's half alone is slowed: what comes down, and half of the round trip.
-    assert!((0.08e7..3e7).contains(&measured.down_bits_per_second), "{measured:?}");
+    assert!((8e4..3e7).contains(&measured.down_bits_per_second), "{measured:?}");
     assert!(measured.round_trip_seconds >= 0.010, "{measured:?}");
     assert_eq!(server.handle.counts().sessions, 1);
     let error = server.connect().unwrap().choose(WANTED).err().unwrap().to_string();

@@ -58,7 +58,7 @@ impl fmt::Display for Link {
         if self.down != self.up {
             write!(f, "/{}mbit", self.down as f64 / 1e6)?;
         }
-        write!(f, ",{}ms", self.rtt.as_secs_f64() * 1e3)
+        write!(f, ",{}ms", self.rtt.as_nanos() as f64 / 1e6)
     }
 }
 

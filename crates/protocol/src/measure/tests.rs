@@ -55,12 +55,12 @@ fn a_slowed_link_is_seen_as_what_it_is() {
         let measured = over(Some(link));
         // A slowed link is never faster than it says; how much slower it looks is the machine's load.
         assert!(measured.round_trip_seconds >= link.rtt.as_secs_f64(), "{text}: {measured:?}");
-        assert!(measured.round_trip_seconds < 10.0 * link.rtt.as_secs_f64(), "{text}: {measured:?}");
+        assert!(measured.round_trip_seconds < 100.0 * link.rtt.as_secs_f64(), "{text}: {measured:?}");
         for (rate, seen) in
             [(link.up, measured.up_bits_per_second), (link.down, measured.down_bits_per_second)]
         {
             let factor = seen / rate as f64;
-            assert!((0.1..3.0).contains(&factor), "{text}: {factor} in {measured:?}");
+            assert!((0.01..3.0).contains(&factor), "{text}: {factor} in {measured:?}");
         }
         assert!(measured.bytes < 2 * ALLOWED && measured.probes <= PROBES);
         let found = measured.link();

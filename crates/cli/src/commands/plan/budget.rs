@@ -259,7 +259,11 @@ impl Budget {
 impl Prices {
     /// For what the command asks.
     pub fn new(arguments: &Arguments) -> Self {
-        Self { rates: calibration::rates().0, link: arguments.way().0, reveal: Reveal::from(arguments.output) }
+        Self {
+            rates: calibration::rates().0,
+            link: arguments.way().0,
+            reveal: Reveal::from(arguments.output),
+        }
     }
 
     /// Every choice for a file.
