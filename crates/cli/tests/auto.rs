@@ -158,6 +158,8 @@ fn plan_prices_a_measured_link() {
     let wrong = ["plan", &network, "--server", &server.address, "--fingerprint", &other];
     assert!(oribi.refusal(2, &wrong).contains("fingerprint"));
     assert!(oribi.refusal(2, &["plan", &network, "--fingerprint", &other]).contains("--server"));
+    let address = server.address.clone();
     server.finish();
-    assert!(oribi.refusal(1, &base).contains("no server answers there"));
+    let gone = ["plan", &network, "--server", &address, "--fingerprint", &other];
+    assert!(oribi.refusal(1, &gone).contains("no server answers there"));
 }
