@@ -19,7 +19,7 @@ use crate::source::Source;
 const MOST_BYTES: u64 = 1 << 16;
 
 /// The networks that are run, and how.
-const PROBES: [(&str, Variant); 14] = [
+const PROBES: [(&str, Variant); 16] = [
     ("builtin:probe-gates", Variant::DeepSecure(FirstLayer::Garbled)),
     ("builtin:probe-transfers", Variant::DeepSecure(FirstLayer::Ot)),
     ("builtin:probe-few", Variant::Gazelle(Method::HeCoefficients)),
@@ -31,7 +31,9 @@ const PROBES: [(&str, Variant); 14] = [
     ("builtin:probe-squares", Variant::Delphi(Garbler::Server)),
     ("builtin:probe-few", Variant::Delphi(Garbler::Client)),
     ("builtin:probe-slots", Variant::Lola),
-    // So small that what stages cost by themselves shows.
+    ("builtin:probe-ciphertexts", Variant::Lola),
+    // So small that what predictions and stages cost by themselves shows.
+    ("builtin:probe-spoken", Variant::DeepSecure(FirstLayer::Ot)),
     ("builtin:probe-slots", Variant::Gazelle(Method::HeCoefficients)),
     ("builtin:probe-slots", Variant::Gazelle(Method::HeSlots)),
     ("builtin:probe-slots", Variant::Delphi(Garbler::Server)),

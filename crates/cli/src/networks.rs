@@ -207,11 +207,12 @@ const RECIPES: &[Recipe] = &[
     Recipe {
         name: "probe-many",
         seed: 404,
-        input: &[1, 3, 16, 16],
+        input: &[1, 3, 32, 32],
         side: PICTURE,
         layers: &[
             Step::Conv(64, 3, 1, [1; 4]),
             Step::Relu,
+            Step::AveragePool,
             Step::Conv(64, 3, 1, [1; 4]),
             Step::Relu,
             Step::Conv(64, 3, 1, [1; 4]),
@@ -231,6 +232,26 @@ const RECIPES: &[Recipe] = &[
             Step::Square,
             Step::Dense(10),
         ],
+    },
+    Recipe {
+        name: "probe-ciphertexts",
+        seed: 407,
+        input: &[1, 3, 32, 32],
+        side: PICTURE,
+        layers: &[
+            Step::Conv(32, 8, 2, [1; 4]),
+            Step::Square,
+            Step::Conv(48, 6, 2, [0; 4]),
+            Step::Square,
+            Step::Dense(10),
+        ],
+    },
+    Recipe {
+        name: "probe-spoken",
+        seed: 408,
+        input: &[1, 617],
+        side: FEATURES,
+        layers: &[Step::Dense(24), Step::Relu, Step::Dense(10)],
     },
     Recipe {
         name: "probe-slots",

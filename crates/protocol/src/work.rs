@@ -19,6 +19,8 @@ pub enum Unit {
     StreamedKnownAnd,
     /// A free gate of such a circuit.
     StreamedXor,
+    /// A prediction by such a circuit: what it takes before the first gate.
+    Circuit,
     /// A bit of a weight or share that enters such a circuit by a correlated transfer.
     WeightTransfer,
     /// A bit of a weight in a product by transfers.
@@ -57,6 +59,8 @@ pub enum Unit {
     OpenedElement,
     /// A second of operations on ciphertexts at the prices of the table that plans are searched with.
     EncryptedSecond,
+    /// A prediction on ciphertexts: what it takes whatever its size.
+    EncryptedPrediction,
     /// A ciphertext of a request to a network on ciphertexts, by residues.
     RequestResidue,
     /// A ciphertext of its answer, by residues.
@@ -77,10 +81,11 @@ pub enum Unit {
 
 impl Unit {
     /// All of them, in order.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::StreamedAnd,
         Self::StreamedKnownAnd,
         Self::StreamedXor,
+        Self::Circuit,
         Self::WeightTransfer,
         Self::ProductTransfer,
         Self::ProductByte,
@@ -100,6 +105,7 @@ impl Unit {
         Self::PlainProduct,
         Self::OpenedElement,
         Self::EncryptedSecond,
+        Self::EncryptedPrediction,
         Self::RequestResidue,
         Self::AnswerResidue,
         Self::BaseTransfers,
@@ -116,6 +122,7 @@ impl Unit {
             Self::StreamedAnd => "an AND, garbled and evaluated at once",
             Self::StreamedKnownAnd => "an AND with a known bit, the same",
             Self::StreamedXor => "an XOR, the same",
+            Self::Circuit => "a prediction by one circuit",
             Self::WeightTransfer => "a transfer of a weight's bit into a circuit",
             Self::ProductTransfer => "a transfer of a weight's bit in a product",
             Self::ProductByte => "a byte of such products",
@@ -135,6 +142,7 @@ impl Unit {
             Self::PlainProduct => "a product of a share and a weight",
             Self::OpenedElement => "an element opened",
             Self::EncryptedSecond => "a second of the table of ciphertexts",
+            Self::EncryptedPrediction => "a prediction on ciphertexts",
             Self::RequestResidue => "a residue of a request",
             Self::AnswerResidue => "a residue of an answer",
             Self::BaseTransfers => "a session's base transfers",

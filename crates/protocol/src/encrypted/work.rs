@@ -47,7 +47,7 @@ fn session(outline: &Outline) -> Result<Layer, Error> {
         amounts: Amounts::default()
             .with(Unit::RequestResidue, requested)
             .with(Unit::AnswerResidue, answered)
-            .with(Unit::OnlineStage, 1),
+            .with(Unit::EncryptedPrediction, 1),
         bytes: [client::request_bytes(outline), client::reply_bytes(outline)?],
         flights: 2,
     };

@@ -19,7 +19,7 @@ use crate::work::{Amounts, Layer, Step, Unit, Work};
 
 /// Flights of the agreement with the base transfers, of a prediction, and those that products by transfers add.
 const SETUP_FLIGHTS: u64 = 6;
-const FLIGHTS: u64 = 3;
+const FLIGHTS: u64 = 2;
 const PRODUCT_FLIGHTS: u64 = 2;
 
 /// Gates and transfers up to some node.
@@ -67,8 +67,12 @@ pub fn work(plan: &FixedGraph, reveal: Reveal, first: FirstLayer) -> Work {
         ..Step::default()
     };
     let products = if split.products.is_empty() { 0 } else { PRODUCT_FLIGHTS };
-    let flights = Step { flights: FLIGHTS + products, ..Step::default() };
-    let mut layers = vec![Layer::new("").with(Phase::Setup, session).with(Phase::Online, flights)];
+    let prediction = Step {
+        amounts: Amounts::default().with(Unit::Circuit, 1),
+        flights: FLIGHTS + products,
+        ..Step::default()
+    };
+    let mut layers = vec![Layer::new("").with(Phase::Setup, session).with(Phase::Online, prediction)];
     layers.extend(names.iter().zip(marks.windows(2)).enumerate().map(|(id, (name, pair))| {
         let mut step = between(pair[0], pair[1]);
         if let Some((_, product)) = split.product(id) {

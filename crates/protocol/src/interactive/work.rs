@@ -16,7 +16,7 @@ use crate::meter::Phase;
 use crate::work::{Amounts, Layer, Step, Unit, Work};
 
 /// Flights of the agreement with keys and base transfers.
-const SETUP_FLIGHTS: u64 = 7;
+const SETUP_FLIGHTS: u64 = 6;
 
 /// Flights of a stage's linear layers, and of its circuit's labels.
 const FLIGHTS: u64 = 2;
@@ -45,7 +45,7 @@ impl Plan {
         Ok(Work {
             layers: layers.into_iter().filter(|layer| layer.phases != Layer::default().phases).collect(),
             stored: [0; 2],
-            streamed: [false, true, false],
+            streamed: [false, true, true],
         })
     }
 

@@ -14,9 +14,10 @@ use crate::handshake::Reveal;
 use crate::meter::Phase;
 use crate::work::{self, Amounts, Layer, Step, Unit};
 
-/// Flights of the agreement with the key, of material, those that carries of shares and products on shares add, and of a stage.
-const SETUP_FLIGHTS: u64 = 5;
-const OFFLINE_FLIGHTS: u64 = 5;
+/// Flights of the agreement with the key, of material where the client garbles or the server does, those that carries of shares and
+/// products on shares add, and of a stage.
+const SETUP_FLIGHTS: u64 = 4;
+const OFFLINE_FLIGHTS: [u64; 2] = [4, 6];
 const HALVING_FLIGHTS: u64 = 2;
 const PRODUCT_FLIGHTS: u64 = 4;
 const STAGE_FLIGHTS: u64 = 2;
@@ -37,7 +38,7 @@ pub fn work((graph, plan): (&FixedGraph, &Plan), reveal: Reveal) -> Result<work:
     Ok(work::Work {
         layers: layers.into_iter().filter(|layer| layer.phases != Layer::default().phases).collect(),
         stored: linear.stored_bytes,
-        streamed: [false, true, false],
+        streamed: [false, true, true],
     })
 }
 
@@ -54,11 +55,12 @@ fn session(work: &Work<'_>, plan: &Plan) -> Result<Layer, Error> {
     let products = if work.quadratics().is_empty() { 0 } else { PRODUCT_FLIGHTS };
     // Shares of sums take transfers unless they are exact as they come.
     let (halved, halving) = if work.exact() { (0, 0) } else { (work.sums(), HALVING_FLIGHTS) };
+    let material = OFFLINE_FLIGHTS[usize::from(work.garbler == Garbler::Server)];
     let offline = Step {
         amounts: Amounts::default().with(Unit::Bundle, 1).with(Unit::Transfer, halved as u64),
         // Ciphertexts are their layers'.
         bytes: [all[0] - ciphertexts[0], all[1] - ciphertexts[1]],
-        flights: OFFLINE_FLIGHTS + halving + products,
+        flights: material + halving + products,
     };
     let last = last_price(work).online_bytes;
     let flights = if work.garbler == Garbler::Client { STAGE_FLIGHTS } else { 0 };
