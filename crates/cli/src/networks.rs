@@ -239,9 +239,9 @@ const RECIPES: &[Recipe] = &[
         input: &[1, 3, 32, 32],
         side: PICTURE,
         layers: &[
-            Step::Conv(32, 8, 2, [1; 4]),
+            Step::Conv(24, 8, 2, [1; 4]),
             Step::Square,
-            Step::Conv(48, 6, 2, [0; 4]),
+            Step::Conv(32, 6, 2, [0; 4]),
             Step::Square,
             Step::Dense(10),
         ],
