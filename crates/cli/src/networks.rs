@@ -198,7 +198,7 @@ const RECIPES: &[Recipe] = &[
         layers: &[
             Step::Conv(12, 3, 1, [1; 4]),
             Step::Relu,
-            Step::AveragePool,
+            Step::MaxPool,
             Step::Dense(64),
             Step::Relu,
             Step::Dense(10),

@@ -41,6 +41,8 @@ pub enum Unit {
     CrossedTransfer,
     /// An element of a product on shares, once the input is known.
     CrossedElement,
+    /// A linear layer on ciphertexts: what it takes whatever its size.
+    EncryptedLayer,
     /// A residue of a ciphertext that is encrypted, sent and read.
     EncryptedResidue,
     /// A residue of a product of a ciphertext and weights.
@@ -81,7 +83,7 @@ pub enum Unit {
 
 impl Unit {
     /// All of them, in order.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::StreamedAnd,
         Self::StreamedKnownAnd,
         Self::StreamedXor,
@@ -96,6 +98,7 @@ impl Unit {
         Self::LateBit,
         Self::CrossedTransfer,
         Self::CrossedElement,
+        Self::EncryptedLayer,
         Self::EncryptedResidue,
         Self::MultipliedResidue,
         Self::RepliedResidue,
@@ -133,6 +136,7 @@ impl Unit {
             Self::LateBit => "a late bit: correction and label",
             Self::CrossedTransfer => "a transfer of a product on shares",
             Self::CrossedElement => "an element of a product on shares",
+            Self::EncryptedLayer => "a linear layer on ciphertexts",
             Self::EncryptedResidue => "a residue encrypted, sent and read",
             Self::MultipliedResidue => "a residue times weights",
             Self::RepliedResidue => "a residue masked, sent and decrypted",

@@ -140,6 +140,7 @@ const BUILT_IN: [(Unit, [f64; 2]); Unit::ALL.len()] = [
     (Unit::LateBit, [15e-9, 25e-9]),
     (Unit::CrossedTransfer, [50e-9, 110e-9]),
     (Unit::CrossedElement, [30e-9, 33e-9]),
+    (Unit::EncryptedLayer, [1e-3, 1e-3]),
     (Unit::EncryptedResidue, [14e-9, 17e-9]),
     (Unit::MultipliedResidue, [1e-9, 1.1e-9]),
     (Unit::RepliedResidue, [40e-9, 39e-9]),
@@ -157,7 +158,7 @@ const BUILT_IN: [(Unit, [f64; 2]); Unit::ALL.len()] = [
     (Unit::EncryptedSession, [8e-3, 13e-3]),
     (Unit::Bundle, [10e-3, 10e-3]),
     (Unit::PreparedStage, [0.7e-3, 1e-3]),
-    (Unit::OnlineStage, [1.2e-3, 1e-3]),
+    (Unit::OnlineStage, [0.3e-3, 0.5e-3]),
 ];
 
 #[cfg(test)]

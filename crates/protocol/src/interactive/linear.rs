@@ -130,6 +130,7 @@ impl Setting {
                     layout.tiling().cost(layout.shape(), setting.parameters.degree()).map_err(failed)?;
                 let replied = setting.replies[layer].limbs as u64 * setting.parameters.degree() as u64;
                 Ok(Amounts::default()
+                    .with(Unit::EncryptedLayer, 1)
                     .with(Unit::EncryptedResidue, cost.sent * residues)
                     .with(Unit::MultipliedResidue, cost.products * residues)
                     .with(Unit::RepliedResidue, cost.returned * replied))
@@ -138,6 +139,7 @@ impl Setting {
                 let cost = setting.products[layer].cost().map_err(failed)?;
                 let o = cost.operations;
                 Ok(Amounts::default()
+                    .with(Unit::EncryptedLayer, 1)
                     .with(Unit::EncryptedResidue, cost.sent * residues)
                     .with(Unit::RotatedResidue, (o.hoisted + o.hoists + 2 * o.rotations) * residues)
                     .with(Unit::MultipliedResidue, (o.products + o.scalars) * residues)
