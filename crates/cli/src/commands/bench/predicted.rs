@@ -27,7 +27,7 @@ const LINKS: &[Option<&str>] = &[None, Some("lan"), Some("wan")];
 const TIMES: usize = 3;
 
 /// How long rates count: other work on a machine comes and goes.
-const FRESH: Duration = Duration::from_secs(60);
+const FRESH: Duration = Duration::from_secs(180);
 
 /// A network of another table, and how it is run there.
 struct Entry {
@@ -102,7 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<usize, Failure> {
     }
     let human = Human::new(arguments.json);
     note(
-        "The machine's rates are measured first, and again when they are a minute old, which takes half a minute each time.",
+        "The machine's rates are measured first, and again when they are three minutes old, which takes half a minute each time.",
     );
     let mut known: Option<(Instant, Rates)> = None;
     let mut ratios = Vec::with_capacity(wanted.len());
