@@ -153,7 +153,8 @@ fn folder(name: &str) -> PathBuf {
 fn search(arguments: &Arguments) -> Result<usize, Failure> {
     let Some((model, data)) = given(arguments, "minionn_mnist.onnx", SEARCH) else { return Ok(0) };
     let out = folder("search");
-    let (table, seconds) = plan(&model, data, &out, &["--min-accuracy", &LEAST.to_string()])?;
+    let (table, seconds) =
+        plan(&model, data, &out, &["--min-accuracy", &LEAST.to_string(), "--epochs", "1"])?;
     let rows = table["rows"].as_array().cloned().unwrap_or_default();
     let accuracy = |row: &Value| row["test_accuracy"].as_f64().unwrap_or(0.0);
     let share = |row: &Value| {
@@ -263,7 +264,8 @@ fn budgeted(arguments: &Arguments) -> Result<usize, Failure> {
     let Some((model, data)) = given(arguments, "deepsecure_b1.onnx", BUDGET) else { return Ok(0) };
     let out = folder("budget");
     let wanted = ["--min-accuracy", "0.98", "--max-online", "1s", "--max-bytes", "20MB", "--link", "wan"];
-    let (chosen, seconds) = plan(&model, data, &out, &[&wanted[..], &["--prune", "0.165"]].concat())?;
+    let (chosen, seconds) =
+        plan(&model, data, &out, &[&wanted[..], &["--prune", "0.165", "--epochs", "1"]].concat())?;
     let text = |name: &str| chosen[name].as_str().unwrap_or_default().to_owned();
     let real = |value: &Value, name: &str| value[name].as_f64().unwrap_or(0.0);
     let path = out.join(text("network"));
