@@ -8,6 +8,7 @@ use protocol::Reveal;
 use protocol::garbled::FirstLayer;
 use protocol::interactive::{Garbler, Method};
 use protocol::meter::Phase;
+use protocol::work::{Amounts, Work};
 
 use crate::choice::Numbers;
 use crate::commands::bench::private::{Cost, Run, measure};
@@ -125,42 +126,72 @@ pub struct Residual {
     pub fitted: [f64; 3],
 }
 
-/// Runs all probes so many times, takes the best of each phase, and fits rates. `tell` hears of each run.
-///
-/// # Errors
-/// If one fails.
-pub fn measure_rates(times: usize, tell: &mut dyn FnMut(&str)) -> Result<(Rates, Vec<Residual>), Failure> {
-    let (mut wall, mut processor, mut names) = (Vec::new(), Vec::new(), Vec::new());
-    for (network, variant) in PROBES {
-        let name = format!(
-            "{} {} {}",
-            network.trim_start_matches("builtin:"),
-            variant.protocol().name(),
-            variant.options()
-        );
-        tell(&name);
-        names.push(name.trim_end().to_owned());
-        let (work, cost) = observe(network, variant, times)?;
-        let mut all = Observation { seconds: cost.cpu_seconds.unwrap_or(0.0), ..Observation::default() };
-        for (phase, measured) in Phase::ALL.into_iter().zip(cost.phases) {
-            let amounts = work.phase(phase).amounts;
-            wall.push(Observation { amounts, seconds: measured.seconds });
-            all.amounts += amounts;
-        }
-        processor.push(all);
+/// The probes, each with the best that any of its runs took.
+pub struct Probes(Vec<(String, Work, Cost)>);
+
+impl Probes {
+    /// Runs all of them so many times, and takes the best of each phase. `tell` hears of each.
+    ///
+    /// # Errors
+    /// If one fails.
+    pub fn run(times: usize, tell: &mut dyn FnMut(&str)) -> Result<Self, Failure> {
+        let each = |(network, variant): (&str, Variant)| {
+            let network_name = network.trim_start_matches("builtin:");
+            let name = format!("{network_name} {} {}", variant.protocol().name(), variant.options());
+            tell(&name);
+            let (work, cost) = observe(network, variant, times)?;
+            Ok((name.trim_end().to_owned(), work, cost))
+        };
+        PROBES.into_iter().map(each).collect::<Result<_, _>>().map(Self)
     }
-    let rates = fit(&wall, &processor, &Rates::default());
-    let residual = |(name, phases): (String, &[Observation; 3])| Residual {
-        name,
-        measured: [0, 1, 2].map(|at| phases[at].seconds),
-        fitted: [0, 1, 2].map(|at| rates.seconds(&phases[at].amounts)),
-    };
-    let residuals = names.into_iter().zip(wall.as_chunks::<3>().0).map(residual).collect();
-    Ok((rates, residuals))
+
+    /// The best of these runs and of others.
+    #[must_use]
+    pub fn least(mut self, other: Self) -> Self {
+        for ((_, _, cost), (_, _, other)) in self.0.iter_mut().zip(other.0) {
+            *cost = cost.least(other);
+        }
+        self
+    }
+
+    /// Rates that explain them.
+    pub fn rates(&self) -> Rates {
+        let phases = |(_, work, cost): &(String, Work, Cost)| observations(work, cost);
+        let wall: Vec<Observation> = self.0.iter().flat_map(phases).collect();
+        let whole = |(_, work, cost): &(String, Work, Cost)| {
+            let amounts = Phase::ALL.into_iter().fold(Amounts::default(), |mut sum, phase| {
+                sum += work.phase(phase).amounts;
+                sum
+            });
+            Observation { amounts, seconds: cost.cpu_seconds.unwrap_or(0.0) }
+        };
+        let processor: Vec<Observation> = self.0.iter().map(whole).collect();
+        fit(&wall, &processor, &Rates::default())
+    }
+
+    /// How far rates explain them.
+    pub fn residuals(&self, rates: &Rates) -> Vec<Residual> {
+        let residual = |(name, work, cost): &(String, Work, Cost)| {
+            let phases = observations(work, cost);
+            Residual {
+                name: name.clone(),
+                measured: phases.map(|phase| phase.seconds),
+                fitted: phases.map(|phase| rates.seconds(&phase.amounts)),
+            }
+        };
+        self.0.iter().map(residual).collect()
+    }
+}
+
+fn observations(work: &Work, cost: &Cost) -> [Observation; 3] {
+    Phase::ALL.map(|phase| Observation {
+        amounts: work.phase(phase).amounts,
+        seconds: cost.phases[phase as usize].seconds,
+    })
 }
 
 /// What a probe takes by counting, and what it was measured to take.
-fn observe(network: &str, variant: Variant, times: usize) -> Result<(protocol::work::Work, Cost), Failure> {
+fn observe(network: &str, variant: Variant, times: usize) -> Result<(Work, Cost), Failure> {
     let source = Source::load(network, &Numbers::default())?;
     let (graph, _) = source.quantise(variant.number())?;
     let work = variant.work(&graph, Reveal::Scores, None).map_err(Failure::running)?;

@@ -3,7 +3,7 @@
 use planner::cost::Rates;
 use protocol::work::Unit;
 
-use crate::calibration::{self, Residual};
+use crate::calibration::{self, Probes, Residual};
 use crate::console::{Human, note, out};
 use crate::failure::Failure;
 
@@ -30,7 +30,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             note(&format!("measuring {what}"));
         }
     };
-    let (rates, residuals) = calibration::measure_rates(usize::from(arguments.times), &mut tell)?;
+    let probes = Probes::run(usize::from(arguments.times), &mut tell)?;
+    let rates = probes.rates();
     let path = calibration::keep(&rates)?;
     if arguments.json {
         let of = |unit: &Unit| (unit.name(), rates.get(*unit));
@@ -49,7 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     out(
         "How far these rates explain what they were measured on: milliseconds of set-up, offline and online, measured / by the rates",
     )?;
-    residuals.iter().try_for_each(|probe| out(&residual(probe)))?;
+    probes.residuals(&rates).iter().try_for_each(|probe| out(&residual(probe)))?;
     out(&format!("kept in {}", path.display()))
 }
 

@@ -12,7 +12,7 @@ use super::Arguments;
 use super::private::{Cost, Run, measure};
 use super::table::{Figures, Row};
 use crate::builtin;
-use crate::calibration;
+use crate::calibration::Probes;
 use crate::choice::Numbers;
 use crate::console::{Human, note};
 use crate::failure::Failure;
@@ -26,7 +26,7 @@ const LINKS: &[Option<&str>] = &[None, Some("lan"), Some("wan")];
 /// Runs of a network: the best of each phase counts, of prediction and rates alike.
 const TIMES: usize = 3;
 
-/// How long rates count: other work on a machine comes and goes.
+/// How long rates count before they are measured once more.
 const FRESH: Duration = Duration::from_secs(180);
 
 /// A network of another table, and how it is run there.
@@ -104,17 +104,16 @@ pub fn run(arguments: &Arguments) -> Result<usize, Failure> {
     note(
         "The machine's rates are measured first, and again when they are three minutes old, which takes half a minute each time.",
     );
-    let mut known: Option<(Instant, Rates)> = None;
+    let mut probes = Probes::run(TIMES, &mut |_| ())?;
+    let (mut when, mut rates) = (Instant::now(), probes.rates());
     let mut ratios = Vec::with_capacity(wanted.len());
     for (entry, link) in wanted {
-        let (_, rates) = match known.take() {
-            Some((when, rates)) if when.elapsed() < FRESH => known.insert((when, rates)),
-            _ => {
-                let (rates, _) = calibration::measure_rates(TIMES, &mut |_| ())?;
-                known.insert((Instant::now(), rates))
-            }
-        };
-        ratios.push(entry.run(arguments, link, rates)?);
+        if when.elapsed() > FRESH {
+            // The best of all runs, as of the rows: what else goes on comes and goes.
+            probes = probes.least(Probes::run(TIMES, &mut |_| ())?);
+            (when, rates) = (Instant::now(), probes.rates());
+        }
+        ratios.push(entry.run(arguments, link, &rates)?);
     }
     let within = ratios.iter().filter(|ratio| (0.75..=1.25).contains(*ratio)).count();
     human.line("")?;
