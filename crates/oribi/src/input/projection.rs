@@ -101,14 +101,17 @@ mod tests {
         file
     }
 
+    /// Its path.
+    fn write(folder: &Path, name: &str, bytes: Vec<u8>) -> String {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
     #[test]
     fn a_client_multiplies_by_the_basis() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, bytes: Vec<u8>| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, bytes).unwrap();
-            path.to_str().unwrap().to_owned()
-        };
+        let write = |name: &str, bytes: Vec<u8>| write(folder.path(), name, bytes);
         let basis = write("basis.npy", npy("(2, 3)", &[1.0, 0.0, -1.0, 0.5, 0.5, 0.5]));
         let inputs = write("x.npy", npy("(2, 3)", &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]));
         let projection = Arc::new(Projection::load(&basis).unwrap());
@@ -135,11 +138,7 @@ mod tests {
     #[test]
     fn coordinates_are_taken_as_they_are_where_their_number_tells() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, bytes: Vec<u8>| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, bytes).unwrap();
-            path.to_str().unwrap().to_owned()
-        };
+        let write = |name: &str, bytes: Vec<u8>| write(folder.path(), name, bytes);
         let spec =
             [InputSpec { name: "x".into(), shape: vec![1, 2], pixels: Pixels::default(), range: None }];
         let read = |path: &str, width: usize| {

@@ -201,8 +201,7 @@ impl Benchmark {
     /// The network to be measured, and what it is.
     fn network(&self, arguments: &Arguments) -> (String, &'static str) {
         let file = format!("deepsecure_b{}.onnx", self.number);
-        let real = arguments.data.iter().flat_map(|data| [data.join(&file), data.join("models").join(&file)]);
-        match real.into_iter().find(|path| path.is_file()) {
+        match arguments.network(&file) {
             Some(path) => (path.to_string_lossy().into_owned(), "the given network"),
             None => (format!("builtin:deepsecure-{}", self.number), "weights from a seed"),
         }

@@ -158,10 +158,7 @@ impl Network {
 
     /// Where the network is, and where it comes from.
     fn path(&self, arguments: &Arguments) -> (String, &'static str) {
-        let real = arguments.data.iter().flat_map(|data| {
-            self.file.into_iter().flat_map(|file| [data.join(file), data.join("models").join(file)])
-        });
-        match real.into_iter().find(|path| path.is_file()) {
+        match self.file.and_then(|file| arguments.network(file)) {
             Some(path) => (path.to_string_lossy().into_owned(), "the given network"),
             None => (self.generated.to_owned(), "weights from a seed"),
         }

@@ -119,9 +119,7 @@ impl Network {
     }
 
     fn measure(&self, arguments: &Arguments, link: Option<&str>, method: Method) -> Result<usize, Failure> {
-        let real = arguments.data.iter();
-        let real = real.flat_map(|data| [data.join(self.file), data.join("models").join(self.file)]);
-        let (path, origin) = match real.into_iter().find(|path| path.is_file()) {
+        let (path, origin) = match arguments.network(self.file) {
             Some(path) => (path.to_string_lossy().into_owned(), "the given network"),
             None => (self.generated.to_owned(), "weights from a seed"),
         };

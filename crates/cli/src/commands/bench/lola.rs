@@ -177,12 +177,8 @@ impl Entry {
 
     /// The network to be measured, and what it is.
     fn network(&self, arguments: &Arguments) -> (String, &'static str) {
-        let real = arguments
-            .data
-            .iter()
-            .flat_map(|data| [data.join(self.file), data.join("models").join(self.file)]);
         let built_in = builtin::NETWORKS.iter().any(|network| network.path == self.builtin);
-        match real.into_iter().find(|path| path.is_file()) {
+        match arguments.network(self.file) {
             Some(path) => (path.to_string_lossy().into_owned(), "the given network"),
             None if built_in => (self.builtin.to_owned(), "the built-in network"),
             None => (self.builtin.to_owned(), "weights from a seed"),

@@ -63,6 +63,12 @@ impl Arguments {
         self.row.as_ref().is_none_or(|text| row.contains(text.as_str()))
     }
 
+    /// A network's file in the data folder, or in its `models`, if it is there.
+    fn network(&self, file: &str) -> Option<PathBuf> {
+        let data = self.data.as_deref()?;
+        [data.join(file), data.join("models").join(file)].into_iter().find(|path| path.is_file())
+    }
+
     /// Whether a row that takes long is to be run.
     fn wants_long(&self, row: &str) -> bool {
         self.full || self.row.as_ref().is_some_and(|text| row.contains(text.as_str()))

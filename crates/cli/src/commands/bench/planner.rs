@@ -113,12 +113,7 @@ pub fn preprocessed(arguments: &Arguments) -> Result<usize, Failure> {
 
 /// A file below the data folder, and the folder, if both are there.
 fn given<'a>(arguments: &'a Arguments, file: &str, row: &str) -> Option<(PathBuf, &'a Path)> {
-    let data = arguments.data.as_deref();
-    let found = data.and_then(|data| {
-        let path =
-            [data.join(file), data.join("models").join(file)].into_iter().find(|path| path.is_file())?;
-        Some((path, data))
-    });
+    let found = arguments.network(file).zip(arguments.data.as_deref());
     if found.is_none() {
         note(&format!("{row}: trains on real data; --data FOLDER says where {file} and MNIST's files are"));
     } else if !arguments.wants_long(row) {
