@@ -51,6 +51,26 @@ fn trained_and_pruned_networks_are_networks() {
     oribi.stdout(&["inspect", file, "--protocol", "deepsecure"]);
 }
 
+/// Which zeros are public is the model owner's decision where the side file states it.
+#[test]
+fn pruning_leaves_what_a_side_file_says_of_layers() {
+    let oribi = Oribi::new();
+    let data = pictures(&oribi, "train", &labels(60));
+    let network = oribi.file("m.onnx", &std::fs::read(model("deepsecure_b1.onnx")).unwrap());
+    let side = std::fs::read_to_string(model("deepsecure_b1.oribi.toml")).unwrap();
+    oribi.file("m.oribi.toml", (side + "\n[sparsity]\nGemm_4 = \"rounded\"\n").as_bytes());
+    let out = oribi.folder().join("out");
+    let base = ["plan", &network, "--train", &data, "--out", out.to_str().unwrap(), "--epochs", "1"];
+    let pruned = oribi.run(&[&base[..], &["--prune", "0.2", "--json"]].concat());
+    let text = String::from_utf8(pruned.stderr).unwrap();
+    assert!(pruned.status.success() && text.contains("[sparsity]"), "{text}");
+    let row: serde_json::Value = serde_json::from_slice(&pruned.stdout).unwrap();
+    let file = row["file"].as_str().unwrap();
+    let side = std::fs::read_to_string(file.replace(".onnx", ".oribi.toml")).unwrap();
+    assert!(side.contains("Gemm_4 = \"rounded\"") && !side.contains("sparsity = "), "{side}");
+    oribi.stdout(&["inspect", file, "--protocol", "deepsecure"]);
+}
+
 #[test]
 fn a_search_leaves_networks_a_table_and_a_picture() {
     let oribi = Oribi::new();
@@ -95,8 +115,11 @@ fn a_budget_chooses_a_network_and_a_protocol_or_names_the_nearest() {
     let base =
         ["plan", &network, "--train", &data, "--out", folder, "--min-accuracy", "0.3", "--link", "wan"];
     let base = [&base[..], &small].concat();
-    let chosen =
-        &oribi.json(&[&base[..], &["--max-online", "20s", "--max-bytes", "50MB", "--json"]].concat())[0];
+    let ample = ["--max-online", "20s", "--max-bytes", "50MB", "--prune", "0.2", "--json"];
+    let output = oribi.run(&[&base[..], &ample].concat());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && text.contains("nothing is pruned"), "{text}");
+    let chosen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(
         chosen["online_seconds"].as_f64().unwrap() <= 20.0 && chosen["accuracy"].as_f64().unwrap() >= 0.3
     );

@@ -23,9 +23,8 @@ pub fn labels(argument: &str) -> Result<Vec<u32>, InputError> {
         Kind::IdxGzip => return bytes(GzDecoder::new(BufReader::new(file))).map_err(refuse),
         Kind::Npy => npy::open(&path, file, &spec)?,
         Kind::Npz => {
-            let (readers, count) = npz::open(&path, file, &[spec])?;
-            let reader = readers.into_iter().next().ok_or_else(|| refuse("holds no labels".into()))?;
-            (reader, count)
+            let lacks = || refuse("has no array \"labels\", a number for each input".into());
+            npz::open_named(&path, file, &spec)?.ok_or_else(lacks)?
         }
         _ => return Err(refuse("holds no labels: wanted IDX, .npy, or .npz with an array labels".into())),
     };

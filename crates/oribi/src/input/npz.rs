@@ -22,8 +22,7 @@ pub(super) fn open(
     specs: &[InputSpec],
 ) -> Result<(Vec<ArrayReader>, usize), InputError> {
     let refuse = |reason: String| InputError::new(path, reason);
-    let length = file.metadata().map_err(|error| InputError::io(path, &error))?.len();
-    let entries = zip::directory(&mut file, length).map_err(refuse)?;
+    let entries = entries(path, &mut file)?;
     let mut readers = Vec::with_capacity(specs.len());
     let mut common = None;
     for spec in specs {
@@ -37,6 +36,22 @@ pub(super) fn open(
         readers.push(reader);
     }
     Ok((readers, common.unwrap_or(0)))
+}
+
+/// The array of a name, and how many values of the spec's shape it holds; nothing if there is none of that name.
+pub(super) fn open_named(
+    path: &Path,
+    mut file: File,
+    spec: &InputSpec,
+) -> Result<Option<(ArrayReader, usize)>, InputError> {
+    let entries = entries(path, &mut file)?;
+    let entry = entries.iter().find(|entry| entry.name == spec.name);
+    entry.map(|entry| open_entry(path, entry, spec)).transpose()
+}
+
+fn entries(path: &Path, file: &mut File) -> Result<Vec<Entry>, InputError> {
+    let length = file.metadata().map_err(|error| InputError::io(path, &error))?.len();
+    zip::directory(file, length).map_err(|reason| InputError::new(path, reason))
 }
 
 /// The array for a model's input: the one of its name; else, where the model has one input, the only array, or the only

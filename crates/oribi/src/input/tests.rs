@@ -84,6 +84,8 @@ fn arrays_that_are_refused() {
     let text = refusal(&fixture("two.npz"), &[InputSpec { name: "x".to_owned(), ..spec(&[1, 1, 3, 4]) }]);
     assert!(text.contains("\"image\"") && text.contains("\"extra\""), "{text}");
     assert!(text.contains("1x") && text.contains("3x4"), "shapes are listed: {text}");
+    let text = super::labels(&fixture("two.npz")).unwrap_err().to_string();
+    assert!(text.contains("no array \"labels\""), "{text}");
     let text = refusal(&fixture("half.npy"), &[spec(&[1, 1, 3, 4]), spec(&[1, 1, 3, 4])]);
     assert!(text.contains(".npz"), "{text}");
 }

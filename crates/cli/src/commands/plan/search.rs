@@ -198,6 +198,9 @@ impl Joint<'_> {
         for index in order {
             let base = &networks[index];
             if self.budget.is_some() && base.validation <= best {
+                if prunings.is_empty() && beyond.is_empty() {
+                    note("nothing is pruned: the most accurate network keeps within the budget as it is");
+                }
                 break;
             }
             let base = self.base(base)?;

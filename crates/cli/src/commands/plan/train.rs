@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use model::sparsity::Sparsities;
 use model::{Graph, onnx};
 use planner::checkpoint::Checkpoint;
 use planner::data::Augment;
@@ -157,17 +158,24 @@ impl Work<'_> {
         let failed = |error: &dyn std::fmt::Display| Failure::running(format!("{}: {error}", path.display()));
         let bytes = onnx::to_bytes(graph).map_err(|error| failed(&error))?;
         std::fs::write(&path, bytes).map_err(|error| failed(&error))?;
-        let mut side = self.side.clone();
-        if sparse {
-            side = side.lines().filter(|line| !line.starts_with("sparsity")).fold(
+        let side = if sparse && self.zeros() == Sparsities::default() {
+            let others = self.side.lines().filter(|line| !line.starts_with("sparsity"));
+            others.fold(
                 String::from("# Pruned: clients may know where weights are zero.\nsparsity = \"public\"\n"),
                 |text, line| text + line + "\n",
-            );
-        }
+            )
+        } else {
+            self.side.clone()
+        };
         if !side.is_empty() {
             std::fs::write(model::Side::path(&path), side).map_err(|error| failed(&error))?;
         }
         Ok(path)
+    }
+
+    /// Whose zeros are public as the model came. More than the one word `secret` is its owner's decision, which stays.
+    fn zeros(&self) -> Sparsities {
+        model::Side::parse(&self.side).map(|side| side.sparsity).unwrap_or_default()
     }
 
     /// The accuracy of a written network on some data, under a protocol's integers.
@@ -234,6 +242,11 @@ impl Work<'_> {
         let graph = network.to_graph().map_err(failed)?;
         let after = products(&graph);
         let path = self.write(&graph, &name, true)?;
+        if let Sparsities::Layers(_) = self.zeros() {
+            note(
+                "[sparsity] in the side file stays as it is: zeros of layers that it does not make public buy nothing",
+            );
+        }
         self.human.line(&format!(
             "{name}: {after} of {before} products stay ({:.1} %)",
             100.0 * after as f64 / before.max(1) as f64
