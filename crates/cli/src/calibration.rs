@@ -20,7 +20,7 @@ use crate::source::Source;
 const MOST_BYTES: u64 = 1 << 16;
 
 /// The networks that are run, and how.
-const PROBES: [(&str, Variant); 17] = [
+const PROBES: [(&str, Variant); 19] = [
     ("builtin:probe-gates", Variant::DeepSecure(FirstLayer::Garbled)),
     ("builtin:probe-transfers", Variant::DeepSecure(FirstLayer::Ot)),
     ("builtin:probe-few", Variant::Gazelle(Method::HeCoefficients)),
@@ -36,6 +36,8 @@ const PROBES: [(&str, Variant); 17] = [
     // So small that what predictions and stages cost by themselves shows.
     ("builtin:lola-head-1280", Variant::Lola),
     ("builtin:probe-spoken", Variant::DeepSecure(FirstLayer::Ot)),
+    ("builtin:probe-stages", Variant::Gazelle(Method::HeCoefficients)),
+    ("builtin:probe-stages", Variant::Delphi(Garbler::Server)),
     ("builtin:probe-slots", Variant::Gazelle(Method::HeCoefficients)),
     ("builtin:probe-slots", Variant::Gazelle(Method::HeSlots)),
     ("builtin:probe-slots", Variant::Delphi(Garbler::Server)),
@@ -126,11 +128,17 @@ pub struct Residual {
     pub fitted: [f64; 3],
 }
 
-/// The probes, each with the best that any of its runs took.
-pub struct Probes(Vec<(String, Work, Cost)>);
+/// The probes, each with what its runs took.
+pub struct Probes(Vec<Probe>);
+
+struct Probe {
+    name: String,
+    work: Work,
+    runs: Vec<Cost>,
+}
 
 impl Probes {
-    /// Runs all of them so many times, and takes the best of each phase. `tell` hears of each.
+    /// Runs all of them so many times. `tell` hears of each.
     ///
     /// # Errors
     /// If one fails.
@@ -138,32 +146,27 @@ impl Probes {
         let each = |(network, variant): (&str, Variant)| {
             let network_name = network.trim_start_matches("builtin:");
             let name = format!("{network_name} {} {}", variant.protocol().name(), variant.options());
+            let name = name.trim_end().to_owned();
             tell(&name);
-            let (work, cost) = observe(network, variant, times)?;
-            Ok((name.trim_end().to_owned(), work, cost))
+            observe(name, network, variant, times)
         };
         PROBES.into_iter().map(each).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The best of these runs and of others.
-    #[must_use]
-    pub fn least(mut self, other: Self) -> Self {
-        for ((_, _, cost), (_, _, other)) in self.0.iter_mut().zip(other.0) {
-            *cost = cost.least(other);
-        }
-        self
+    /// These runs, and others.
+    pub fn add(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(probe, more)| probe.runs.extend(more.runs));
     }
 
     /// Rates that explain them.
     pub fn rates(&self) -> Rates {
-        let phases = |(_, work, cost): &(String, Work, Cost)| observations(work, cost);
-        let wall: Vec<Observation> = self.0.iter().flat_map(phases).collect();
-        let whole = |(_, work, cost): &(String, Work, Cost)| {
+        let wall: Vec<Observation> = self.0.iter().flat_map(Probe::observations).collect();
+        let whole = |probe: &Probe| {
             let amounts = Phase::ALL.into_iter().fold(Amounts::default(), |mut sum, phase| {
-                sum += work.phase(phase).amounts;
+                sum += probe.work.phase(phase).amounts;
                 sum
             });
-            Observation { amounts, seconds: cost.cpu_seconds.unwrap_or(0.0) }
+            Observation { amounts, seconds: Cost::usual(&probe.runs).cpu_seconds.unwrap_or(0.0) }
         };
         let processor: Vec<Observation> = self.0.iter().map(whole).collect();
         fit(&wall, &processor, &Rates::default())
@@ -171,10 +174,10 @@ impl Probes {
 
     /// How far rates explain them.
     pub fn residuals(&self, rates: &Rates) -> Vec<Residual> {
-        let residual = |(name, work, cost): &(String, Work, Cost)| {
-            let phases = observations(work, cost);
+        let residual = |probe: &Probe| {
+            let phases = probe.observations();
             Residual {
-                name: name.clone(),
+                name: probe.name.clone(),
                 measured: phases.map(|phase| phase.seconds),
                 fitted: phases.map(|phase| rates.seconds(&phase.amounts)),
             }
@@ -183,15 +186,19 @@ impl Probes {
     }
 }
 
-fn observations(work: &Work, cost: &Cost) -> [Observation; 3] {
-    Phase::ALL.map(|phase| Observation {
-        amounts: work.phase(phase).amounts,
-        seconds: cost.phases[phase as usize].seconds,
-    })
+impl Probe {
+    /// What its phases usually took.
+    fn observations(&self) -> [Observation; 3] {
+        let usual = Cost::usual(&self.runs);
+        Phase::ALL.map(|phase| Observation {
+            amounts: self.work.phase(phase).amounts,
+            seconds: usual.phases[phase as usize].seconds,
+        })
+    }
 }
 
 /// What a probe takes by counting, and what it was measured to take.
-fn observe(network: &str, variant: Variant, times: usize) -> Result<(Work, Cost), Failure> {
+fn observe(name: String, network: &str, variant: Variant, times: usize) -> Result<Probe, Failure> {
     let source = Source::load(network, &Numbers::default())?;
     let (graph, _) = source.quantise(variant.number())?;
     let work = variant.work(&graph, Reveal::Scores, None).map_err(Failure::running)?;
@@ -203,11 +210,10 @@ fn observe(network: &str, variant: Variant, times: usize) -> Result<(Work, Cost)
         server: &serving,
         client: &[],
     };
-    let mut best = measure(&run)?;
-    // Short ones once more: what else the machine does weighs more in them.
-    let times = if best.seconds < SHORT { times + 1 } else { times };
-    for _ in 1..times {
-        best = best.least(measure(&run)?);
-    }
-    Ok((work, best))
+    let first = measure(&run)?;
+    // Short ones twice: what else the machine does weighs more in them.
+    let times = if first.seconds < SHORT { 2 * times } else { times };
+    let others = (1..times).map(|_| measure(&run));
+    let runs = std::iter::once(Ok(first)).chain(others).collect::<Result<_, _>>()?;
+    Ok(Probe { name, work, runs })
 }

@@ -29,8 +29,12 @@ pub enum Unit {
     ProductByte,
     /// A row of a garbled table that is made, sent and kept.
     GarbledRow,
+    /// What such a row takes on top among the [`FIRST_ROWS`] of a prediction, whose memory is touched for the first time.
+    FirstGarbledRow,
     /// A row of a kept table that is evaluated.
     EvaluatedRow,
+    /// What such a row takes on top among the [`FIRST_ROWS`].
+    FirstEvaluatedRow,
     /// A transfer by extension, made ahead.
     Transfer,
     /// A batch of silent transfers.
@@ -47,12 +51,16 @@ pub enum Unit {
     EncryptedResidue,
     /// A residue of a product of a ciphertext and weights.
     MultipliedResidue,
+    /// A residue of weights that are encoded when they are needed, since there is no room for all.
+    EncodedResidue,
     /// A residue of a reply: masked, sent and decrypted.
     RepliedResidue,
     /// A residue of a rotation; one by itself counts twice.
     RotatedResidue,
     /// A residue of a rotation key.
     KeyResidue,
+    /// The same, while the first prediction waits for the server to have read it.
+    ReadKeyResidue,
     /// A residue of a ciphertext of a reply in slots: flooded, masked, sent and decrypted.
     FloodedResidue,
     /// A product of a ring element and a weight, in the clear.
@@ -83,7 +91,7 @@ pub enum Unit {
 
 impl Unit {
     /// All of them, in order.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 37] = [
         Self::StreamedAnd,
         Self::StreamedKnownAnd,
         Self::StreamedXor,
@@ -92,7 +100,9 @@ impl Unit {
         Self::ProductTransfer,
         Self::ProductByte,
         Self::GarbledRow,
+        Self::FirstGarbledRow,
         Self::EvaluatedRow,
+        Self::FirstEvaluatedRow,
         Self::Transfer,
         Self::SilentBatch,
         Self::LateBit,
@@ -101,9 +111,11 @@ impl Unit {
         Self::EncryptedLayer,
         Self::EncryptedResidue,
         Self::MultipliedResidue,
+        Self::EncodedResidue,
         Self::RepliedResidue,
         Self::RotatedResidue,
         Self::KeyResidue,
+        Self::ReadKeyResidue,
         Self::FloodedResidue,
         Self::PlainProduct,
         Self::OpenedElement,
@@ -130,7 +142,9 @@ impl Unit {
             Self::ProductTransfer => "a transfer of a weight's bit in a product",
             Self::ProductByte => "a byte of such products",
             Self::GarbledRow => "a row of tables, garbled ahead",
+            Self::FirstGarbledRow => "one of the first rows, on top",
             Self::EvaluatedRow => "a row of tables, evaluated",
+            Self::FirstEvaluatedRow => "one of the first rows, on top",
             Self::Transfer => "a transfer by extension, ahead",
             Self::SilentBatch => "a batch of silent transfers",
             Self::LateBit => "a late bit: correction and label",
@@ -139,9 +153,11 @@ impl Unit {
             Self::EncryptedLayer => "a linear layer on ciphertexts",
             Self::EncryptedResidue => "a residue encrypted, sent and read",
             Self::MultipliedResidue => "a residue times weights",
+            Self::EncodedResidue => "a residue of weights, encoded",
             Self::RepliedResidue => "a residue masked, sent and decrypted",
             Self::RotatedResidue => "a residue rotated",
             Self::KeyResidue => "a residue of a rotation key",
+            Self::ReadKeyResidue => "a residue of such a key, waited for",
             Self::FloodedResidue => "a residue flooded, sent and decrypted",
             Self::PlainProduct => "a product of a share and a weight",
             Self::OpenedElement => "an element opened",
@@ -165,6 +181,28 @@ impl Unit {
             .ok()
             .and_then(|value| value.as_str().map(str::to_owned))
             .unwrap_or_default()
+    }
+}
+
+/// Rows of a prediction's tables that take longer than others: what keeps them is memory that was not touched before, which later ones use again.
+pub const FIRST_ROWS: u64 = 1 << 20;
+
+/// Tells the first rows of a prediction from later ones.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstRows(u64);
+
+impl Default for FirstRows {
+    fn default() -> Self {
+        Self(FIRST_ROWS)
+    }
+}
+
+impl FirstRows {
+    /// How many of these rows are among the first.
+    pub fn of(&mut self, rows: u64) -> u64 {
+        let first = rows.min(self.0);
+        self.0 -= first;
+        first
     }
 }
 
@@ -284,6 +322,12 @@ mod tests {
             assert_eq!(unit as usize, index);
             assert_eq!(serde_json::from_value::<Unit>(unit.name().into()).ok(), Some(unit));
         }
+    }
+
+    #[test]
+    fn first_rows_are_those_of_all_layers_together() {
+        let mut first = FirstRows::default();
+        assert_eq!([first.of(5), first.of(FIRST_ROWS), first.of(7)], [5, FIRST_ROWS - 5, 0]);
     }
 
     #[test]

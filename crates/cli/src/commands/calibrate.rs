@@ -13,8 +13,8 @@ use crate::failure::Failure;
 /// machines like this one.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Run each network so many times, and take the best.
-    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
+    /// Run each network so many times, and take what is usual: the median.
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     times: u8,
     /// Print one JSON object.
     #[arg(long)]

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kernel::seed::Seed;
 use model::fixed::Params;
 use protocol::handshake::{ModelId, Plan};
-use protocol::interactive::Plan as Agreed;
 use protocol::interactive::ahead::bundle::ServerBundle;
 use protocol::interactive::ahead::server::{Keys, Preparer, Weights, announced, predict_batch};
 use protocol::interactive::ahead::{DELPHI, Findings, Work};
+use protocol::interactive::{Plan as Agreed, WEIGHTS_MEMORY};
 use protocol::{Error, Phase, Reveal, Session};
 
 use super::engine::Engine;
@@ -33,9 +33,9 @@ pub struct DelphiConfig {
 }
 
 impl Default for DelphiConfig {
-    /// 1 GiB; no store.
+    /// 1 GB; no store.
     fn default() -> Self {
-        Self { weights_memory: 1 << 30, store: None, prefill: 0, tell: Arc::new(|_| {}) }
+        Self { weights_memory: WEIGHTS_MEMORY, store: None, prefill: 0, tell: Arc::new(|_| {}) }
     }
 }
 

@@ -11,7 +11,7 @@ use protocol::garbled::{BaseOt, Wishes};
 use protocol::handshake::Plan;
 use protocol::interactive::keys::{Held, Host, ServerKeys};
 use protocol::interactive::server::{Weights, predict};
-use protocol::interactive::{self, Plan as Agreed};
+use protocol::interactive::{self, Plan as Agreed, WEIGHTS_MEMORY};
 use protocol::{Error, Reveal, Session};
 
 use super::engine::Engine;
@@ -29,9 +29,9 @@ pub struct GazelleConfig {
 }
 
 impl Default for GazelleConfig {
-    /// 1 GiB of weights, 1 GB of keys.
+    /// 1 GB of weights, 1 GB of keys.
     fn default() -> Self {
-        Self { weights_memory: 1 << 30, base_ot: None, key_memory: 1_000_000_000 }
+        Self { weights_memory: WEIGHTS_MEMORY, base_ot: None, key_memory: 1_000_000_000 }
     }
 }
 

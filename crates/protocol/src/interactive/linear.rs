@@ -14,6 +14,9 @@ use crate::work::{Amounts, Unit};
 /// Rotation keys that are made at a time.
 const KEYS: usize = 8;
 
+/// Bytes of encoded weights that a server keeps for a model unless told otherwise.
+pub const WEIGHTS_MEMORY: usize = 1_000_000_000;
+
 /// The parameters of a network's layers.
 pub enum Setting {
     /// Products of polynomials.
@@ -146,6 +149,30 @@ impl Setting {
                     .with(Unit::FloodedResidue, cost.returned * residues))
             }
         }
+    }
+
+    /// Bytes of a layer's weights, encoded.
+    fn weight_bytes(&self, layer: usize) -> usize {
+        match self {
+            Self::Coefficients(setting) => {
+                let scheme = coefficients::Bfv::new(&setting.parameters);
+                coefficients::Factors::<Multiplicand>::bytes(&scheme, &setting.layouts[layer])
+            }
+            Self::Slots(setting) => gazelle::Factors::bytes(setting, layer),
+        }
+    }
+
+    /// Residues of each layer's weights that a server of [`WEIGHTS_MEMORY`] encodes when they are needed; none of those that it keeps.
+    pub fn encoded_each_time(&self) -> Vec<u64> {
+        let mut left = WEIGHTS_MEMORY;
+        let each = |layer| match self.weight_bytes(layer) {
+            bytes if bytes > left => (bytes / size_of::<u64>()) as u64,
+            bytes => {
+                left -= bytes;
+                0
+            }
+        };
+        (0..self.layers()).map(each).collect()
     }
 
     /// Residues of the rotation keys, digit by digit.
@@ -372,25 +399,19 @@ impl Factors {
         weight: impl Fn(usize) -> i64 + Sync,
         budget: usize,
     ) -> Result<Option<(Self, usize)>, Error> {
-        match setting {
-            Setting::Coefficients(setting) => {
-                let (scheme, layout) = (coefficients::Bfv::new(&setting.parameters), &setting.layouts[layer]);
-                let bytes = coefficients::Factors::<Multiplicand>::bytes(&scheme, layout);
-                if bytes > budget {
-                    return Ok(None);
-                }
-                let encoded = coefficients::Factors::encode(&scheme, layout, weight).map_err(failed)?;
-                Ok(Some((Self::Coefficients(encoded), bytes)))
-            }
-            Setting::Slots(setting) => {
-                let bytes = gazelle::Factors::bytes(setting, layer);
-                if bytes > budget {
-                    return Ok(None);
-                }
-                let encoded = gazelle::Factors::encode(setting, layer, weight).map_err(failed)?;
-                Ok(Some((Self::Slots(encoded), bytes)))
-            }
+        let bytes = setting.weight_bytes(layer);
+        if bytes > budget {
+            return Ok(None);
         }
+        let encoded = match setting {
+            Setting::Coefficients(setting) => {
+                let scheme = coefficients::Bfv::new(&setting.parameters);
+                coefficients::Factors::encode(&scheme, &setting.layouts[layer], weight)
+                    .map(Self::Coefficients)
+            }
+            Setting::Slots(setting) => gazelle::Factors::encode(setting, layer, weight).map(Self::Slots),
+        };
+        Ok(Some((encoded.map_err(failed)?, bytes)))
     }
 }
 

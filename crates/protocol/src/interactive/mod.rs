@@ -58,6 +58,7 @@ mod transfers;
 mod wire;
 mod work;
 
+pub use linear::WEIGHTS_MEMORY;
 pub use plan::{Garbler, Method, Plan, SlotLayer};
 pub use price::{Price, price};
 

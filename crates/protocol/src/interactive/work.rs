@@ -13,7 +13,7 @@ use super::transfers::Batches;
 use crate::error::Error;
 use crate::handshake::Reveal;
 use crate::meter::Phase;
-use crate::work::{Amounts, Layer, Step, Unit, Work};
+use crate::work::{Amounts, FirstRows, Layer, Step, Unit, Work};
 
 /// Flights of the agreement with keys and base transfers.
 const SETUP_FLIGHTS: u64 = 6;
@@ -35,12 +35,14 @@ impl Plan {
             .map(|stage| Survey::new(&program, stage))
             .collect::<Result<Vec<_>, _>>()?;
         let mut layers = vec![self.session(&program)?];
-        let mut batches = Batches::default();
+        let encoded = self.encoded_each_time(&program)?;
+        let (mut batches, mut first) = (Batches::default(), FirstRows::default());
         for (number, survey) in surveys.iter().enumerate() {
             let (linear, circuit) = names(&program, number);
-            layers.push(self.linear_work(&program, number, &linear)?);
+            layers.push(self.linear_work((&program, &encoded), number, &linear)?);
             let silent = if self.silent { batches.before(survey.late) } else { 0 };
-            layers.push(circuit_work(&program, number, survey, &circuit, (self.silent, silent)));
+            let first = first.of(survey.rows as u64);
+            layers.push(circuit_work(&program, number, (survey, first), &circuit, (self.silent, silent)));
         }
         Ok(Work {
             layers: layers.into_iter().filter(|layer| layer.phases != Layer::default().phases).collect(),
@@ -52,23 +54,34 @@ impl Plan {
     /// What a session takes before its first prediction, and all stages' transfers together.
     fn session(&self, program: &Program) -> Result<Layer, Error> {
         let mut amounts = Amounts::default().with(Unit::SharedSession, 1).with(Unit::BaseTransfers, 1);
-        let mut bytes = 0;
+        let (mut bytes, mut waited) = (0, Amounts::default());
         if let Some(setting) = self.linear_setting(program)? {
             amounts = amounts.with(Unit::KeyResidue, setting.key_residues());
+            waited = waited.with(Unit::ReadKeyResidue, setting.key_residues());
             bytes = setting.key_bytes().iter().sum();
         }
         let setup = Step { amounts, bytes: [bytes, 0], flights: SETUP_FLIGHTS };
         let reserve = if self.silent { message_len(RESERVE) as u64 } else { 0 };
-        let offline = Step { bytes: [reserve, 0], flights: OFFLINE_FLIGHTS, ..Step::default() };
+        let offline = Step { amounts: waited, bytes: [reserve, 0], flights: OFFLINE_FLIGHTS };
         Ok(Layer::new("").with(Phase::Setup, setup).with(Phase::Offline, offline))
     }
 
-    fn linear_work(&self, program: &Program, number: usize, name: &str) -> Result<Layer, Error> {
+    /// Residues of each layer's weights that are encoded for each prediction, since there is no room for all.
+    fn encoded_each_time(&self, program: &Program) -> Result<Vec<u64>, Error> {
+        Ok(self.linear_setting(program)?.map_or_else(Vec::new, |setting| setting.encoded_each_time()))
+    }
+
+    fn linear_work(
+        &self,
+        (program, encoded): (&Program, &[u64]),
+        number: usize,
+        name: &str,
+    ) -> Result<Layer, Error> {
         let mut online = Step::default();
         let layers = &program.stages[number].linear;
         if let Some(setting) = self.linear_setting(program)?.filter(|_| !layers.is_empty()) {
             for layer in layers {
-                online.amounts += setting.amounts(*layer)?;
+                online.amounts += setting.amounts(*layer)?.with(Unit::EncodedResidue, encoded[*layer]);
                 online.bytes[0] += setting.sent(*layer).iter().sum::<usize>() as u64;
                 online.bytes[1] += setting.returned(*layer).iter().sum::<usize>() as u64;
             }
@@ -82,7 +95,7 @@ impl Plan {
 fn circuit_work(
     program: &Program,
     number: usize,
-    survey: &Survey,
+    (survey, first): (&Survey, u64),
     name: &str,
     (silent, batches): (bool, usize),
 ) -> Layer {
@@ -91,6 +104,7 @@ fn circuit_work(
     let rows = survey.rows as u64;
     let mut amounts = Amounts::default()
         .with(Unit::GarbledRow, rows)
+        .with(Unit::FirstGarbledRow, first)
         .with(Unit::CrossedTransfer, crossed)
         .with(Unit::PreparedStage, 1);
     let mut sent = if crossed == 0 { 0 } else { message_len(crossed as usize) };
@@ -106,6 +120,7 @@ fn circuit_work(
     let elements: usize = Quadratic::of(program, number).map(|product| product.count).sum();
     let amounts = Amounts::default()
         .with(Unit::EvaluatedRow, rows)
+        .with(Unit::FirstEvaluatedRow, first)
         .with(Unit::LateBit, late_bits)
         .with(Unit::CrossedElement, elements as u64)
         .with(Unit::OnlineStage, 1);

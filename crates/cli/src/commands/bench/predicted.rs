@@ -1,12 +1,11 @@
 //! The cost model held to reality: what `oribi plan` predicts of the networks of all tables, beside what they take.
 
-use std::time::{Duration, Instant};
-
 use planner::cost::{Estimate, Rates};
 use protocol::Reveal;
 use protocol::garbled::FirstLayer;
 use protocol::interactive::{Garbler, Method};
 use protocol::shape::Link;
+use protocol::work::Work;
 
 use super::Arguments;
 use super::private::{Cost, Run, measure};
@@ -23,11 +22,12 @@ use crate::source::Source;
 const NEAR: &[Option<&str>] = &[None];
 const LINKS: &[Option<&str>] = &[None, Some("lan"), Some("wan")];
 
-/// Runs of a network: the best of each phase counts, of prediction and rates alike.
-const TIMES: usize = 3;
+/// Passes over all that is measured, probes and networks alike: a machine is faster at some minutes than at others, which then concerns both.
+/// Medians count.
+const PASSES: usize = 3;
 
-/// How long rates count before they are measured once more.
-const FRESH: Duration = Duration::from_secs(180);
+/// Runs of a network in each pass: of short ones more, which vary more.
+const RUNS: usize = 3;
 
 /// A network of another table, and how it is run there.
 struct Entry {
@@ -86,12 +86,12 @@ const ENTRIES: &[Entry] = &[
     entry("builtin:delphi-resnet32-0", Variant::Delphi(Garbler::Client), LINKS, true),
 ];
 
-/// Runs the wanted rows, rates being measured right before.
+/// Runs the wanted rows, rates being measured in the same minutes.
 ///
 /// # Errors
 /// If a run fails.
 pub fn run(arguments: &Arguments) -> Result<usize, Failure> {
-    let wanted: Vec<(&Entry, Option<&str>)> = ENTRIES
+    let wanted: Vec<(&'static Entry, Option<&'static str>)> = ENTRIES
         .iter()
         .flat_map(|entry| entry.links.iter().map(move |link| (entry, *link)))
         .filter(|(entry, link)| arguments.wants(&entry.row(*link)))
@@ -100,21 +100,20 @@ pub fn run(arguments: &Arguments) -> Result<usize, Failure> {
     if wanted.is_empty() {
         return Ok(0);
     }
-    let human = Human::new(arguments.json);
-    note(
-        "The machine's rates are measured first, and again when they are three minutes old, which takes half a minute each time.",
-    );
-    let mut probes = Probes::run(TIMES, &mut |_| ())?;
-    let (mut when, mut rates) = (Instant::now(), probes.rates());
-    let mut ratios = Vec::with_capacity(wanted.len());
-    for (entry, link) in wanted {
-        if when.elapsed() > FRESH {
-            // The best of all runs, as of the rows: what else goes on comes and goes.
-            probes = probes.least(Probes::run(TIMES, &mut |_| ())?);
-            (when, rates) = (Instant::now(), probes.rates());
+    let mut rows = wanted.into_iter().map(Measured::new).collect::<Result<Vec<_>, _>>()?;
+    let mut probes: Option<Probes> = None;
+    for pass in 1..=PASSES {
+        note(&format!("pass {pass} of {PASSES}: this machine's rates, then {} rows", rows.len()));
+        let more = Probes::run(1, &mut |_| ())?;
+        match &mut probes {
+            Some(probes) => probes.add(more),
+            None => probes = Some(more),
         }
-        ratios.push(entry.run(arguments, link, &rates)?);
+        rows.iter_mut().try_for_each(Measured::run)?;
     }
+    let rates = probes.map_or_else(Rates::default, |probes| probes.rates());
+    let ratios = rows.iter().map(|row| row.print(arguments, &rates)).collect::<Result<Vec<_>, _>>()?;
+    let human = Human::new(arguments.json);
     let within = ratios.iter().filter(|ratio| (0.75..=1.25).contains(*ratio)).count();
     human.line("")?;
     human.line(&format!("predicted within 25 % of measured: {within} of {} rows", ratios.len()))?;
@@ -129,32 +128,53 @@ impl Entry {
         let link = link.map_or(String::new(), |link| format!(", {link}"));
         format!("predicted {network}, {}{link}", choice.trim_end())
     }
+}
 
-    /// Prints the row; returns predicted by measured seconds.
-    fn run(&self, arguments: &Arguments, link: Option<&str>, rates: &Rates) -> Result<f64, Failure> {
-        let source = Source::load(self.network, &Numbers::default())?;
-        let (graph, _) = source.quantise(self.variant.number())?;
+/// A row under way.
+struct Measured {
+    entry: &'static Entry,
+    link: Option<&'static str>,
+    shaped: Option<Link>,
+    source: Source,
+    work: Work,
+    runs: Vec<Cost>,
+}
+
+impl Measured {
+    fn new((entry, link): (&'static Entry, Option<&'static str>)) -> Result<Self, Failure> {
+        let source = Source::load(entry.network, &Numbers::default())?;
+        let (graph, _) = source.quantise(entry.variant.number())?;
         let shaped: Option<Link> = link.map(str::parse).transpose().map_err(Failure::running)?;
-        let work = self.variant.work(&graph, Reveal::Scores, shaped).map_err(Failure::running)?;
-        let estimate = Estimate::new(&work, rates, shaped);
-        let slowed: Vec<&str> = link.iter().flat_map(|link| ["--link", link]).collect();
-        let serving: Vec<&str> = self.variant.options().split_whitespace().chain(slowed.clone()).collect();
+        let work = entry.variant.work(&graph, Reveal::Scores, shaped).map_err(Failure::running)?;
+        Ok(Self { entry, link, shaped, source, work, runs: Vec::new() })
+    }
+
+    /// A pass.
+    fn run(&mut self) -> Result<(), Failure> {
+        let variant = self.entry.variant;
+        let slowed: Vec<&str> = self.link.iter().flat_map(|link| ["--link", link]).collect();
+        let serving: Vec<&str> = variant.options().split_whitespace().chain(slowed.clone()).collect();
         let run = Run {
-            source: &source,
-            protocol: self.variant.protocol(),
-            number: self.variant.number(),
+            source: &self.source,
+            protocol: variant.protocol(),
+            number: variant.number(),
             server: &serving,
             client: &slowed,
         };
-        let mut cost = measure(&run)?;
-        for _ in 1..if self.long { 1 } else { TIMES } {
-            cost = cost.least(measure(&run)?);
+        for _ in 0..if self.entry.long { 1 } else { RUNS } {
+            self.runs.push(measure(&run)?);
         }
+        Ok(())
+    }
+
+    /// Prints the row; returns predicted by measured seconds.
+    fn print(&self, arguments: &Arguments, rates: &Rates) -> Result<f64, Failure> {
+        let (estimate, cost) = (Estimate::new(&self.work, rates, self.shaped), Cost::usual(&self.runs));
         let measured = cost.phases[1].seconds + cost.phases[2].seconds;
         let ratio = estimate.total().seconds / measured.max(1e-9);
         let row = Row {
             table: "planner-cost",
-            row: self.row(link),
+            row: self.entry.row(self.link),
             measured: figures(&estimate, &cost).real("ratio", ratio),
             paper: Figures::default(),
             note: "both phases of a prediction; set-up is once a session; processors' time with set-up"

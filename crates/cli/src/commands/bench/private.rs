@@ -60,16 +60,16 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The best of both runs of a network, phase by phase.
-    #[must_use]
-    pub fn least(mut self, other: Self) -> Self {
-        for (phase, other) in self.phases.iter_mut().zip(other.phases) {
-            phase.seconds = phase.seconds.min(other.seconds);
+    /// What runs of a network usually cost: the median of each phase. Nothing of none.
+    pub fn usual(runs: &[Self]) -> Self {
+        let mut usual = runs.first().copied().unwrap_or_default();
+        for (index, phase) in usual.phases.iter_mut().enumerate() {
+            phase.seconds = median(runs.iter().map(|run| run.phases[index].seconds));
         }
-        self.seconds = self.phases.iter().map(|phase| phase.seconds).sum();
-        self.online_seconds = self.phases[2].seconds;
-        self.cpu_seconds = self.cpu_seconds.zip(other.cpu_seconds).map(|(a, b)| a.min(b));
-        self
+        usual.seconds = usual.phases.iter().map(|phase| phase.seconds).sum();
+        usual.online_seconds = usual.phases[2].seconds;
+        usual.cpu_seconds = usual.cpu_seconds.map(|_| median(runs.iter().filter_map(|run| run.cpu_seconds)));
+        usual
     }
 
     /// The figures of a private prediction, after others.
@@ -86,6 +86,18 @@ impl Cost {
             .whole("client_peak_rss_bytes", self.client_rss)
             .whole("server_peak_rss_bytes", self.server_rss)
     }
+}
+
+/// The middle one, or the mean of both; 0 of none.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let (Some(low), Some(high)) =
+        (values.get(values.len().wrapping_sub(1) / 2), values.get(values.len() / 2))
+    else {
+        return 0.0;
+    };
+    f64::midpoint(*low, *high)
 }
 
 /// The part of the client's line that is read here.

@@ -12,7 +12,7 @@ use super::{NAMELESS, Work};
 use crate::error::Error;
 use crate::handshake::Reveal;
 use crate::meter::Phase;
-use crate::work::{self, Amounts, Layer, Step, Unit};
+use crate::work::{self, Amounts, FirstRows, Layer, Step, Unit};
 
 /// Flights of the agreement with the key, of material where the client garbles or the server does, those that carries of shares and
 /// products on shares add, and of a stage.
@@ -30,10 +30,13 @@ pub fn work((graph, plan): (&FixedGraph, &Plan), reveal: Reveal) -> Result<work:
     let work = Work::new((graph, plan), reveal, NAMELESS)?;
     let linear = linear_price(&work, plan)?;
     let mut layers = vec![session(&work, plan)?];
+    let mut first = FirstRows::default();
+    let encoded = work.found.setting.as_ref().map_or_else(Vec::new, |setting| setting.encoded_each_time());
     for number in 0..work.program.stages.len() {
-        let (first, circuit) = names(&work.program, number);
-        layers.push(linear_layer(&work, number, &first)?);
-        layers.push(circuit_layer(&work, number, &circuit));
+        let (linear_name, circuit) = names(&work.program, number);
+        layers.push(linear_layer((&work, &encoded), number, &linear_name)?);
+        let first = first.of(work.found.surveys[number].rows as u64);
+        layers.push(circuit_layer(&work, number, first, &circuit));
     }
     Ok(work::Work {
         layers: layers.into_iter().filter(|layer| layer.phases != Layer::default().phases).collect(),
@@ -68,11 +71,11 @@ fn session(work: &Work<'_>, plan: &Plan) -> Result<Layer, Error> {
     Ok(Layer::new("").with(Phase::Setup, setup).with(Phase::Offline, offline).with(Phase::Online, online))
 }
 
-fn linear_layer(work: &Work<'_>, number: usize, name: &str) -> Result<Layer, Error> {
+fn linear_layer((work, encoded): (&Work<'_>, &[u64]), number: usize, name: &str) -> Result<Layer, Error> {
     let Some(setting) = &work.found.setting else { return Ok(Layer::new(name)) };
     let (mut offline, mut online) = (Step::default(), Step::default());
     for layer in &work.program.stages[number].linear {
-        offline.amounts += setting.amounts(*layer)?;
+        offline.amounts += setting.amounts(*layer)?.with(Unit::EncodedResidue, encoded[*layer]);
         offline.bytes[0] += setting.sent(*layer).iter().sum::<usize>() as u64;
         offline.bytes[1] += setting.returned(*layer).iter().sum::<usize>() as u64;
         let products = products(&work.program, work.program.linear[*layer]);
@@ -94,7 +97,7 @@ fn products(program: &Program, id: NodeId) -> u64 {
     program.elements(id) as u64 * terms as u64
 }
 
-fn circuit_layer(work: &Work<'_>, number: usize, name: &str) -> Layer {
+fn circuit_layer(work: &Work<'_>, number: usize, first: u64, name: &str) -> Layer {
     let (program, survey) = (&work.program, &work.found.surveys[number]);
     let price = stage_price(work, number);
     let quadratics = Quadratic::of(program, number);
@@ -103,6 +106,7 @@ fn circuit_layer(work: &Work<'_>, number: usize, name: &str) -> Layer {
     let rows = survey.rows as u64;
     let amounts = Amounts::default()
         .with(Unit::GarbledRow, rows)
+        .with(Unit::FirstGarbledRow, first)
         .with(Unit::CrossedTransfer, crossed as u64)
         .with(Unit::Transfer, work.transfers(number) as u64)
         .with(Unit::PreparedStage, 1);
@@ -110,6 +114,7 @@ fn circuit_layer(work: &Work<'_>, number: usize, name: &str) -> Layer {
     let opened: usize = work.opened(number).iter().map(|node| program.elements(*node)).sum();
     let amounts = Amounts::default()
         .with(Unit::EvaluatedRow, rows)
+        .with(Unit::FirstEvaluatedRow, first)
         .with(Unit::LateBit, survey.late as u64)
         .with(Unit::CrossedElement, price.products)
         .with(Unit::OpenedElement, opened as u64)
