@@ -12,6 +12,7 @@ use protocol::work::{Amounts, Work};
 
 use crate::choice::Numbers;
 use crate::commands::bench::private::{Cost, Run, measure};
+use crate::console::note;
 use crate::failure::Failure;
 use crate::pricing::Variant;
 use crate::source::Source;
@@ -27,20 +28,20 @@ const PROBES: [(&str, Variant); 19] = [
     ("builtin:probe-many", Variant::Gazelle(Method::HeCoefficients)),
     ("builtin:probe-squares", Variant::Gazelle(Method::HeCoefficients)),
     ("builtin:probe-few", Variant::Gazelle(Method::HeSlots)),
-    ("builtin:probe-few", Variant::Delphi(Garbler::Server)),
-    ("builtin:probe-many", Variant::Delphi(Garbler::Server)),
-    ("builtin:probe-squares", Variant::Delphi(Garbler::Server)),
-    ("builtin:probe-few", Variant::Delphi(Garbler::Client)),
+    ("builtin:probe-few", Variant::Delphi(Garbler::Server, Method::HeCoefficients)),
+    ("builtin:probe-many", Variant::Delphi(Garbler::Server, Method::HeCoefficients)),
+    ("builtin:probe-squares", Variant::Delphi(Garbler::Server, Method::HeCoefficients)),
+    ("builtin:probe-few", Variant::Delphi(Garbler::Client, Method::HeCoefficients)),
     ("builtin:probe-slots", Variant::Lola),
     ("builtin:probe-ciphertexts", Variant::Lola),
     // So small that what predictions and stages cost by themselves shows.
     ("builtin:lola-head-1280", Variant::Lola),
     ("builtin:probe-spoken", Variant::DeepSecure(FirstLayer::Ot)),
     ("builtin:probe-stages", Variant::Gazelle(Method::HeCoefficients)),
-    ("builtin:probe-stages", Variant::Delphi(Garbler::Server)),
+    ("builtin:probe-stages", Variant::Delphi(Garbler::Server, Method::HeCoefficients)),
     ("builtin:probe-slots", Variant::Gazelle(Method::HeCoefficients)),
     ("builtin:probe-slots", Variant::Gazelle(Method::HeSlots)),
-    ("builtin:probe-slots", Variant::Delphi(Garbler::Server)),
+    ("builtin:probe-slots", Variant::Delphi(Garbler::Server, Method::HeCoefficients)),
 ];
 
 /// Seconds of a short probe.
@@ -97,6 +98,17 @@ pub fn rates() -> (Rates, Origin, Option<String>) {
             Err(error) => none(wrong(error.to_string())),
         },
     }
+}
+
+/// The rates to plan with; says why a file is not used, and, where seconds decide, that they are not this machine's.
+pub fn told(decisive: bool) -> Rates {
+    let (rates, origin, wrong) = rates();
+    if let Some(why) = wrong {
+        note(&format!("oribi: {why}"));
+    } else if decisive && origin == Origin::BuiltIn {
+        note(&format!("oribi: rates are {}", origin.text()));
+    }
+    rates
 }
 
 /// Keeps rates; returns where.

@@ -17,6 +17,7 @@ use protocol::{Progress, Reveal};
 
 use crate::calibration;
 use crate::choice::{Garbler, Garbling, Output, Protocol};
+use crate::commands::inspect::printable;
 use crate::console::note;
 use crate::failure::Failure;
 use crate::pricing::{self, Offer};
@@ -184,10 +185,14 @@ fn cheapest(
     let reveal = Reveal::from(wanted.output);
     let models = offers(address, fingerprint)?;
     let model = models.iter().find(|model| wanted.model.is_none_or(|name| name == model.name));
+    if let (None, Some(name)) = (model, wanted.model) {
+        let known: Vec<String> = models.iter().map(|model| printable(&model.name)).collect();
+        return Err(Failure::bad(format!("{address}: it has no model {name}; it has {}", known.join(", "))));
+    }
     let offered = model.iter().flat_map(|model| &model.protocols);
     let offered = offered.filter(|offer| offer.reveals.contains(&reveal));
     let offered: Vec<Protocol> = offered.filter_map(|offer| offer.name.parse().ok()).collect();
-    let (rates, ..) = calibration::rates();
+    let rates = calibration::told(false);
     let mut offers = Vec::new();
     for protocol in offered {
         let connection = open(address, fingerprint, None, wanted.engines()?)?;

@@ -1,8 +1,9 @@
 //! Labelled examples from files, for training and for tests.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use oribi::input::{self, InputSpec};
+use oribi::input::{self, InputSpec, Projection};
 use planner::Data;
 
 use crate::failure::Failure;
@@ -29,13 +30,28 @@ pub fn load(
     classes: usize,
     most: Option<usize>,
 ) -> Result<Data, Failure> {
+    load_projected(data, labels, part, (specs, None), classes, most)
+}
+
+/// As [`load`], inputs being multiplied by a basis first where there is one.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_projected(
+    data: &str,
+    labels: Option<&str>,
+    part: Part,
+    (specs, basis): (&[InputSpec], Option<&Arc<Projection>>),
+    classes: usize,
+    most: Option<usize>,
+) -> Result<Data, Failure> {
     let (pictures, beside) = files(data, part)?;
     let labels = match (labels, beside) {
         (Some(given), _) => given.to_owned(),
         (None, beside) => beside.to_string_lossy().into_owned(),
     };
     let mut all = input::labels(&labels)?;
-    let file = input::open(&pictures.to_string_lossy(), specs)?;
+    let file = input::open_projected(&pictures.to_string_lossy(), specs, basis)?;
     if file.len() != all.len() {
         let (count, wanted) = (file.len(), all.len());
         return Err(Failure::bad(format!("{data}: holds {count} inputs, and {labels} {wanted} labels")));
@@ -50,6 +66,11 @@ pub fn load(
         }
     }
     Data::new(inputs, &widths, all, classes).map_err(|error| Failure::bad(format!("{labels}: {error}")))
+}
+
+/// Whether a folder has files of this part.
+pub fn has(folder: &str, part: Part) -> bool {
+    files(folder, part).is_ok()
 }
 
 /// The file of inputs, and where its labels would be.

@@ -28,20 +28,29 @@ pub enum Variant {
     Lola,
     /// Linear layers on encrypted shares, by either method.
     Gazelle(Method),
-    /// Linear layers on encrypted masks, either party garbling.
-    Delphi(Garbler),
+    /// Linear layers on encrypted masks, by either method, either party garbling.
+    Delphi(Garbler, Method),
 }
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::DeepSecure(FirstLayer::Ot),
         Self::DeepSecure(FirstLayer::Garbled),
         Self::Lola,
         Self::Gazelle(Method::HeCoefficients),
         Self::Gazelle(Method::HeSlots),
-        Self::Delphi(Garbler::Server),
-        Self::Delphi(Garbler::Client),
+        Self::Delphi(Garbler::Server, Method::HeCoefficients),
+        Self::Delphi(Garbler::Client, Method::HeCoefficients),
+        Self::Delphi(Garbler::Server, Method::HeSlots),
+    ];
+
+    /// What each protocol does unless options say otherwise.
+    const USUAL: [Self; 4] = [
+        Self::DeepSecure(FirstLayer::Ot),
+        Self::Lola,
+        Self::Gazelle(Method::HeCoefficients),
+        Self::Delphi(Garbler::Server, Method::HeCoefficients),
     ];
 
     /// Its protocol.
@@ -50,7 +59,7 @@ impl Variant {
             Self::DeepSecure(_) => Protocol::DeepSecure,
             Self::Lola => Protocol::Lola,
             Self::Gazelle(_) => Protocol::Gazelle,
-            Self::Delphi(_) => Protocol::Delphi,
+            Self::Delphi(..) => Protocol::Delphi,
         }
     }
 
@@ -62,8 +71,10 @@ impl Variant {
             Self::Lola => "",
             Self::Gazelle(Method::HeCoefficients) => "--linear he-coefficients",
             Self::Gazelle(Method::HeSlots) => "--linear he-slots",
-            Self::Delphi(Garbler::Server) => "--garbler server",
-            Self::Delphi(Garbler::Client) => "--garbler client",
+            Self::Delphi(Garbler::Server, Method::HeCoefficients) => "--garbler server",
+            Self::Delphi(Garbler::Client, Method::HeCoefficients) => "--garbler client",
+            Self::Delphi(Garbler::Server, Method::HeSlots) => "--garbler server --linear he-slots",
+            Self::Delphi(Garbler::Client, Method::HeSlots) => "--garbler client --linear he-slots",
         }
     }
 
@@ -83,9 +94,8 @@ impl Variant {
             }
             Self::Lola => plans::make(plans::LOLA, graph, &plans::Options::default()),
             Self::Gazelle(method) => Plan::choose_for(graph, method, link)?.payload(),
-            Self::Delphi(garbler) => {
-                let plan = Plan::choose_for(graph, Method::HeCoefficients, link)?;
-                Plan { garbler, ..plan }.payload()
+            Self::Delphi(garbler, method) => {
+                Plan { garbler, ..Plan::choose_for(graph, method, link)? }.payload()
             }
         }
     }
@@ -167,7 +177,7 @@ pub fn best(priced: &[Priced], prepared: bool) -> Option<(&Priced, &Estimate)> {
     able.min_by(|(_, a), (_, b)| cost(a).total_cmp(&cost(b)))
 }
 
-/// The protocol that is asked for, or the one of least time on a link.
+/// The protocol that is asked for, or the one of least time on a link, each as it is unless options say otherwise.
 ///
 /// # Errors
 /// If none can run the model: why the first cannot.
@@ -178,9 +188,9 @@ pub fn resolve(
     link: Option<Link>,
 ) -> Result<Protocol, Failure> {
     let Asked::Auto = asked else { return asked.named().ok_or_else(|| Failure::running("no protocol")) };
-    let (rates, _, _) = calibration::rates();
+    let rates = calibration::told(false);
     let priced = patiently("looking for the cheapest protocol; large networks take a minute", || {
-        price(source, &Variant::ALL, reveal, (&rates, link))
+        price(source, &Variant::USUAL, reveal, (&rates, link))
     });
     if let Some((chosen, estimate)) = best(&priced, false) {
         let protocol = chosen.variant.protocol();
@@ -293,12 +303,13 @@ mod tests {
             [("builtin:gazelle-b", Garbler::Server), ("builtin:gazelle-c", Garbler::Client)]
         {
             let source = load(name);
-            let (graph, work) = work(&source, Variant::Delphi(garbler));
+            let (graph, work) = work(&source, Variant::Delphi(garbler, Method::HeCoefficients));
             let plan = Plan { garbler, ..Plan::choose(&graph, Method::HeCoefficients).unwrap() };
             let price = ahead::price((&graph, &plan), Reveal::Scores).unwrap();
             assert_eq!(work.phase(Phase::Offline).bytes, price.offline_bytes);
             assert_eq!(work.phase(Phase::Online).bytes, price.online_bytes);
-            assert_eq!(work.stored, price.stored_bytes);
+            assert_eq!(work.stored(), price.stored_bytes);
+            assert!(work.layers.iter().filter(|layer| layer.stored != [0; 2]).count() > 2);
         }
     }
 

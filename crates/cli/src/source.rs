@@ -106,6 +106,11 @@ impl Source {
         Ok(path.as_deref().map(Projection::load).transpose()?.map(Arc::new))
     }
 
+    /// Where that basis lies.
+    pub fn projection(&self) -> Option<&Path> {
+        self.projection.as_deref()
+    }
+
     /// Whether a protocol may run it, as far as the network's layers and products say.
     ///
     /// # Errors

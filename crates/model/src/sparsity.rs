@@ -49,6 +49,25 @@ impl Sparsities {
         }
     }
 
+    /// Its line or table in a side file, with a line break; nothing where nothing is public.
+    pub fn to_toml(&self) -> String {
+        let word = |sparsity: &Sparsity| match sparsity {
+            Sparsity::Secret => "secret",
+            Sparsity::Public => "public",
+            Sparsity::Rounded => "rounded",
+        };
+        match self {
+            Self::All(Sparsity::Secret) => String::new(),
+            Self::All(sparsity) => format!("sparsity = \"{}\"\n", word(sparsity)),
+            Self::Layers(layers) => {
+                let line = |(name, sparsity): (&String, &Sparsity)| {
+                    format!("{} = \"{}\"\n", toml::Value::from(name.as_str()), word(sparsity))
+                };
+                layers.iter().fold("[sparsity]\n".to_owned(), |text, layer| text + &line(layer))
+            }
+        }
+    }
+
     /// What it says of each linear layer of a graph, in order.
     ///
     /// # Errors

@@ -25,6 +25,9 @@ pub struct Data {
 pub struct Augment {
     /// Height and width of the planes that the first input consists of.
     pub plane: [usize; 2],
+    /// Values of a pixel that stand beside each other: all channels where they are the last axis, one where
+    /// each has its plane.
+    pub beside: usize,
     /// Largest shift along either axis, in pixels; the border repeats.
     pub shift: usize,
     /// Whether pictures are mirrored, left to right, half of the time.
@@ -125,9 +128,12 @@ impl Data {
         (part(&order[second..]), part(&order[..second]))
     }
 
-    /// The first `count` examples.
-    pub fn first(&self, count: usize) -> Self {
-        Self { rows: Arc::new(self.rows.iter().take(count).copied().collect()), ..self.clone() }
+    /// So many examples at even distances, or all if there are no more: the first of data that are sorted by
+    /// label would be of one class.
+    pub fn spread(&self, count: usize) -> Self {
+        let count = count.min(self.len());
+        let rows = (0..count).map(|i| self.rows[i * self.len() / count]).collect();
+        Self { rows: Arc::new(rows), ..self.clone() }
     }
 
     /// The same examples, changed at random from a seed whenever they are used.
@@ -173,30 +179,34 @@ impl Data {
 }
 
 impl Augment {
-    /// For a network whose first input has this shape: the last two axes, or a square for a plain vector.
+    /// For a network whose first input has this shape: the last two axes, or those before a last one that can
+    /// only be channels (1, 3 or 4 of them, and more rows and columns than that), or a square for a plain
+    /// vector. None for any other shape: that is no picture, and a caller who wants shifts or mirrors has to
+    /// refuse it, since nothing would be changed.
     pub fn for_shape(shape: &[usize], shift: usize, flip: bool) -> Option<Self> {
         let count: usize = shape.iter().product();
-        let plane = match shape {
-            [.., h, w] if *h > 1 && *w > 1 => [*h, *w],
-            _ if count.isqrt() * count.isqrt() == count => [count.isqrt(); 2],
+        let (plane, beside) = match *shape {
+            [1, h, w, c] | [h, w, c] if matches!(c, 1 | 3 | 4) && h.min(w) > c => ([h, w], c),
+            [.., h, w] if h > 1 && w > 1 => ([h, w], 1),
+            _ if count.isqrt() * count.isqrt() == count => ([count.isqrt(); 2], 1),
             _ => return None,
         };
-        Some(Self { plane, shift, flip })
+        Some(Self { plane, beside, shift, flip })
     }
 
     fn push(&self, row: &[f32], draws: &mut Draws, out: &mut Vec<f32>) {
-        let [h, w] = self.plane;
+        let ([h, w], beside) = (self.plane, self.beside);
         let by = |draws: &mut Draws| draws.below(2 * self.shift + 1) as i64 - self.shift as i64;
         let (down, right) = (by(draws), by(draws));
         let mirrored = self.flip && draws.below(2) == 1;
         let clamp = |at: i64, length: usize| at.clamp(0, length as i64 - 1) as usize;
-        for plane in row.chunks(h * w) {
+        for plane in row.chunks(h * w * beside) {
             for i in 0..h {
-                let line = &plane[clamp(i as i64 - down, h) * w..][..w];
-                out.extend((0..w).map(|j| {
+                let line = &plane[clamp(i as i64 - down, h) * w * beside..][..w * beside];
+                for j in 0..w {
                     let j = if mirrored { w - 1 - j } else { j };
-                    line[clamp(j as i64 - right, w)]
-                }));
+                    out.extend_from_slice(&line[clamp(j as i64 - right, w) * beside..][..beside]);
+                }
             }
         }
     }
@@ -243,7 +253,7 @@ mod tests {
     #[test]
     fn shifts_and_mirrors_move_whole_pictures() {
         let picture: Vec<f32> = (0..2 * 5 * 5).map(|v| v as f32).collect();
-        let augment = Augment { plane: [5, 5], shift: 1, flip: true };
+        let augment = Augment { plane: [5, 5], beside: 1, shift: 1, flip: true };
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..200 {
             let mut out = Vec::new();
@@ -256,5 +266,53 @@ mod tests {
             seen.insert((down, right, out[11] < out[13]));
         }
         assert_eq!(seen.len(), 18);
+    }
+
+    #[test]
+    fn both_layouts_move_alike_and_colours_stay() {
+        let (h, w, c) = (6, 5, 3);
+        let planes: Vec<f32> = (0..c * h * w).map(|v| v as f32).collect();
+        let pixels = |planes: &[f32]| -> Vec<f32> {
+            (0..h * w).flat_map(|pixel| (0..c).map(move |channel| planes[channel * h * w + pixel])).collect()
+        };
+        let changed = |shape: &[usize], picture: &[f32], seed| {
+            let mut out = Vec::new();
+            let augment = Augment::for_shape(shape, 2, true).unwrap();
+            augment.push(picture, &mut Draws::new(seed, 0), &mut out);
+            out
+        };
+        let mut moved = 0;
+        for seed in 0..50 {
+            let first = changed(&[1, c, h, w], &planes, seed);
+            assert_eq!(changed(&[1, h, w, c], &pixels(&planes), seed), pixels(&first));
+            assert_eq!(changed(&[h, w, c], &pixels(&planes), seed), pixels(&first));
+            moved += usize::from(first != planes);
+        }
+        assert!(moved > 25);
+    }
+
+    #[test]
+    fn shapes_tell_where_channels_are() {
+        let found = |shape: &[usize]| Augment::for_shape(shape, 1, true).map(|a| (a.plane, a.beside));
+        assert_eq!(found(&[1, 3, 32, 32]), Some(([32, 32], 1)));
+        assert_eq!(found(&[1, 32, 32, 3]), Some(([32, 32], 3)));
+        assert_eq!(found(&[1, 28, 28, 1]), Some(([28, 28], 1)));
+        // Many small planes, not four channels.
+        assert_eq!(found(&[1, 16, 4, 4]), Some(([4, 4], 1)));
+        assert_eq!(found(&[1, 784]), Some(([28, 28], 1)));
+        assert_eq!(found(&[1, 617]), None);
+    }
+
+    #[test]
+    fn a_spread_reaches_over_all_of_the_data() {
+        let labels = (0..10u32).flat_map(|label| [label; 10]).collect();
+        let data = Data::new(vec![vec![0.0; 100]], &[1], labels, 10).unwrap();
+        let labels = |data: &Data| (0..data.len()).map(|i| data.label(i)).collect::<Vec<_>>();
+        assert_eq!(labels(&data.spread(10)), (0..10).collect::<Vec<_>>());
+        let uneven = data.spread(33);
+        assert_eq!((uneven.len(), uneven.label(0), uneven.label(32)), (33, 0, 9));
+        assert_eq!(labels(&data.spread(100)), labels(&data));
+        assert_eq!(labels(&data.spread(1000)), labels(&data));
+        assert!(data.spread(0).is_empty());
     }
 }

@@ -142,9 +142,9 @@ impl Unit {
             Self::ProductTransfer => "a transfer of a weight's bit in a product",
             Self::ProductByte => "a byte of such products",
             Self::GarbledRow => "a row of tables, garbled ahead",
-            Self::FirstGarbledRow => "one of the first rows, on top",
+            Self::FirstGarbledRow => "one of the first such rows, on top",
             Self::EvaluatedRow => "a row of tables, evaluated",
-            Self::FirstEvaluatedRow => "one of the first rows, on top",
+            Self::FirstEvaluatedRow => "one of the first evaluated, on top",
             Self::Transfer => "a transfer by extension, ahead",
             Self::SilentBatch => "a batch of silent transfers",
             Self::LateBit => "a late bit: correction and label",
@@ -275,6 +275,8 @@ pub struct Layer {
     pub name: String,
     /// For each of [`Phase::ALL`].
     pub phases: [Step; 3],
+    /// Bytes that the client and the server keep from the offline phase on, where it is stored.
+    pub stored: [u64; 2],
 }
 
 impl Layer {
@@ -289,6 +291,11 @@ impl Layer {
         self.phases[phase as usize] += step;
         self
     }
+
+    /// Whether it takes anything.
+    pub fn is_any(&self) -> bool {
+        self.phases != [Step::default(); 3] || self.stored != [0; 2]
+    }
 }
 
 /// What a prediction takes.
@@ -296,13 +303,18 @@ impl Layer {
 pub struct Work {
     /// Layer by layer, what belongs to none first.
     pub layers: Vec<Layer>,
-    /// Bytes that the client and the server keep from the offline phase on, where it is stored.
-    pub stored: [u64; 2],
     /// For each of [`Phase::ALL`] whether bytes cross while both parties work.
     pub streamed: [bool; 3],
 }
 
 impl Work {
+    /// Bytes that the client and the server keep of all layers, where the offline phase is stored.
+    pub fn stored(&self) -> [u64; 2] {
+        self.layers.iter().fold([0; 2], |[client, server], layer| {
+            [client.saturating_add(layer.stored[0]), server.saturating_add(layer.stored[1])]
+        })
+    }
+
     /// A phase of all layers together.
     pub fn phase(&self, phase: Phase) -> Step {
         self.layers.iter().fold(Step::default(), |mut sum, layer| {

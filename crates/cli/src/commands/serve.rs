@@ -212,7 +212,7 @@ fn published(source: &Source) -> Result<Option<Projection>, Failure> {
 
 /// The cheapest first. Plans for many inputs in one pass have no price for one, and stay behind.
 fn sort(variants: &mut [Variant], link: Option<Link>) {
-    let (rates, _, _) = calibration::rates();
+    let rates = calibration::told(false);
     let price = |variant: &Variant| {
         let plan = Plan { graph: variant.graph.clone(), payload: variant.payload.clone() };
         let reveal = variant.reveals.first().copied().unwrap_or(Reveal::Scores);

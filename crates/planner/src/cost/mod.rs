@@ -68,6 +68,8 @@ pub struct LayerCost {
     pub offline: Cost,
     /// From then on.
     pub online: Cost,
+    /// Bytes that the client and the server keep, where the offline phase is stored.
+    pub stored_bytes: [u64; 2],
 }
 
 /// What a prediction costs.
@@ -103,10 +105,11 @@ impl Estimate {
                 setup: each(Phase::Setup, setup),
                 offline: each(Phase::Offline, offline),
                 online: each(Phase::Online, online),
+                stored_bytes: layer.stored,
             }
         };
         let layers = work.layers.iter().map(layer).collect();
-        Self { setup, offline, online, stored_bytes: work.stored, layers }
+        Self { setup, offline, online, stored_bytes: work.stored(), layers }
     }
 
     /// A prediction of a session that is set up, nothing being stored: both phases.
@@ -153,15 +156,12 @@ mod tests {
             flights,
         };
         let layer = |name: &str, rows| {
-            Layer::new(name)
+            let layer = Layer::new(name)
                 .with(Phase::Offline, step(rows, [1_000_000, 3_000_000], 1))
-                .with(Phase::Online, step(rows / 10, [500_000, 0], 2))
+                .with(Phase::Online, step(rows / 10, [500_000, 0], 2));
+            Layer { stored: [5, 0], ..layer }
         };
-        Work {
-            layers: vec![layer("a", 10_000_000), layer("b", 30_000_000)],
-            stored: [5, 0],
-            streamed: [false, true, false],
-        }
+        Work { layers: vec![layer("a", 10_000_000), layer("b", 30_000_000)], streamed: [false, true, false] }
     }
 
     #[test]
@@ -174,6 +174,7 @@ mod tests {
         assert!(close(far.offline.seconds, overlapped(near.offline.seconds, 8.0) + 2.0 * 0.05));
         assert!(close(far.online.seconds, near.online.seconds + 1.0 + 4.0 * 0.05));
         assert_eq!(near.total().bytes(), far.total().bytes());
+        assert_eq!((near.stored_bytes, near.layers[0].stored_bytes), ([10, 0], [5, 0]));
         for estimate in [&near, &far] {
             let sum: f64 = estimate.layers.iter().map(|layer| layer.offline.seconds).sum();
             assert!(close(sum, estimate.offline.seconds), "{sum}");

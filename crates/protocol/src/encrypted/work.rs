@@ -24,7 +24,7 @@ pub fn work(graph: &FixedGraph, payload: &serde_json::Value) -> Result<Work, Err
         Layer::new(&name).with(Phase::Online, Step { amounts, ..Step::default() })
     }));
     layers.retain(|layer| layer.phases != Layer::default().phases);
-    Ok(Work { layers, stored: [0; 2], streamed: [false; 3] })
+    Ok(Work { layers, streamed: [false; 3] })
 }
 
 /// Keys, and what the client does.

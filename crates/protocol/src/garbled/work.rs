@@ -83,11 +83,7 @@ pub fn work(plan: &FixedGraph, reveal: Reveal, first: FirstLayer) -> Work {
         }
         Layer::new(name).with(Phase::Online, step)
     }));
-    Work {
-        layers: layers.into_iter().filter(|layer| layer.phases != [Step::default(); 3]).collect(),
-        stored: [0; 2],
-        streamed: [false, false, true],
-    }
+    Work { layers: layers.into_iter().filter(Layer::is_any).collect(), streamed: [false, false, true] }
 }
 
 fn message_bytes_of(transfers: u64) -> u64 {

@@ -4,6 +4,7 @@ use model::fixed::FixedGraph;
 use ot::ferret::{CorrectionMessage, RESERVE};
 use ot::softspoken::message_len;
 
+use super::linear::Setting;
 use super::names;
 use super::plan::Plan;
 use super::price::{Price, Survey, stage_price};
@@ -34,28 +35,29 @@ impl Plan {
         let surveys = (0..program.stages.len())
             .map(|stage| Survey::new(&program, stage))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut layers = vec![self.session(&program)?];
-        let encoded = self.encoded_each_time(&program)?;
+        let setting = self.linear_setting(&program)?;
+        let encoded = setting.as_ref().map_or_else(Vec::new, Setting::encoded_each_time);
+        let mut layers = vec![self.session(setting.as_ref())];
         let (mut batches, mut first) = (Batches::default(), FirstRows::default());
         for (number, survey) in surveys.iter().enumerate() {
             let (linear, circuit) = names(&program, number);
-            layers.push(self.linear_work((&program, &encoded), number, &linear)?);
+            let mut online = Step::default();
+            if let Some(setting) = &setting {
+                online = linear_step(setting, &program.stages[number].linear, &encoded)?;
+            }
+            layers.push(Layer::new(&linear).with(Phase::Online, online));
             let silent = if self.silent { batches.before(survey.late) } else { 0 };
             let first = first.of(survey.rows as u64);
             layers.push(circuit_work(&program, number, (survey, first), &circuit, (self.silent, silent)));
         }
-        Ok(Work {
-            layers: layers.into_iter().filter(|layer| layer.phases != Layer::default().phases).collect(),
-            stored: [0; 2],
-            streamed: [false, true, true],
-        })
+        Ok(Work { layers: layers.into_iter().filter(Layer::is_any).collect(), streamed: [false, true, true] })
     }
 
     /// What a session takes before its first prediction, and all stages' transfers together.
-    fn session(&self, program: &Program) -> Result<Layer, Error> {
+    fn session(&self, setting: Option<&Setting>) -> Layer {
         let mut amounts = Amounts::default().with(Unit::SharedSession, 1).with(Unit::BaseTransfers, 1);
         let (mut bytes, mut waited) = (0, Amounts::default());
-        if let Some(setting) = self.linear_setting(program)? {
+        if let Some(setting) = setting {
             amounts = amounts.with(Unit::KeyResidue, setting.key_residues());
             waited = waited.with(Unit::ReadKeyResidue, setting.key_residues());
             bytes = setting.key_bytes().iter().sum();
@@ -63,32 +65,20 @@ impl Plan {
         let setup = Step { amounts, bytes: [bytes, 0], flights: SETUP_FLIGHTS };
         let reserve = if self.silent { message_len(RESERVE) as u64 } else { 0 };
         let offline = Step { amounts: waited, bytes: [reserve, 0], flights: OFFLINE_FLIGHTS };
-        Ok(Layer::new("").with(Phase::Setup, setup).with(Phase::Offline, offline))
+        Layer::new("").with(Phase::Setup, setup).with(Phase::Offline, offline)
     }
+}
 
-    /// Residues of each layer's weights that are encoded for each prediction, since there is no room for all.
-    fn encoded_each_time(&self, program: &Program) -> Result<Vec<u64>, Error> {
-        Ok(self.linear_setting(program)?.map_or_else(Vec::new, |setting| setting.encoded_each_time()))
+/// What a stage's linear layers take; `encoded`: residues of each layer's weights that are encoded for each prediction.
+fn linear_step(setting: &Setting, layers: &[usize], encoded: &[u64]) -> Result<Step, Error> {
+    let mut step = Step::default();
+    for layer in layers {
+        step.amounts += setting.amounts(*layer)?.with(Unit::EncodedResidue, encoded[*layer]);
+        step.bytes[0] += setting.sent(*layer).iter().sum::<usize>() as u64;
+        step.bytes[1] += setting.returned(*layer).iter().sum::<usize>() as u64;
+        step.flights = FLIGHTS;
     }
-
-    fn linear_work(
-        &self,
-        (program, encoded): (&Program, &[u64]),
-        number: usize,
-        name: &str,
-    ) -> Result<Layer, Error> {
-        let mut online = Step::default();
-        let layers = &program.stages[number].linear;
-        if let Some(setting) = self.linear_setting(program)?.filter(|_| !layers.is_empty()) {
-            for layer in layers {
-                online.amounts += setting.amounts(*layer)?.with(Unit::EncodedResidue, encoded[*layer]);
-                online.bytes[0] += setting.sent(*layer).iter().sum::<usize>() as u64;
-                online.bytes[1] += setting.returned(*layer).iter().sum::<usize>() as u64;
-            }
-            online.flights = FLIGHTS;
-        }
-        Ok(Layer::new(name).with(Phase::Online, online))
-    }
+    Ok(step)
 }
 
 /// What a stage's circuit takes, and the products on shares before it.

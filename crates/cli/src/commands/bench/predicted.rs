@@ -51,7 +51,7 @@ const OT: Variant = Variant::DeepSecure(FirstLayer::Ot);
 const GARBLED: Variant = Variant::DeepSecure(FirstLayer::Garbled);
 const COEFFICIENTS: Variant = Variant::Gazelle(Method::HeCoefficients);
 const SLOTS: Variant = Variant::Gazelle(Method::HeSlots);
-const DELPHI: Variant = Variant::Delphi(Garbler::Server);
+const DELPHI: Variant = Variant::Delphi(Garbler::Server, Method::HeCoefficients);
 
 const ENTRIES: &[Entry] = &[
     entry("builtin:deepsecure-1", OT, LINKS, false),
@@ -80,10 +80,10 @@ const ENTRIES: &[Entry] = &[
     entry("builtin:gazelle-c", DELPHI, LINKS, false),
     entry("builtin:gazelle-d", DELPHI, LINKS, false),
     entry("builtin:gazelle-b", DELPHI, NEAR, false),
-    entry("builtin:gazelle-d", Variant::Delphi(Garbler::Client), NEAR, false),
+    entry("builtin:gazelle-d", Variant::Delphi(Garbler::Client, Method::HeCoefficients), NEAR, false),
     entry("builtin:delphi-resnet32-0", DELPHI, LINKS, true),
     entry("builtin:delphi-resnet32-26", DELPHI, LINKS, true),
-    entry("builtin:delphi-resnet32-0", Variant::Delphi(Garbler::Client), LINKS, true),
+    entry("builtin:delphi-resnet32-0", Variant::Delphi(Garbler::Client, Method::HeCoefficients), LINKS, true),
 ];
 
 /// Runs the wanted rows, rates being measured in the same minutes.

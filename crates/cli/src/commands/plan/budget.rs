@@ -127,11 +127,14 @@ pub fn choose(
     let mut within: Vec<&Way<'_>> =
         options.iter().filter(|way| budget.over(way, way.found.validation) <= 0.0).collect();
     within.sort_by(|a, b| better(a, b));
+    let mut missed = None;
     for best in within {
         let (path, number) = (work.folder.join(&best.found.file), best.variant.number());
         let accuracy = work.accuracy(&path, number, validation)?;
         if accuracy < budget.accuracy {
-            note(&format!("{}: {:.2} % in integers", best.text(), 100.0 * accuracy));
+            let text = format!("{}; {:.2} % in integers", best.text(), 100.0 * accuracy);
+            note(&text);
+            missed = missed.or(Some(text));
             continue;
         }
         let chosen = Chosen {
@@ -152,7 +155,7 @@ pub fn choose(
             chosen.lines(best).iter().try_for_each(|line| out(line))
         };
     }
-    Err(budget.unmet(&options))
+    Err(budget.unmet(&options, missed))
 }
 
 /// The more accurate comes first, of equals the quicker.
@@ -245,13 +248,15 @@ impl Budget {
         self.costs(&option.online, &option.total).max(short).max(0.0)
     }
 
-    fn unmet(&self, options: &[Way<'_>]) -> Failure {
+    /// That nothing fits, and what comes nearest: of those that miss the accuracy in integers alone the first, else by the numbers.
+    fn unmet(&self, options: &[Way<'_>], missed: Option<String>) -> Failure {
         let mut wanted = vec![format!("{:.2} %", 100.0 * self.accuracy)];
         wanted.extend(self.online_seconds.map(|limit| format!("{} online", seconds(limit))));
         wanted.extend(self.bytes.map(bytes));
         let over = |way: &Way<'_>| self.over(way, way.found.validation);
         let nearest = options.iter().min_by(|a, b| over(a).total_cmp(&over(b)));
         let nearest = nearest.map_or("no protocol runs any of them".to_owned(), Way::text);
+        let nearest = missed.unwrap_or(nearest);
         Failure::running(format!("no network keeps within {}; the nearest: {nearest}", wanted.join(", ")))
     }
 }
@@ -260,7 +265,7 @@ impl Prices {
     /// For what the command asks.
     pub fn new(arguments: &Arguments) -> Self {
         Self {
-            rates: calibration::rates().0,
+            rates: calibration::told(arguments.has_budget()),
             link: arguments.way().0,
             reveal: Reveal::from(arguments.output),
         }
@@ -294,7 +299,7 @@ impl Prices {
     }
 }
 
-/// Each quadratic layer of a network made what it was, the others staying, and the network before it was pruned: the difference is what it
+/// Each quadratic layer of a network made a ReLU6, as where the search began, the others staying, and the network before it was pruned: the difference is what it
 /// bought.
 fn bought(work: &Work<'_>, prices: &Prices, budget: &Budget, best: &Way<'_>) -> Result<Vec<Bought>, Failure> {
     let graph: &Graph = &work.graph;
@@ -380,7 +385,7 @@ mod tests {
         assert!(over(&budget, &option(&found, 0.9, 900)) <= 0.0);
         let [slow, large] = [option(&found, 1.5, 900), option(&found, 0.5, 4_000)];
         assert!(over(&budget, &slow) > 0.0 && over(&budget, &large) > over(&budget, &slow));
-        let words = budget.unmet(&[large, slow]).lines().join(" ");
+        let words = budget.unmet(&[large, slow], None).lines().join(" ");
         assert!(words.contains("97.00 %") && words.contains("1.500 s online"), "{words}");
         let exact = Budget { accuracy: 0.99, ..budget };
         assert!(over(&exact, &option(&found, 0.5, 10)) > 0.0);

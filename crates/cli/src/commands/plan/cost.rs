@@ -75,10 +75,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         prepared: recommend(&priced, true),
     };
     if arguments.json {
-        return out(&serde_json::to_string(&report).map_err(Failure::running)?);
+        out(&serde_json::to_string(&report).map_err(Failure::running)?)?;
+    } else {
+        show(&report, &priced, arguments.layers)?;
+        Human::new(false).line(&format!("rates       {}", origin.text()))?;
     }
-    show(&report, &priced, arguments.layers)?;
-    Human::new(false).line(&format!("rates       {}", origin.text()))?;
     if report.recommended.is_none() {
         return Err(Failure::bad(format!("{}: no protocol can run it", arguments.model)));
     }
@@ -130,7 +131,7 @@ fn show(report: &Report<'_>, priced: &[Priced], all: bool) -> Result<(), Failure
     out("costs       a prediction, both parties on machines like this one; set-up is once a session")?;
     out("")?;
     out(&format!(
-        "{:<11} {:<25} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10} {:>8}",
+        "{:<11} {:<34} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10} {:>8}",
         "protocol", "choice", "set-up", "offline", "online", "total", "offline", "online", "stored", "CPU"
     ))?;
     priced.iter().try_for_each(|priced| out(&row(priced)))?;
@@ -148,8 +149,8 @@ fn show(report: &Report<'_>, priced: &[Priced], all: bool) -> Result<(), Failure
             out("")?;
             out(&format!("layers of {} {}", priced.variant.protocol().name(), priced.variant.options()))?;
             out(&format!(
-                "  {:<32} {:>9} {:>9} {:>10} {:>10}",
-                "", "offline", "online", "offline", "online"
+                "  {:<32} {:>9} {:>9} {:>10} {:>10} {:>10}",
+                "", "offline", "online", "offline", "online", "stored"
             ))?;
             estimate.layers.iter().filter(|layer| any(layer)).try_for_each(|layer| out(&layer_row(layer)))?;
         }
@@ -180,25 +181,29 @@ fn words(measured: &Measured) -> String {
 fn row(priced: &Priced) -> String {
     let (name, options) = (priced.variant.protocol().name(), priced.variant.options());
     match &priced.estimate {
-        Err(_) => format!("{name:<11} {options:<25} {:>9}", "refused"),
+        Err(_) => format!("{name:<11} {options:<34} {:>9}", "refused"),
         Ok(estimate) => {
             let total = estimate.total();
-            let stored = match estimate.stored_bytes {
-                [0, 0] => "-".to_owned(),
-                [client, server] => bytes(client.saturating_add(server)),
-            };
             format!(
-                "{name:<11} {options:<25} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10} {:>8}",
+                "{name:<11} {options:<34} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10} {:>8}",
                 seconds(estimate.setup.seconds),
                 seconds(estimate.offline.seconds),
                 seconds(estimate.online.seconds),
                 seconds(total.seconds),
                 bytes(estimate.offline.bytes()),
                 bytes(estimate.online.bytes()),
-                stored,
+                stored(estimate.stored_bytes),
                 seconds(total.processor_seconds),
             )
         }
+    }
+}
+
+/// What both parties keep.
+fn stored(both: [u64; 2]) -> String {
+    match both {
+        [0, 0] => "-".to_owned(),
+        [client, server] => bytes(client.saturating_add(server)),
     }
 }
 
@@ -210,10 +215,11 @@ fn layer_row(layer: &LayerCost) -> String {
     let name = if layer.layer.is_empty() { "(all together)".to_owned() } else { printable(&layer.layer) };
     let name: String = name.chars().take(32).collect();
     format!(
-        "  {name:<32} {:>9} {:>9} {:>10} {:>10}",
+        "  {name:<32} {:>9} {:>9} {:>10} {:>10} {:>10}",
         seconds(layer.offline.seconds),
         seconds(layer.online.seconds),
         bytes(layer.offline.bytes()),
-        bytes(layer.online.bytes())
+        bytes(layer.online.bytes()),
+        stored(layer.stored_bytes)
     )
 }

@@ -122,7 +122,7 @@ pub struct Arguments {
     #[arg(long, value_name = "COUNT", default_value_t = 4, requires = "min_accuracy")]
     population: usize,
     /// Steps of a population over placements, and over rates.
-    #[arg(long, value_name = "COUNT", default_value_t = 2, requires = "min_accuracy")]
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = one_or_more, requires = "min_accuracy")]
     steps: usize,
     /// Threads of a search.
     #[arg(long, value_name = "COUNT", default_value_t = 2, requires = "min_accuracy")]
@@ -130,6 +130,13 @@ pub struct Arguments {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+fn one_or_more(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("wanted a number from 1".to_owned()),
+    }
 }
 
 fn mask(text: &str) -> Result<Mask, String> {

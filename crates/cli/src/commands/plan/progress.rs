@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use planner::checkpoint::Checkpoint;
 use planner::search::{Counted, Watcher};
 use planner::train::{Observer, Progress, Round, Settings, State};
@@ -91,6 +91,10 @@ impl<'a> Shown<'a> {
         let steps = examples.div_ceil(settings.batch.max(1)) as u64;
         // Drawn on standard error, and on a terminal alone.
         let bar = ProgressBar::new(steps.saturating_mul(settings.epochs as u64));
+        // The usual style draws no message, and so neither epoch nor loss.
+        if let Ok(style) = ProgressStyle::with_template("[{wide_bar}] {pos}/{len}  {elapsed}  {msg}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
         Self { bar, pace: Pace::new(), what: String::new(), steps, loss: f32::NAN, checkpoint }
     }
 

@@ -2,18 +2,17 @@
 
 use std::path::Path;
 
-use model::Graph;
 use planner::network::Snapshot;
-use planner::prune::{Pruning, clear, masks, products};
+use planner::prune::{Pruning, clear, masks};
 use planner::search::report::{Row, Table};
 use planner::search::{Candidate, Search};
 use planner::train::Settings;
 use planner::{Data, Error, Network};
-use protocol::interactive::Garbler;
+use protocol::interactive::{Garbler, Method};
 
 use super::budget::{self, Budget, Prices};
 use super::progress::Pace;
-use super::train::{ROUNDS, Work, failed};
+use super::train::{Pruned, ROUNDS, Work, failed};
 use crate::choice::Protocol;
 use crate::console::{note, out};
 use crate::failure::Failure;
@@ -45,7 +44,10 @@ pub struct Found {
 impl Found {
     /// As a row of the table.
     fn row(&self) -> Row {
-        let delphi = self.priced.iter().find(|priced| priced.variant == Variant::Delphi(Garbler::Server));
+        let delphi = self
+            .priced
+            .iter()
+            .find(|priced| priced.variant == Variant::Delphi(Garbler::Server, Method::HeCoefficients));
         let delphi = delphi.and_then(|priced| priced.estimate.as_ref().ok());
         let [quadratic, all] = self.elements;
         Row {
@@ -253,8 +255,8 @@ impl Joint<'_> {
 
     fn pruned(&self, mut base: Base, pruning: &Pruning) -> Result<(Found, planner::kept::Kept), Failure> {
         let (training, validation) = self.split;
-        let (path, kept) = self.work.pruned(&mut base.network, pruning, training, &base.name)?;
-        let graph: Graph = base.network.to_graph().map_err(failed)?;
+        let Pruned { path, kept, share } =
+            self.work.pruned(&mut base.network, pruning, training, &base.name)?;
         let found = Found {
             file: file_name(&path),
             snapshot: base.network.snapshot().map_err(failed)?,
@@ -262,7 +264,7 @@ impl Joint<'_> {
             elements: base.elements,
             validation: base.network.accuracy(validation).map_err(failed)?,
             test: self.work.tested(&path, Number::Of(Protocol::DeepSecure))?,
-            products: Some(products(&graph) as f64 / products(&self.work.graph).max(1) as f64),
+            products: Some(share),
             whole: Some(base.whole),
             priced: self.prices.of(&path)?,
         };

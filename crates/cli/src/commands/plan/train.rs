@@ -17,7 +17,7 @@ use planner::{Data, Error, Network};
 use super::Arguments;
 use super::progress::{Shown, stop_on_interrupt};
 use super::search;
-use crate::choice::{Numbers, Protocol};
+use crate::choice::Protocol;
 use crate::console::{Human, note, out};
 use crate::dataset::{self, Part};
 use crate::failure::Failure;
@@ -33,8 +33,13 @@ pub(super) fn failed(error: Error) -> Failure {
 
 /// Steps in which a network is pruned.
 pub(super) const ROUNDS: usize = 4;
-/// Examples that a basis is found on.
+/// Examples, from all over the data, of which the accuracy is told.
+const TOLD: usize = 10_000;
+/// Examples, likewise, that a basis is found on.
 const SKETCHED: usize = 10_000;
+
+/// How a pruned network's side file begins.
+const PUBLIC: &str = "# Pruned: clients may know where weights are zero.\nsparsity = \"public\"\n";
 
 /// What all modes share.
 pub(super) struct Work<'a> {
@@ -51,6 +56,15 @@ pub(super) struct Work<'a> {
     pub human: Human,
 }
 
+/// A network that was pruned and written.
+pub(super) struct Pruned {
+    pub path: PathBuf,
+    /// What was kept on the way, to be removed in the end.
+    pub kept: Kept,
+    /// The share of products that stay.
+    pub share: f64,
+}
+
 /// Makes the folder, and finds out before an hour of training whether files can be written there.
 fn writable(folder: &Path) -> Result<(), Failure> {
     let probe = folder.join(".writable");
@@ -59,30 +73,73 @@ fn writable(folder: &Path) -> Result<(), Failure> {
     tried.map_err(|error| Failure::bad(format!("{}: cannot be written: {error}", folder.display())))
 }
 
+/// How pictures are moved, if the first input is one.
+fn picture(graph: &Graph, shift: usize, flip: bool) -> Option<Augment> {
+    let shape = graph.inputs.first().map_or(&[][..], |&id| &graph.nodes[id].shape);
+    Augment::for_shape(shape, shift, flip)
+}
+
+/// Refuses to write over what is read.
+fn apart(source: &Source, out: &Path) -> Result<(), Failure> {
+    let model = Path::new(&source.path);
+    let folder = model.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let same = folder.canonicalize().is_ok_and(|folder| out.canonicalize().is_ok_and(|out| out == folder));
+    if model.is_file() && same {
+        return Err(Failure::bad(format!(
+            "--out {}: the model lies there, and would be written over; name another folder",
+            out.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Puts the basis of a model beside what is made of it.
+fn copied(basis: &Path, out: &Path) -> Result<(), Failure> {
+    let failed = |error| Failure::running(format!("{}: {error}", basis.display()));
+    std::fs::copy(basis, out.join(basis.file_name().unwrap_or_default())).map(drop).map_err(failed)
+}
+
+/// A model's name as that of a file.
+fn file_stem(name: &str) -> String {
+    let kept = |letter: char| if letter.is_alphanumeric() || "._-".contains(letter) { letter } else { '-' };
+    let name: String = name.chars().map(kept).take(80).collect();
+    name.trim_start_matches('.').to_owned()
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments, train: &str, out: &Path) -> Result<(), Failure> {
     let source = Source::load(&arguments.model, &arguments.numbers)?;
+    apart(&source, out)?;
     let network = Network::new(&source.graph).map_err(|error| failed(error).at(&arguments.model))?;
     let (specs, classes) = (source.inputs(), network.classes());
-    let labels = arguments.labels.as_deref();
-    let data = dataset::load(train, labels, Part::Train, &specs, classes, arguments.examples)?;
+    let basis = source.basis()?;
+    if basis.is_some() && arguments.projection_error.is_some() {
+        return Err(Failure::bad(format!("{}: it takes coordinates already", arguments.model)));
+    }
+    let load = |data: &str, labels: Option<&str>, part| {
+        let inputs = (&specs[..], basis.as_ref());
+        dataset::load_projected(data, labels, part, inputs, classes, arguments.examples)
+    };
+    let data = load(train, arguments.labels.as_deref(), Part::Train)?;
     let test = match &arguments.test {
-        Some(test) => Some(dataset::load(
-            test,
-            arguments.test_labels.as_deref(),
-            Part::Test,
-            &specs,
-            classes,
-            arguments.examples,
-        )?),
-        None if Path::new(train).is_dir() => {
-            dataset::load(train, None, Part::Test, &specs, classes, arguments.examples).ok()
+        Some(test) => Some(load(test, arguments.test_labels.as_deref(), Part::Test)?),
+        None if Path::new(train).is_dir() && dataset::has(train, Part::Test) => {
+            Some(load(train, None, Part::Test)?)
         }
         None => None,
     };
+    if (arguments.shift > 0 || arguments.flip) && picture(&source.graph, 0, false).is_none() {
+        return Err(Failure::bad(format!(
+            "{}: its input is no picture that could be shifted or flipped",
+            arguments.model
+        )));
+    }
     writable(out)?;
+    if let Some(path) = source.projection() {
+        copied(path, out)?;
+    }
     stop_on_interrupt()?;
-    let (name, side) = (source.meta.name.clone(), source.side_text());
+    let (name, side) = (file_stem(&source.meta.name), source.side_text());
     let mut work = Work {
         arguments,
         folder: out,
@@ -107,7 +164,6 @@ pub fn run(arguments: &Arguments, train: &str, out: &Path) -> Result<(), Failure
 impl Work<'_> {
     pub fn settings(&self, epochs: usize) -> Settings {
         let arguments = self.arguments;
-        let shape = self.graph.inputs.first().map_or(&[][..], |&id| &self.graph.nodes[id].shape);
         let augments = arguments.shift > 0 || arguments.flip;
         let optimiser = arguments.momentum.map_or(Optimiser::Adam, |momentum| Optimiser::Sgd { momentum });
         Settings {
@@ -115,7 +171,7 @@ impl Work<'_> {
             batch: arguments.batch,
             optimiser,
             rate: arguments.rate.unwrap_or(if optimiser == Optimiser::Adam { 1e-3 } else { 0.02 }),
-            augment: Augment::for_shape(shape, arguments.shift, arguments.flip).filter(|_| augments),
+            augment: picture(&self.graph, arguments.shift, arguments.flip).filter(|_| augments),
             seed: arguments.seed,
             ..Settings::default()
         }
@@ -124,7 +180,7 @@ impl Work<'_> {
     /// Goes over to coordinates: writes the basis, and makes data, network and side file those of the coordinates.
     fn project(&mut self, error: f64, labels: &[String]) -> Result<Network, Failure> {
         let place = |error: Error| failed(error).at(&self.arguments.model);
-        let basis = Basis::find(&self.data.first(SKETCHED), error).map_err(place)?;
+        let basis = Basis::find(&self.data.spread(SKETCHED), error).map_err(place)?;
         let graph = basis.apply(&self.graph).map_err(place)?;
         self.data = self.data.projected(&basis.values).map_err(failed)?;
         self.test =
@@ -140,8 +196,13 @@ impl Work<'_> {
         let most = values.fold(0f32, |most, value| most.max(value.abs())) * 1.1;
         let labels = serde_json::to_string(labels).map_err(Failure::running)?;
         let file = serde_json::to_string(&file).map_err(Failure::running)?;
-        self.side =
-            format!("labels = {labels}\nprojection = {file}\n\n[input]\nrange = [-{most:?}, {most:?}]\n");
+        let (line, table) = match self.zeros() {
+            Sparsities::All(_) => (self.zeros().to_toml(), String::new()),
+            Sparsities::Layers(_) => (String::new(), self.zeros().to_toml()),
+        };
+        self.side = format!(
+            "labels = {labels}\nprojection = {file}\n{line}\n[input]\nrange = [-{most:?}, {most:?}]\n\n{table}"
+        );
         self.human.line(&format!(
             "{} coordinates for {} values, {:.3} of the norm left out; clients take {}",
             basis.rows(),
@@ -159,11 +220,16 @@ impl Work<'_> {
         let bytes = onnx::to_bytes(graph).map_err(|error| failed(&error))?;
         std::fs::write(&path, bytes).map_err(|error| failed(&error))?;
         let side = if sparse && self.zeros() == Sparsities::default() {
-            let others = self.side.lines().filter(|line| !line.starts_with("sparsity"));
-            others.fold(
-                String::from("# Pruned: clients may know where weights are zero.\nsparsity = \"public\"\n"),
-                |text, line| text + line + "\n",
-            )
+            // The word stands before all tables, if at all.
+            let (mut text, mut tables) = (PUBLIC.to_owned(), false);
+            for line in self.side.lines() {
+                tables |= line.trim_start().starts_with('[');
+                if tables || !line.trim_start().starts_with("sparsity") {
+                    text += line;
+                    text += "\n";
+                }
+            }
+            text
         } else {
             self.side.clone()
         };
@@ -180,7 +246,7 @@ impl Work<'_> {
 
     /// The accuracy of a written network on some data, under a protocol's integers.
     pub fn accuracy(&self, path: &Path, number: Number, data: &Data) -> Result<f64, Failure> {
-        let source = Source::load(&path.to_string_lossy(), &Numbers::default())?;
+        let source = Source::load(&path.to_string_lossy(), &self.arguments.numbers)?;
         let (graph, params) = source.quantise(number)?;
         integer_accuracy(&graph, &params, data).map_err(failed)
     }
@@ -220,42 +286,39 @@ impl Work<'_> {
     fn prune(&self, mut network: Network, keep: f64) -> Result<(), Failure> {
         let pruning =
             Pruning { keep, mask: self.arguments.mask, rounds: ROUNDS, settings: self.settings(12) };
-        let (path, kept) = self.pruned(&mut network, &pruning, &self.data, &self.name)?;
-        self.result(&network, &path, Protocol::DeepSecure)?;
-        kept.remove();
+        let pruned = self.pruned(&mut network, &pruning, &self.data, &self.name)?;
+        self.result(&network, &pruned.path, Protocol::DeepSecure)?;
+        pruned.kept.remove();
         Ok(())
     }
 
-    /// Prunes, retrains and writes; tells of the products.
+    /// Prunes, retrains and writes; tells of the products that stay.
     pub fn pruned(
         &self,
         network: &mut Network,
         pruning: &Pruning,
         data: &Data,
         name: &str,
-    ) -> Result<(PathBuf, Kept), Failure> {
-        let before = products(&self.graph);
+    ) -> Result<Pruned, Failure> {
         let name = format!("{name}-pruned");
-        let kept = self.kept(&name, pruning.digest(network, data))?;
-        let mut shown = Shown::new(&pruning.settings, data.len(), None);
-        prune(network, data, pruning, Some(&kept), &mut shown).map_err(failed)?;
-        let graph = network.to_graph().map_err(failed)?;
-        let after = products(&graph);
-        let path = self.write(&graph, &name, true)?;
         if let Sparsities::Layers(_) = self.zeros() {
             note(
                 "[sparsity] in the side file stays as it is: zeros of layers that it does not make public buy nothing",
             );
         }
-        self.human.line(&format!(
-            "{name}: {after} of {before} products stay ({:.1} %)",
-            100.0 * after as f64 / before.max(1) as f64
-        ))?;
-        Ok((path, kept))
+        let kept = self.kept(&name, pruning.digest(network, data))?;
+        let mut shown = Shown::new(&pruning.settings, data.len(), None);
+        prune(network, data, pruning, Some(&kept), &mut shown).map_err(failed)?;
+        let graph = network.to_graph().map_err(failed)?;
+        let (before, after) = (products(&self.graph), products(&graph));
+        let share = after as f64 / before.max(1) as f64;
+        let path = self.write(&graph, &name, true)?;
+        self.human.line(&format!("{name}: {after} of {before} products stay ({:.1} %)", 100.0 * share))?;
+        Ok(Pruned { path, kept, share })
     }
 
     fn result(&self, network: &Network, path: &Path, protocol: Protocol) -> Result<(), Failure> {
-        let training = network.accuracy(&self.data.first(10_000)).map_err(failed)?;
+        let training = network.accuracy(&self.data.spread(TOLD)).map_err(failed)?;
         let test = self.tested(path, Number::Of(protocol))?;
         if self.arguments.json {
             let object = serde_json::json!({

@@ -286,7 +286,8 @@ impl Material {
         }
     }
 
-    fn bytes(work: &Work<'_>, stage: usize) -> usize {
+    /// Bytes of a stage's in a bundle.
+    pub(super) fn bytes(work: &Work<'_>, stage: usize) -> usize {
         let (program, survey) = (&work.program, &work.found.surveys[stage]);
         let (layers, colours) = Self::rest(work, stage);
         let packed = |count: usize| packed_bytes(count, program.modulus.bits());

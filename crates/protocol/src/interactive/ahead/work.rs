@@ -2,9 +2,11 @@
 
 use model::fixed::{FixedGraph, NodeId, Op};
 
+use super::super::linear::Setting;
 use super::super::names;
 use super::super::plan::{Garbler, Plan};
 use super::super::program::Program;
+use super::bundle::Material;
 use super::gilboa::transfers_of;
 use super::price::{last_price, linear_price, stage_price};
 use super::products::Quadratic;
@@ -28,10 +30,9 @@ const STAGE_FLIGHTS: u64 = 2;
 /// If the engine does not take the graph or the plan.
 pub fn work((graph, plan): (&FixedGraph, &Plan), reveal: Reveal) -> Result<work::Work, Error> {
     let work = Work::new((graph, plan), reveal, NAMELESS)?;
-    let linear = linear_price(&work, plan)?;
     let mut layers = vec![session(&work, plan)?];
     let mut first = FirstRows::default();
-    let encoded = work.found.setting.as_ref().map_or_else(Vec::new, |setting| setting.encoded_each_time());
+    let encoded = work.found.setting.as_ref().map_or_else(Vec::new, Setting::encoded_each_time);
     for number in 0..work.program.stages.len() {
         let (linear_name, circuit) = names(&work.program, number);
         layers.push(linear_layer((&work, &encoded), number, &linear_name)?);
@@ -39,8 +40,7 @@ pub fn work((graph, plan): (&FixedGraph, &Plan), reveal: Reveal) -> Result<work:
         layers.push(circuit_layer(&work, number, first, &circuit));
     }
     Ok(work::Work {
-        layers: layers.into_iter().filter(|layer| layer.phases != Layer::default().phases).collect(),
-        stored: linear.stored_bytes,
+        layers: layers.into_iter().filter(Layer::is_any).collect(),
         streamed: [false, true, true],
     })
 }
@@ -48,8 +48,9 @@ pub fn work((graph, plan): (&FixedGraph, &Plan), reveal: Reveal) -> Result<work:
 /// What belongs to no stage.
 fn session(work: &Work<'_>, plan: &Plan) -> Result<Layer, Error> {
     let keys = work.found.setting.as_ref().map_or(0, |setting| setting.key_bytes().iter().sum());
+    let residues = work.found.setting.as_ref().map_or(0, Setting::key_residues);
     let setup = Step {
-        amounts: Amounts::default().with(Unit::SharedSession, 1),
+        amounts: Amounts::default().with(Unit::SharedSession, 1).with(Unit::KeyResidue, residues),
         bytes: [keys, 0],
         flights: SETUP_FLIGHTS,
     };
@@ -60,7 +61,10 @@ fn session(work: &Work<'_>, plan: &Plan) -> Result<Layer, Error> {
     let (halved, halving) = if work.exact() { (0, 0) } else { (work.sums(), HALVING_FLIGHTS) };
     let material = OFFLINE_FLIGHTS[usize::from(work.garbler == Garbler::Server)];
     let offline = Step {
-        amounts: Amounts::default().with(Unit::Bundle, 1).with(Unit::Transfer, halved as u64),
+        amounts: Amounts::default()
+            .with(Unit::Bundle, 1)
+            .with(Unit::Transfer, halved as u64)
+            .with(Unit::ReadKeyResidue, residues),
         // Ciphertexts are their layers'.
         bytes: [all[0] - ciphertexts[0], all[1] - ciphertexts[1]],
         flights: material + halving + products,
@@ -68,7 +72,13 @@ fn session(work: &Work<'_>, plan: &Plan) -> Result<Layer, Error> {
     let last = last_price(work).online_bytes;
     let flights = if work.garbler == Garbler::Client { STAGE_FLIGHTS } else { 0 };
     let online = Step { bytes: last, flights, ..Step::default() };
-    Ok(Layer::new("").with(Phase::Setup, setup).with(Phase::Offline, offline).with(Phase::Online, online))
+    let layer = Layer::new("").with(Phase::Setup, setup).with(Phase::Offline, offline);
+    // A bundle's head.
+    let stages = (0..work.program.stages.len()).map(|number| stored(work, number));
+    let head = stages.fold(price.stored_bytes, |[client, server], stage| {
+        [client.saturating_sub(stage[0]), server.saturating_sub(stage[1])]
+    });
+    Ok(Layer { stored: head, ..layer.with(Phase::Online, online) })
 }
 
 fn linear_layer((work, encoded): (&Work<'_>, &[u64]), number: usize, name: &str) -> Result<Layer, Error> {
@@ -120,5 +130,15 @@ fn circuit_layer(work: &Work<'_>, number: usize, first: u64, name: &str) -> Laye
         .with(Unit::OpenedElement, opened as u64)
         .with(Unit::OnlineStage, 1);
     let online = Step { amounts, bytes: price.online_bytes, flights: STAGE_FLIGHTS };
-    Layer::new(name).with(Phase::Offline, offline).with(Phase::Online, online)
+    let layer = Layer::new(name).with(Phase::Offline, offline).with(Phase::Online, online);
+    Layer { stored: stored(work, number), ..layer }
+}
+
+/// Bytes that the client and the server store of a stage: the one that evaluates its circuit does.
+fn stored(work: &Work<'_>, number: usize) -> [u64; 2] {
+    let bytes = Material::bytes(work, number) as u64;
+    match work.garbler {
+        Garbler::Server => [bytes, 0],
+        Garbler::Client => [0, bytes],
+    }
 }
