@@ -21,7 +21,7 @@ use crate::source::Source;
 const MOST_BYTES: u64 = 1 << 16;
 
 /// The networks that are run, and how.
-const PROBES: [(&str, Variant); 19] = [
+const PROBES: [(&str, Variant); 17] = [
     ("builtin:probe-gates", Variant::DeepSecure(FirstLayer::Garbled)),
     ("builtin:probe-transfers", Variant::DeepSecure(FirstLayer::Ot)),
     ("builtin:probe-few", Variant::Gazelle(Method::HeCoefficients)),
@@ -37,8 +37,6 @@ const PROBES: [(&str, Variant); 19] = [
     // So small that what predictions and stages cost by themselves shows.
     ("builtin:lola-head-1280", Variant::Lola),
     ("builtin:probe-spoken", Variant::DeepSecure(FirstLayer::Ot)),
-    ("builtin:probe-stages", Variant::Gazelle(Method::HeCoefficients)),
-    ("builtin:probe-stages", Variant::Delphi(Garbler::Server, Method::HeCoefficients)),
     ("builtin:probe-slots", Variant::Gazelle(Method::HeCoefficients)),
     ("builtin:probe-slots", Variant::Gazelle(Method::HeSlots)),
     ("builtin:probe-slots", Variant::Delphi(Garbler::Server, Method::HeCoefficients)),

@@ -26,6 +26,20 @@ fn labels(count: usize) -> Vec<u8> {
     (0..count).map(|i| (i * 7 % 10) as u8).collect()
 }
 
+/// Runs a planned network between two processes, and holds it against its integers: exactly, but where squares drop bits on shares.
+fn equals_its_reference(oribi: &Oribi, file: &str, protocol: &str) {
+    let picture = model("digits/7.png");
+    let output = |command: &str| -> Vec<f64> {
+        let line = oribi.json(&[command, file, &picture, "--protocol", protocol, "--json"]).remove(0);
+        line["output"].as_array().unwrap().iter().map(|score| score.as_f64().unwrap()).collect()
+    };
+    let (own, wanted) = (output("demo"), output("run"));
+    let largest = wanted.iter().fold(1f64, |most, score| most.max(score.abs()));
+    let most = if protocol == "deepsecure" { 0.0 } else { 0.02 * largest };
+    assert_eq!(own.len(), wanted.len());
+    assert!(own.iter().zip(&wanted).all(|(a, b)| (a - b).abs() <= most), "{own:?} and {wanted:?}");
+}
+
 #[test]
 fn trained_and_pruned_networks_are_networks() {
     let oribi = Oribi::new();
@@ -49,6 +63,10 @@ fn trained_and_pruned_networks_are_networks() {
     let side = std::fs::read_to_string(file.replace(".onnx", ".oribi.toml")).unwrap();
     assert!(side.contains("sparsity = \"public\"") && side.contains("[input]"), "{side}");
     oribi.stdout(&["inspect", file, "--protocol", "deepsecure"]);
+    equals_its_reference(&oribi, file, "deepsecure");
+    // What would be written over is refused.
+    let text = oribi.refusal(2, &["plan", file, "--train", &data, "--out", folder, "--epochs", "1"]);
+    assert!(text.contains("name another folder"), "{text}");
 }
 
 /// Which zeros are public is the model owner's decision where the side file states it.
@@ -91,6 +109,8 @@ fn a_search_leaves_networks_a_table_and_a_picture() {
     assert!(std::fs::read_to_string(out.join("accuracy-against-cost.svg")).unwrap().contains("<circle"));
     assert!(out.join("table.json").is_file());
     assert!(std::fs::read_to_string(out.join("accuracy-against-seconds.svg")).unwrap().contains("<circle"));
+    let found = out.join(rows[1]["file"].as_str().unwrap());
+    equals_its_reference(&oribi, found.to_str().unwrap(), "delphi");
     let file = rows[1]["file"].as_str().unwrap().replace(".onnx", ".plan.json");
     let plan: serde_json::Value = serde_json::from_slice(&std::fs::read(out.join(file)).unwrap()).unwrap();
     assert!(
@@ -239,11 +259,17 @@ fn costs_need_no_data() {
     assert!(
         of("lola").all(|choice| choice["refused"].as_str().is_some_and(|why| why.contains("ciphertexts")))
     );
-    for name in ["deepsecure", "gazelle", "delphi"] {
-        assert_eq!(of(name).count(), 2);
+    for (name, count) in [("deepsecure", 2), ("gazelle", 2), ("delphi", 3)] {
+        assert_eq!(of(name).count(), count, "{name}");
         for choice in of(name) {
             assert!(choice["total"]["seconds"].as_f64().unwrap() > 0.1, "two round trips at least: {choice}");
-            assert!(choice["layers"].as_array().unwrap().len() >= 3, "{choice}");
+            let layers = choice["layers"].as_array().unwrap();
+            assert!(layers.len() >= 3, "{choice}");
+            let stored = |of: &serde_json::Value, side| of["stored_bytes"][side].as_u64().unwrap();
+            for side in [0, 1] {
+                let sum: u64 = layers.iter().map(|layer| stored(layer, side)).sum();
+                assert_eq!(sum, stored(choice, side), "{choice}");
+            }
         }
     }
     assert!(of("delphi").all(|choice| choice["stored_bytes"][0].as_u64().unwrap() > 50));

@@ -137,6 +137,11 @@ mod tests {
             BTreeMap::from([("a".to_owned(), Sparsity::Public), ("b".to_owned(), Sparsity::Rounded)]);
         let table = read("[sparsity]\na = \"public\"\nb = \"rounded\"");
         assert_eq!(table.ok(), Some(Sparsities::Layers(layers)));
+        let tables = "[sparsity]\n\"a b\" = \"public\"\nc = \"secret\"\n";
+        for text in ["", "sparsity = \"rounded\"\n", tables] {
+            let read = read(text).expect("is one");
+            assert_eq!(Side::parse(&read.to_toml()).expect("is one").sparsity, read);
+        }
         for wrong in ["sparsity = \"open\"", "sparsity = 1", "[sparsity]\na = true", "[sparsity]\na = \"no\""]
         {
             let error = read(wrong).expect_err("refused").to_string();

@@ -18,8 +18,9 @@ pub struct Observation {
 
 const UNITS: usize = Unit::ALL.len();
 
-/// How much a rate that is twice what the others say weighs, against an observation that is wrong by all of itself.
-const STIFFNESS: f64 = 0.02;
+/// How much a rate that is twice what the others say weighs, against an observation that is wrong by all of itself. Small networks scatter by a
+/// tenth from run to run; of what is less than that the built-in rates know more.
+const STIFFNESS: f64 = 0.1;
 
 /// Rates are held within so many times what the machine as a whole says.
 const SPREAD: f64 = 8.0;
@@ -121,7 +122,7 @@ mod tests {
         let found = fit(&networks, &[], &before);
         for unit in [Unit::GarbledRow, Unit::LateBit, Unit::StreamedAnd, Unit::StreamedKnownAnd] {
             let ratio = found.get(unit)[0] / truth.get(unit)[0];
-            assert!((0.95..1.05).contains(&ratio), "{unit:?}: {ratio}");
+            assert!((0.8..1.25).contains(&ratio), "{unit:?}: {ratio}");
         }
         // Seen in no network.
         let ratio = found.get(Unit::Bundle)[0] / before.get(Unit::Bundle)[0];
