@@ -21,7 +21,7 @@ use crate::source::Source;
 const MOST_BYTES: u64 = 1 << 16;
 
 /// The networks that are run, and how.
-const PROBES: [(&str, Variant); 17] = [
+const PROBES: [(&str, Variant); 18] = [
     ("builtin:probe-gates", Variant::DeepSecure(FirstLayer::Garbled)),
     ("builtin:probe-transfers", Variant::DeepSecure(FirstLayer::Ot)),
     ("builtin:probe-few", Variant::Gazelle(Method::HeCoefficients)),
@@ -34,6 +34,7 @@ const PROBES: [(&str, Variant); 17] = [
     ("builtin:probe-few", Variant::Delphi(Garbler::Client, Method::HeCoefficients)),
     ("builtin:probe-slots", Variant::Lola),
     ("builtin:probe-ciphertexts", Variant::Lola),
+    ("builtin:probe-values", Variant::LolaBatch),
     // So small that what predictions and stages cost by themselves shows.
     ("builtin:lola-head-1280", Variant::Lola),
     ("builtin:probe-spoken", Variant::DeepSecure(FirstLayer::Ot)),
@@ -218,7 +219,7 @@ fn observe(name: String, network: &str, variant: Variant, times: usize) -> Resul
         protocol: variant.protocol(),
         number: variant.number(),
         server: &serving,
-        client: &[],
+        client: if variant == Variant::LolaBatch { &serving } else { &[] },
     };
     let first = measure(&run)?;
     // Short ones twice: what else the machine does weighs more in them.

@@ -17,6 +17,16 @@ pub enum Part {
     Test,
 }
 
+impl Part {
+    /// How the names of its files begin.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "t10k",
+        }
+    }
+}
+
 /// Reads `DATA`: a folder with MNIST's four files (or with a folder `mnist` of them), an IDX file of pictures whose labels lie beside
 /// it or in `labels`, or an `.npz` with the inputs and an array `labels`. `most` examples are read at most.
 ///
@@ -68,9 +78,17 @@ pub fn load_projected(
     Data::new(inputs, &widths, all, classes).map_err(|error| Failure::bad(format!("{labels}: {error}")))
 }
 
-/// Whether a folder has files of this part.
-pub fn has(folder: &str, part: Part) -> bool {
-    files(folder, part).is_ok()
+/// MNIST's pictures and labels in a folder or in its `mnist`, packed or not, if both are there.
+pub fn mnist(folder: &Path, part: Part) -> Option<(PathBuf, PathBuf)> {
+    let find = |kind: &str| {
+        let names = ["", ".gz"].map(|end| format!("{}-{kind}-ubyte{end}", part.prefix()));
+        let folders = [folder.to_owned(), folder.join("mnist")];
+        folders
+            .iter()
+            .flat_map(|folder| names.iter().map(|name| folder.join(name)))
+            .find(|file| file.is_file())
+    };
+    Some((find("images-idx3")?, find("labels-idx1")?))
 }
 
 /// The file of inputs, and where its labels would be.
@@ -82,19 +100,10 @@ fn files(data: &str, part: Part) -> Result<(PathBuf, PathBuf), Failure> {
         // An .npz holds its labels itself.
         return Ok((path.to_owned(), path.with_file_name(beside)));
     }
-    let prefix = if part == Part::Train { "train" } else { "t10k" };
-    let find = |kind: &str| {
-        let names = ["", ".gz"].map(|end| format!("{prefix}-{kind}-ubyte{end}"));
-        let folders = [path.to_owned(), path.join("mnist")];
-        folders
-            .iter()
-            .flat_map(|folder| names.iter().map(|name| folder.join(name)))
-            .find(|file| file.is_file())
-    };
-    match (find("images-idx3"), find("labels-idx1")) {
-        (Some(images), Some(labels)) => Ok((images, labels)),
-        _ => Err(Failure::bad(format!(
+    mnist(path, part).ok_or_else(|| {
+        let prefix = part.prefix();
+        Failure::bad(format!(
             "{data}: has no {prefix}-images-idx3-ubyte and {prefix}-labels-idx1-ubyte (also .gz)"
-        ))),
-    }
+        ))
+    })
 }

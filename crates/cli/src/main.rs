@@ -12,6 +12,7 @@ mod console;
 mod dataset;
 mod failure;
 mod networks;
+mod npy;
 mod plan_report;
 mod pricing;
 mod report;

@@ -228,6 +228,12 @@ const RECIPES: &[Recipe] = &[
         layers: &[
             Step::Conv(16, 3, 1, [1; 4]),
             Step::Square,
+            Step::Conv(16, 3, 1, [1; 4]),
+            Step::Square,
+            Step::Conv(16, 3, 1, [1; 4]),
+            Step::Square,
+            Step::Conv(16, 3, 1, [1; 4]),
+            Step::Square,
             Step::Conv(16, 3, 2, [1; 4]),
             Step::Square,
             Step::Dense(10),
@@ -245,6 +251,13 @@ const RECIPES: &[Recipe] = &[
             Step::Square,
             Step::Dense(10),
         ],
+    },
+    Recipe {
+        name: "probe-values",
+        seed: 409,
+        input: &[1, 40],
+        side: FEATURES,
+        layers: &[Step::Dense(100), Step::Square, Step::Dense(20), Step::Square, Step::Dense(10)],
     },
     Recipe {
         name: "probe-spoken",

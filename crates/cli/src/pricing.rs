@@ -26,6 +26,8 @@ pub enum Variant {
     DeepSecure(FirstLayer),
     /// The whole network on ciphertexts.
     Lola,
+    /// The same for many inputs in one pass.
+    LolaBatch,
     /// Linear layers on encrypted shares, by either method.
     Gazelle(Method),
     /// Linear layers on encrypted masks, by either method, either party garbling.
@@ -33,8 +35,8 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
+    /// All that predict one input.
+    pub const ALL: [Self; 9] = [
         Self::DeepSecure(FirstLayer::Ot),
         Self::DeepSecure(FirstLayer::Garbled),
         Self::Lola,
@@ -43,6 +45,7 @@ impl Variant {
         Self::Delphi(Garbler::Server, Method::HeCoefficients),
         Self::Delphi(Garbler::Client, Method::HeCoefficients),
         Self::Delphi(Garbler::Server, Method::HeSlots),
+        Self::Delphi(Garbler::Client, Method::HeSlots),
     ];
 
     /// What each protocol does unless options say otherwise.
@@ -57,7 +60,7 @@ impl Variant {
     pub fn protocol(self) -> Protocol {
         match self {
             Self::DeepSecure(_) => Protocol::DeepSecure,
-            Self::Lola => Protocol::Lola,
+            Self::Lola | Self::LolaBatch => Protocol::Lola,
             Self::Gazelle(_) => Protocol::Gazelle,
             Self::Delphi(..) => Protocol::Delphi,
         }
@@ -69,6 +72,7 @@ impl Variant {
             Self::DeepSecure(FirstLayer::Ot) => "--first-layer ot",
             Self::DeepSecure(FirstLayer::Garbled) => "--first-layer garbled",
             Self::Lola => "",
+            Self::LolaBatch => "--batch",
             Self::Gazelle(Method::HeCoefficients) => "--linear he-coefficients",
             Self::Gazelle(Method::HeSlots) => "--linear he-slots",
             Self::Delphi(Garbler::Server, Method::HeCoefficients) => "--garbler server",
@@ -93,6 +97,7 @@ impl Variant {
                 Ok(garbled::Options { first_layer, ..garbled::Options::default() }.to_payload())
             }
             Self::Lola => plans::make(plans::LOLA, graph, &plans::Options::default()),
+            Self::LolaBatch => plans::make(plans::BATCH, graph, &plans::Options::default()),
             Self::Gazelle(method) => Plan::choose_for(graph, method, link)?.payload(),
             Self::Delphi(garbler, method) => {
                 Plan { garbler, ..Plan::choose_for(graph, method, link)? }.payload()
@@ -112,6 +117,9 @@ impl Variant {
         self.protocol().check(graph, reveal, first)?;
         let named = |error: Error| format!("{}: {error}", self.protocol().name());
         let payload = self.payload(graph, link.unwrap_or(Link::LAN)).map_err(named)?;
+        if self == Self::LolaBatch {
+            return encrypted::batch::work(graph, &payload).map(|(work, _)| work).map_err(named);
+        }
         let plan = handshake::Plan { graph: graph.clone(), payload };
         work_of(self.protocol(), &plan, reveal).map_err(named)
     }
@@ -163,6 +171,26 @@ pub fn price(
         Ok(Estimate::new(&variant.work(&graph, reveal, link)?, rates, link))
     };
     variants.iter().map(|variant| Priced { variant: *variant, estimate: each(variant) }).collect()
+}
+
+/// Many inputs in one pass, with their price.
+pub struct Pass {
+    /// How many inputs, at most.
+    pub inputs: usize,
+    /// What all of them take together.
+    pub estimate: Estimate,
+}
+
+/// Prices a pass of many inputs, if a protocol has that for the model.
+pub fn pass(source: &Source, reveal: Reveal, (rates, link): (&Rates, Option<Link>)) -> Option<Pass> {
+    let variant = Variant::LolaBatch;
+    variant.protocol().reveals(reveal).ok()?;
+    source.supports(variant.protocol()).ok()?;
+    let (graph, _) = source.quantise(variant.number()).ok()?;
+    plans::check(&graph).ok()?;
+    let payload = variant.payload(&graph, link.unwrap_or(Link::LAN)).ok()?;
+    let (work, inputs) = encrypted::batch::work(&graph, &payload).ok()?;
+    Some(Pass { inputs, estimate: Estimate::new(&work, rates, link) })
 }
 
 /// The choice of least time among those that can run: of both phases, or of the online phase alone where predictions are prepared.
@@ -248,6 +276,7 @@ pub fn cheapest_anywhere(offers: &[Offer], rates: &Rates) -> Option<Protocol> {
 
 #[cfg(test)]
 mod tests {
+    use model::fixed::Op;
     use protocol::meter::Phase;
     use protocol::work::Unit;
 
@@ -320,6 +349,31 @@ mod tests {
         let plan = protocol::encrypted::plan::Plan::find(&graph, &Default::default()).unwrap();
         let seconds = work.phase(Phase::Online).amounts.get(Unit::EncryptedSecond);
         assert!((seconds / plan.seconds - 1.0).abs() < 0.05, "{seconds} and {}", plan.seconds);
+    }
+
+    #[test]
+    fn a_pass_of_many_inputs_has_the_products_of_its_layers() {
+        let (source, rates) = (load("builtin:lola-small"), Rates::default());
+        let (graph, work) = work(&source, Variant::LolaBatch);
+        let plan = encrypted::batch::Plan::derive(&graph).unwrap();
+        let conv = graph.nodes.iter().find(|node| matches!(node.op, Op::Conv { .. })).unwrap();
+        let layer = work.layers.iter().find(|layer| layer.name == conv.name).unwrap();
+        // 25 products an element, of all residues of all slots.
+        let products = 25 * conv.shape.iter().product::<usize>();
+        let residues = plan.degree * plan.data.len() * plan.plain.len();
+        let online = layer.phases[Phase::Online as usize];
+        assert_eq!(online.amounts.get(Unit::BatchedTerm) as usize, products * residues);
+        let all = work.phase(Phase::Online).amounts;
+        assert_eq!(all.get(Unit::BatchedResidue) as usize, 28 * 28 * residues);
+        assert!(all.get(Unit::BatchedTransform) > 0.0);
+        let priced = pass(&source, Reveal::Scores, (&rates, None)).unwrap();
+        assert_eq!((priced.inputs, priced.estimate.online.bytes()), (plan.degree, online_bytes(&work)));
+        assert!(pass(&source, Reveal::Label, (&rates, None)).is_none());
+        assert!(pass(&load("builtin:gazelle-c"), Reveal::Scores, (&rates, None)).is_none());
+    }
+
+    fn online_bytes(work: &Work) -> u64 {
+        work.phase(Phase::Online).bytes.iter().sum()
     }
 
     #[test]

@@ -100,8 +100,10 @@ fn a_search_leaves_networks_a_table_and_a_picture() {
     let table = &oribi.json(&[&base[..], &small, &["--min-accuracy", "0.3", "--json"]].concat())[0];
     let rows = table["rows"].as_array().unwrap();
     assert!(rows.len() >= 2, "{table}");
+    assert_eq!(table["integers_on"], "validation");
     for row in rows {
         assert!(out.join(row["file"].as_str().unwrap()).is_file());
+        assert!(row["integer_accuracy"].as_f64().unwrap() > 0.1, "{row}");
         assert!(row["cost"].as_f64().unwrap() > 0.0, "{row}");
     }
     // What is quadratic is not garbled.
@@ -259,7 +261,7 @@ fn costs_need_no_data() {
     assert!(
         of("lola").all(|choice| choice["refused"].as_str().is_some_and(|why| why.contains("ciphertexts")))
     );
-    for (name, count) in [("deepsecure", 2), ("gazelle", 2), ("delphi", 3)] {
+    for (name, count) in [("deepsecure", 2), ("gazelle", 2), ("delphi", 4)] {
         assert_eq!(of(name).count(), count, "{name}");
         for choice in of(name) {
             assert!(choice["total"]["seconds"].as_f64().unwrap() > 0.1, "two round trips at least: {choice}");
@@ -278,6 +280,10 @@ fn costs_need_no_data() {
     // The same word in other commands.
     let inspected = &oribi.json(&["inspect", &network, "--protocol", "auto", "--json"])[0];
     assert!(["gazelle", "delphi", "deepsecure"].contains(&inspected["protocol"].as_str().unwrap()));
+    assert!(report["batch"].is_null(), "{report}");
+    let squares = &oribi.json(&["plan", &model("cryptonets.onnx"), "--json"])[0];
+    assert!(squares["batch"]["inputs"].as_u64().unwrap() >= 8192, "{squares}");
+    assert!(squares["batch"]["total"]["seconds"].as_f64().unwrap() > 1.0, "{squares}");
     let text = oribi.stdout(&["plan", &network, "--link", "lan", "--output", "label"]);
     assert!(text.contains("recommended") && text.contains("refused     lola"), "{text}");
     assert!(oribi.refusal(2, &["plan", &network, "--link", "fast"]).contains("no such link"));
@@ -351,6 +357,21 @@ fn published(oribi: &Oribi, network: &str, (picture, basis): (&str, &str)) {
     assert_eq!(line["output"], wanted["output"]);
 }
 
+/// What takes coordinates is trained on the same data as what it came from, and keeps its basis beside it.
+fn pruned_again(oribi: &Oribi, (file, basis): (&str, &std::path::Path), data: &str) {
+    let out = oribi.folder().join("again");
+    let pruning = ["--prune", "0.5", "--epochs", "1", "--json"];
+    let base = ["plan", file, "--train", data, "--out", out.to_str().unwrap()];
+    let made = &oribi.json(&[&base[..], &pruning].concat())[0];
+    let beside = out.join(basis.file_name().unwrap());
+    assert_eq!(std::fs::read(beside).unwrap(), std::fs::read(basis).unwrap());
+    let picture = format!("{data}#3");
+    let line = &oribi.json(&["run", made["file"].as_str().unwrap(), &picture, "--json"])[0];
+    assert_eq!(line["output"].as_array().unwrap().len(), 10);
+    let twice = [&base[..], &["--projection-error", "0.3"]].concat();
+    assert!(oribi.refusal(2, &twice).contains("takes coordinates already"));
+}
+
 #[test]
 fn a_projected_network_takes_coordinates() {
     let oribi = Oribi::new();
@@ -369,6 +390,7 @@ fn a_projected_network_takes_coordinates() {
     // The side file names the basis.
     assert_eq!(&oribi.json(&["run", file, &picture, "--json"])[0]["output"], &line["output"]);
     published(&oribi, file, (&picture, basis.to_str().unwrap()));
+    pruned_again(&oribi, (file, &basis), &data);
     let network = model("deepsecure_b1.onnx");
     let other = ["plan", &network, "--train", &data, "--out", folder, "--projection-error", "0.3"];
     assert!(oribi.refusal(2, &other).contains("fully connected"));

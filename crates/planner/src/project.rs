@@ -156,22 +156,6 @@ impl Basis {
         graph.nodes[input].layer = Layer::Input { bytes: false };
         Ok(model::passes::prune(graph))
     }
-
-    /// The basis as a NumPy array of `[rows, width]` floats: the public side file.
-    pub fn to_npy(&self) -> Vec<u8> {
-        let head = format!(
-            "{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}",
-            self.rows(),
-            self.width
-        );
-        // The header ends with a newline, and with it at a multiple of 64 bytes.
-        let length = (10 + head.len() + 1).next_multiple_of(64) - 10;
-        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-        bytes.extend((length as u16).to_le_bytes());
-        bytes.extend(format!("{head:<width$}\n", width = length - 1).into_bytes());
-        self.values.iter().for_each(|v| bytes.extend(v.to_le_bytes()));
-        bytes
-    }
 }
 
 /// Eigenvalues and eigenvectors of a symmetric matrix, by Jacobi's rotations.
@@ -302,6 +286,5 @@ mod tests {
             let (a, b) = (run(&graph, &[1, 4, 5], &data), run(&smaller, &[1, basis.rows()], &coordinates));
             assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-3), "{a:?} {b:?}");
         }
-        assert_eq!(basis.to_npy().len() % 64, (4 * 20 * basis.rows()) % 64);
     }
 }

@@ -14,7 +14,7 @@ use planner::kept::Kept;
 use planner::measure::integer_accuracy;
 use planner::optimise::Optimiser;
 use planner::prune::{Mask, Pruning, masks, products, prune};
-use planner::search::report::{Row, Table};
+use planner::search::report::{MeasuredOn, Row, Table};
 use planner::search::{Candidate, Search, Watcher, activations};
 use planner::train::{Observer, Progress, Round, Settings, Silent, train};
 use planner::{Error, Network};
@@ -121,24 +121,21 @@ fn an_accuracy_that_none_reaches_is_said_with_the_best() {
 
 #[test]
 fn a_table_and_its_picture() {
-    let row = |file: &str, cost, test_accuracy| Row {
+    let row = |file: &str, cost, integer_accuracy| Row {
         file: file.into(),
         quadratic_layers: vec!["a".into()],
         quadratic_elements: 3,
         elements: 4,
         products: 1.0,
         validation_accuracy: 0.9,
-        test_accuracy,
+        integer_accuracy,
         score: 1.575,
         cost,
         online_seconds: cost.map(|cost: f64| cost / 10.0),
     };
-    let rows = vec![
-        row("relu6.onnx", Some(20.0), Some(0.99)),
-        row("a<b.onnx", Some(5.0), None),
-        row("c", None, None),
-    ];
-    let table = Table { cost: "MB", rows };
+    let rows =
+        vec![row("relu6.onnx", Some(20.0), 0.99), row("a<b.onnx", Some(5.0), 0.9), row("c", None, 0.9)];
+    let table = Table { cost: "MB", integers_on: MeasuredOn::Validation, rows };
     let svg = table.svg(table.cost, |row| row.cost);
     let seconds = table.svg("seconds online", |row| row.online_seconds);
     assert!(seconds.contains(">seconds online<") && seconds.matches("<circle").count() == 2);

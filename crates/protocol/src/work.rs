@@ -75,6 +75,12 @@ pub enum Unit {
     RequestResidue,
     /// A ciphertext of its answer, by residues.
     AnswerResidue,
+    /// A residue of a batch's request: encrypted, sent and read.
+    BatchedResidue,
+    /// A residue of a ciphertext of a batch times a scalar, in a sum.
+    BatchedTerm,
+    /// A residue that is transformed in a product of a batch's ciphertexts.
+    BatchedTransform,
     /// A session's base transfers.
     BaseTransfers,
     /// A session on shares: its public key.
@@ -91,7 +97,7 @@ pub enum Unit {
 
 impl Unit {
     /// All of them, in order.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 40] = [
         Self::StreamedAnd,
         Self::StreamedKnownAnd,
         Self::StreamedXor,
@@ -123,6 +129,9 @@ impl Unit {
         Self::EncryptedPrediction,
         Self::RequestResidue,
         Self::AnswerResidue,
+        Self::BatchedResidue,
+        Self::BatchedTerm,
+        Self::BatchedTransform,
         Self::BaseTransfers,
         Self::SharedSession,
         Self::EncryptedSession,
@@ -165,6 +174,9 @@ impl Unit {
             Self::EncryptedPrediction => "a prediction on ciphertexts",
             Self::RequestResidue => "a residue of a request",
             Self::AnswerResidue => "a residue of an answer",
+            Self::BatchedResidue => "a residue of a batch's request",
+            Self::BatchedTerm => "a residue of a batch times a scalar",
+            Self::BatchedTransform => "a residue transformed in a batch's product",
             Self::BaseTransfers => "a session's base transfers",
             Self::SharedSession => "a session on shares",
             Self::EncryptedSession => "a session on ciphertexts",

@@ -19,8 +19,8 @@ pub struct Row {
     pub products: f64,
     /// On the validation data, in floats.
     pub validation_accuracy: f64,
-    /// On data that the search never saw, under the integer reference; none without such data.
-    pub test_accuracy: Option<f64>,
+    /// On the data that [`Table::integers_on`] names, under the integer reference.
+    pub integer_accuracy: f64,
     /// The paper's score.
     pub score: f64,
     /// What a prediction costs, in the unit of [`Table::cost`].
@@ -29,11 +29,33 @@ pub struct Row {
     pub online_seconds: Option<f64>,
 }
 
+/// Data that no network was trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MeasuredOn {
+    /// The search never saw them.
+    Test,
+    /// The search chose by them.
+    Validation,
+}
+
+impl MeasuredOn {
+    /// The words for it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Test => "test data",
+            Self::Validation => "held-out data",
+        }
+    }
+}
+
 /// All rows.
 #[derive(Clone, Debug, Serialize)]
 pub struct Table {
     /// What the costs are, with their unit.
     pub cost: &'static str,
+    /// Where the accuracy in integers was measured.
+    pub integers_on: MeasuredOn,
     /// The rows, the network of ReLU6 first.
     pub rows: Vec<Row>,
 }
@@ -48,36 +70,37 @@ impl Table {
         let percent = |share: f64| format!("{:.2} %", 100.0 * share);
         let mut lines = vec![format!(
             "{:<24} {:>9} {:>9} {:>11} {:>11} {:>8} {:>16} {:>9}",
-            "network", "quadratic", "products", "validation", "test", "score", self.cost, "online"
+            "network", "quadratic", "products", "validation", "integers", "score", self.cost, "online"
         )];
         lines.extend(self.rows.iter().map(|row| {
             let share = row.quadratic_elements as f64 / row.elements.max(1) as f64;
             let cost = row.cost.map_or("-".into(), |cost| format!("{cost:.3}"));
             let online = row.online_seconds.map_or("-".into(), |seconds| format!("{seconds:.3} s"));
-            let test = row.test_accuracy.map_or("-".into(), percent);
             format!(
                 "{:<24} {:>9} {:>9} {:>11} {:>11} {:>8.4} {:>16} {:>9}",
                 row.file,
                 percent(share),
                 percent(row.products),
                 percent(row.validation_accuracy),
-                test,
+                percent(row.integer_accuracy),
                 row.score,
                 cost,
                 online
             )
         }));
+        lines.push(format!(
+            "validation: on held-out data, in floats; integers: on {}, in those of delphi, or of deepsecure where it is pruned",
+            self.integers_on.text()
+        ));
         lines
     }
 
-    /// A point a row: what `of` says of it across, in words `unit`, and accuracy (on test data, where there are some) up.
+    /// A point a row: what `of` says of it across, in words `unit`, and accuracy in integers up.
     pub fn svg(&self, unit: &str, of: impl Fn(&Row) -> Option<f64>) -> String {
         let points: Vec<(f64, f64, &str)> = self
             .rows
             .iter()
-            .filter_map(|row| {
-                Some((of(row)?, row.test_accuracy.unwrap_or(row.validation_accuracy), row.file.as_str()))
-            })
+            .filter_map(|row| Some((of(row)?, row.integer_accuracy, row.file.as_str())))
             .collect();
         let span = |of: fn(&(f64, f64, &str)) -> f64| {
             let low = points.iter().map(of).fold(f64::INFINITY, f64::min);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use oribi::input::{self, Example, InputSpec};
 
 use crate::builtin::DIGITS;
+use crate::dataset::{self, Part};
 use crate::failure::Failure;
 
 /// Examples with their labels.
@@ -21,10 +22,7 @@ impl Labelled {
     /// # Errors
     /// If a file that is there cannot be read, or the network does not take such pictures.
     pub fn digits(data: Option<&Path>, specs: &[InputSpec]) -> Result<Self, Failure> {
-        let file = |name| data.and_then(|data| find(data, name));
-        if let Some(images) = file("t10k-images-idx3-ubyte")
-            && let Some(labels) = file("t10k-labels-idx1-ubyte")
-        {
+        if let Some((images, labels)) = data.and_then(|data| dataset::mnist(data, Part::Test)) {
             return Self::files(&images, &labels, specs);
         }
         let [spec] = specs else { return Err(Failure::bad("the network takes no single picture")) };

@@ -11,12 +11,12 @@ use serde::Deserialize;
 
 use super::Arguments;
 use super::labelled::Labelled;
-use super::private::npy;
 use super::table::{Figures, Row, Table, heading};
 use crate::builtin;
 use crate::child::ServerProcess;
 use crate::choice::Protocol;
 use crate::failure::{FAILED, Failure};
+use crate::npy;
 use crate::source::{Number, Source};
 
 /// The table `lola`.
@@ -431,7 +431,7 @@ impl Files {
         for (number, example) in examples.iter().enumerate() {
             let path = folder.join(format!("{number}.npy"));
             let values = example.tensors.first().map_or(&[][..], Vec::as_slice);
-            std::fs::write(&path, npy(&shape, values)).map_err(failed)?;
+            std::fs::write(&path, npy::array(&shape, values)).map_err(failed)?;
             files.paths.push(path);
         }
         Ok(files)

@@ -169,7 +169,7 @@ fn search(arguments: &Arguments) -> Result<usize, Failure> {
     let (table, seconds) =
         plan(&model, data, &out.0, &["--min-accuracy", &LEAST.to_string(), "--epochs", "1"])?;
     let rows = table["rows"].as_array().cloned().unwrap_or_default();
-    let accuracy = |row: &Value| row["test_accuracy"].as_f64().unwrap_or(0.0);
+    let accuracy = |row: &Value| row["integer_accuracy"].as_f64().unwrap_or(0.0);
     let share = |row: &Value| {
         row["quadratic_elements"].as_f64().unwrap_or(0.0) / row["elements"].as_f64().unwrap_or(1.0)
     };

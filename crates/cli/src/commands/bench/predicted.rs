@@ -66,6 +66,7 @@ const ENTRIES: &[Entry] = &[
     entry(builtin::SMALL, Variant::Lola, NEAR, false),
     entry("builtin:lola-head", Variant::Lola, NEAR, false),
     entry("builtin:lola-cifar", Variant::Lola, NEAR, true),
+    entry(builtin::SQUARES, Variant::LolaBatch, NEAR, true),
     entry("builtin:gazelle-a", COEFFICIENTS, LINKS, false),
     entry("builtin:gazelle-a", SLOTS, NEAR, false),
     entry("builtin:gazelle-b", COEFFICIENTS, LINKS, false),
@@ -154,12 +155,13 @@ impl Measured {
         let variant = self.entry.variant;
         let slowed: Vec<&str> = self.link.iter().flat_map(|link| ["--link", link]).collect();
         let serving: Vec<&str> = variant.options().split_whitespace().chain(slowed.clone()).collect();
+        let asking = if variant == Variant::LolaBatch { &serving } else { &slowed };
         let run = Run {
             source: &self.source,
             protocol: variant.protocol(),
             number: variant.number(),
             server: &serving,
-            client: &slowed,
+            client: asking,
         };
         for _ in 0..if self.entry.long { 1 } else { RUNS } {
             self.runs.push(measure(&run)?);

@@ -12,6 +12,7 @@ use super::table::Figures;
 use crate::child::ServerProcess;
 use crate::choice::Protocol;
 use crate::failure::Failure;
+use crate::npy;
 use crate::source::{Number, Source};
 
 /// How far outputs may be from the reference's, relative to `max(1, largest output)`, where values are truncated on shares.
@@ -303,7 +304,7 @@ impl InputFile {
         let name = format!("oribi-bench-{}-{}.npy", std::process::id(), source.meta.name);
         let path = std::env::temp_dir().join(name);
         let failed = |error| Failure::running(format!("{}: cannot be written: {error}", path.display()));
-        std::fs::write(&path, npy(&shape, &values)).map_err(failed)?;
+        std::fs::write(&path, npy::array(&shape, &values)).map_err(failed)?;
         Ok(Self { path, values })
     }
 }
@@ -313,20 +314,6 @@ impl Drop for InputFile {
         // A file that is left in the temporary folder harms nobody.
         let _ = std::fs::remove_file(&self.path);
     }
-}
-
-/// NumPy's format, version 1.
-pub fn npy(shape: &[usize], values: &[f32]) -> Vec<u8> {
-    let lengths: String = shape.iter().map(|length| format!("{length}, ")).collect();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({lengths}), }}");
-    let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
-    header.push_str(&" ".repeat(length - 1 - header.len()));
-    header.push('\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend_from_slice(&(length as u16).to_le_bytes());
-    bytes.extend_from_slice(header.as_bytes());
-    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-    bytes
 }
 
 /// Processor seconds of a process so far; only Linux tells.
@@ -358,12 +345,5 @@ mod tests {
         assert_eq!(ticks(stat, 14), Some(3.0));
         assert_eq!(ticks(stat, 16), Some(4.0));
         assert_eq!(ticks("7 (x) S 1", 14), None);
-    }
-
-    #[test]
-    fn arrays_have_a_header_of_whole_lines() {
-        let bytes = npy(&[1, 3], &[1.0, 2.0, 3.0]);
-        assert_eq!(bytes.len() % 64, 12);
-        assert!(bytes.windows(6).any(|window| window == b"(1, 3,"));
     }
 }

@@ -10,7 +10,7 @@ use crate::calibration;
 use crate::commands::inspect::printable;
 use crate::console::{Human, note, out, patiently};
 use crate::failure::Failure;
-use crate::pricing::{Priced, Variant, best, price};
+use crate::pricing::{Pass, Priced, Variant, best, pass, price};
 use crate::report::{bytes, seconds};
 use crate::source::Source;
 
@@ -29,6 +29,17 @@ struct Report<'a> {
     recommended: Option<Recommended>,
     /// The same among those that are prepared ahead: of least time once the input is known.
     prepared: Option<Recommended>,
+    /// Many inputs in one pass, where a protocol has that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<Batch<'a>>,
+}
+
+/// Many inputs in one pass, with the price of all of them.
+#[derive(Serialize)]
+struct Batch<'a> {
+    inputs: usize,
+    #[serde(flatten)]
+    choice: Choice<'a>,
 }
 
 /// A choice with its price.
@@ -62,8 +73,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let link = arguments.way().0;
     let reveal = Reveal::from(arguments.output);
-    let priced = patiently("looking for the best plans; large networks take a minute", || {
-        price(&source, &Variant::ALL, reveal, (&rates, link))
+    let (priced, batch) = patiently("looking for the best plans; large networks take a minute", || {
+        (price(&source, &Variant::ALL, reveal, (&rates, link)), pass(&source, reveal, (&rates, link)))
+    });
+    let batch = batch.map(|Pass { inputs, estimate }| {
+        (inputs, Priced { variant: Variant::LolaBatch, estimate: Ok(estimate) })
     });
     let report = Report {
         model: &source.meta.name,
@@ -73,6 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         choices: priced.iter().map(Choice::new).collect(),
         recommended: recommend(&priced, false),
         prepared: recommend(&priced, true),
+        batch: batch.as_ref().map(|(inputs, priced)| Batch { inputs: *inputs, choice: Choice::new(priced) }),
     };
     if arguments.json {
         out(&serde_json::to_string(&report).map_err(Failure::running)?)?;
@@ -146,14 +161,12 @@ fn show(report: &Report<'_>, priced: &[Priced], all: bool) -> Result<(), Failure
         if let Ok(estimate) = &priced.estimate
             && (all || chosen)
         {
-            out("")?;
-            out(&format!("layers of {} {}", priced.variant.protocol().name(), priced.variant.options()))?;
-            out(&format!(
-                "  {:<32} {:>9} {:>9} {:>10} {:>10} {:>10}",
-                "", "offline", "online", "offline", "online", "stored"
-            ))?;
-            estimate.layers.iter().filter(|layer| any(layer)).try_for_each(|layer| out(&layer_row(layer)))?;
+            show_layers(priced.variant.protocol().name(), priced.variant.options(), estimate)?;
         }
+    }
+    let batch = report.batch.as_ref().and_then(|batch| Some((batch, batch.choice.estimate?)));
+    if let Some((batch, estimate)) = batch.filter(|_| all) {
+        show_layers(batch.choice.protocol, batch.choice.options, estimate)?;
     }
     out("")?;
     let lines = [("recommended", &report.recommended), ("prepared", &report.prepared)];
@@ -162,7 +175,30 @@ fn show(report: &Report<'_>, priced: &[Priced], all: bool) -> Result<(), Failure
             out(&format!("{what:<11} {protocol} {options}: {why}"))?;
         }
     }
+    if let Some((batch, estimate)) = batch {
+        let (total, inputs) = (estimate.total(), batch.inputs);
+        out(&format!(
+            "many        {} {}: {inputs} inputs in one pass take {} and {}, {:.2} ms and {} each",
+            batch.choice.protocol,
+            batch.choice.options,
+            seconds(total.seconds),
+            bytes(total.bytes()),
+            1e3 * total.seconds / inputs as f64,
+            bytes(total.bytes() / inputs as u64)
+        ))?;
+    }
     Ok(())
+}
+
+/// An estimate layer by layer.
+fn show_layers(protocol: &str, options: &str, estimate: &Estimate) -> Result<(), Failure> {
+    out("")?;
+    out(&format!("layers of {protocol} {options}"))?;
+    out(&format!(
+        "  {:<32} {:>9} {:>9} {:>10} {:>10} {:>10}",
+        "", "offline", "online", "offline", "online", "stored"
+    ))?;
+    estimate.layers.iter().filter(|layer| any(layer)).try_for_each(|layer| out(&layer_row(layer)))
 }
 
 /// What was measured, for people.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use planner::network::Snapshot;
 use planner::prune::{Pruning, clear, masks};
-use planner::search::report::{Row, Table};
+use planner::search::report::{MeasuredOn, Row, Table};
 use planner::search::{Candidate, Search};
 use planner::train::Settings;
 use planner::{Data, Error, Network};
@@ -31,8 +31,8 @@ pub struct Found {
     elements: [usize; 2],
     /// Accuracy on the data that are held out from training, in floats.
     pub validation: f64,
-    /// On test data where there are some, in the integers of `delphi`, or of `deepsecure` if it is pruned.
-    test: Option<f64>,
+    /// On test data, or held-out ones where there are none, in the integers of `delphi`, or of `deepsecure` if it is pruned.
+    integers: f64,
     /// Products that stay, if it is pruned, as a share.
     pub products: Option<f64>,
     /// What it was pruned from: a path.
@@ -57,7 +57,7 @@ impl Found {
             elements: all,
             products: self.products.unwrap_or(1.0),
             validation_accuracy: self.validation,
-            test_accuracy: self.test,
+            integer_accuracy: self.integers,
             score: self.validation * (1.0 + quadratic as f64 / all.max(1) as f64),
             cost: delphi.map(|estimate| estimate.total().bytes() as f64 / 1e6),
             online_seconds: delphi.map(|estimate| estimate.online.seconds),
@@ -130,7 +130,8 @@ pub fn run(work: &Work<'_>, min_accuracy: f64) -> Result<(), Failure> {
 }
 
 fn write_table(work: &Work<'_>, networks: &[Found]) -> Result<(), Failure> {
-    let table = Table { cost: "MB, delphi", rows: networks.iter().map(Found::row).collect() };
+    let integers_on = if work.test.is_some() { MeasuredOn::Test } else { MeasuredOn::Validation };
+    let table = Table { cost: "MB, delphi", integers_on, rows: networks.iter().map(Found::row).collect() };
     let text = serde_json::to_string_pretty(&table).map_err(Failure::running)?;
     let seconds = format!("seconds once the input is known, delphi, {}", work.arguments.way());
     let files = [
@@ -173,11 +174,16 @@ impl Joint<'_> {
             quadratic: candidate.layers.clone(),
             elements: candidate.elements,
             validation: candidate.validation,
-            test: self.work.tested(&path, Number::Of(Protocol::Delphi))?,
+            integers: self.integers(&path, Protocol::Delphi)?,
             products: None,
             whole: None,
             priced: self.prices.of(&path)?,
         })
+    }
+
+    /// The accuracy of a written network in a protocol's integers.
+    fn integers(&self, path: &Path, protocol: Protocol) -> Result<f64, Failure> {
+        self.work.accuracy(path, Number::Of(protocol), self.work.test.as_ref().unwrap_or(self.split.1))
     }
 
     /// Prunes networks, the most accurate first: with a budget those alone that pruning brings within it, and only until one within it is
@@ -263,7 +269,7 @@ impl Joint<'_> {
             quadratic: base.quadratic,
             elements: base.elements,
             validation: base.network.accuracy(validation).map_err(failed)?,
-            test: self.work.tested(&path, Number::Of(Protocol::DeepSecure))?,
+            integers: self.integers(&path, Protocol::DeepSecure)?,
             products: Some(share),
             whole: Some(base.whole),
             priced: self.prices.of(&path)?,
@@ -296,7 +302,7 @@ impl Found {
             quadratic: Vec::new(),
             elements: [0, 0],
             validation,
-            test: None,
+            integers: 0.0,
             products: None,
             whole: None,
             priced: Vec::new(),

@@ -21,6 +21,7 @@ use crate::choice::Protocol;
 use crate::console::{Human, note, out};
 use crate::dataset::{self, Part};
 use crate::failure::Failure;
+use crate::npy;
 use crate::source::{Number, Source};
 
 pub(super) fn failed(error: Error) -> Failure {
@@ -52,7 +53,7 @@ pub(super) struct Work<'a> {
     /// Its side file's text.
     side: String,
     pub data: Data,
-    test: Option<Data>,
+    pub test: Option<Data>,
     pub human: Human,
 }
 
@@ -103,7 +104,10 @@ fn copied(basis: &Path, out: &Path) -> Result<(), Failure> {
 fn file_stem(name: &str) -> String {
     let kept = |letter: char| if letter.is_alphanumeric() || "._-".contains(letter) { letter } else { '-' };
     let name: String = name.chars().map(kept).take(80).collect();
-    name.trim_start_matches('.').to_owned()
+    match name.trim_start_matches('.') {
+        "" => "model".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 /// Runs the command.
@@ -123,7 +127,7 @@ pub fn run(arguments: &Arguments, train: &str, out: &Path) -> Result<(), Failure
     let data = load(train, arguments.labels.as_deref(), Part::Train)?;
     let test = match &arguments.test {
         Some(test) => Some(load(test, arguments.test_labels.as_deref(), Part::Test)?),
-        None if Path::new(train).is_dir() && dataset::has(train, Part::Test) => {
+        None if dataset::mnist(Path::new(train), Part::Test).is_some() => {
             Some(load(train, None, Part::Test)?)
         }
         None => None,
@@ -189,7 +193,7 @@ impl Work<'_> {
         self.name += "-projected";
         let file = format!("{}.basis.npy", self.name);
         let path = self.folder.join(&file);
-        std::fs::write(&path, basis.to_npy())
+        std::fs::write(&path, npy::array(&[basis.rows(), basis.width], &basis.values))
             .map_err(|error| Failure::running(format!("{}: {error}", path.display())))?;
         // A client's data may be somewhat larger than the owner's.
         let values = (0..self.data.len()).flat_map(|example| self.data.input(example, 0));

@@ -9,6 +9,7 @@
 mod program;
 mod rows;
 mod schedule;
+mod work;
 
 use bfv::{Literal, NoiseModel, Parameters, PlainModulus};
 use kernel::modular::next_ntt_prime;
@@ -20,7 +21,9 @@ use super::program::Program;
 use crate::error::Error;
 
 use rows::Shape;
-use schedule::Schedule;
+pub use work::work;
+
+use schedule::{Product, Schedule};
 
 /// A plan for batches: parameters, and where the modulus is switched down.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +159,18 @@ impl Plan {
         Ok(outline)
     }
 
+    /// The sizes of its ciphertext modulus.
+    fn sizes(&self) -> Candidate {
+        let bits = |prime: u64| 64 - prime.leading_zeros();
+        Candidate {
+            degree: self.degree,
+            size: self.data.first().copied().map_or(0, bits),
+            limbs: self.data.len(),
+            special: self.special.map(bits),
+            digit_bits: self.digit_bits,
+        }
+    }
+
     /// The computation with a network's weights.
     ///
     /// # Errors
@@ -236,6 +251,18 @@ impl Candidate {
     ) -> Option<Schedule> {
         let model = NoiseModel::of_sizes(self.degree, log2_plain, sizes, special, self.digit_bits);
         Schedule::lowest(shape, &model, self.limbs, log2_plain)
+    }
+
+    /// A product at a level: in the ring and an auxiliary one, then its key switching.
+    fn product(&self, limbs: usize, log2_plain: f64) -> Product {
+        let level = limbs as f64;
+        let windows = self.digit_bits.map_or(1.0, |bits| (f64::from(self.size) / f64::from(bits)).ceil());
+        let special = if self.special.is_some() { 1.0 } else { 0.0 };
+        // The tensor product needs the plaintext modulus and the degree beyond the ciphertext modulus, in primes of 46 bits.
+        let wider = log2_plain + (self.degree as f64).log2() + 1.0;
+        let auxiliary = ((level * f64::from(self.size) + wider) / 46.0).ceil();
+        let switch = level + windows * level * (level + special) + 2.0 * special * (level + 1.0);
+        Product { transforms: 7.0 * level + 5.0 * auxiliary + switch, conversions: 8.0 * level * auxiliary }
     }
 
     fn literal(&self) -> Option<Literal> {

@@ -100,33 +100,40 @@ impl Schedule {
 
     /// A rough price of a pass for each slot and plaintext modulus, in passes over the rows of both halves of one limb.
     pub fn price(&self, shape: &Shape, candidate: &Candidate, log2_plain: f64) -> f64 {
-        let limbs = candidate.limbs as f64;
-        let windows =
-            candidate.digit_bits.map_or(1.0, |bits| (f64::from(candidate.size) / f64::from(bits)).ceil());
-        let special = if candidate.special.is_some() { 1.0 } else { 0.0 };
-        // The tensor product needs the plaintext modulus and the degree beyond the ciphertext modulus, in primes of 46 bits.
-        let wider = log2_plain + (candidate.degree as f64).log2() + 1.0;
-        let product = |level: f64| {
-            let auxiliary = ((level * f64::from(candidate.size) + wider) / 46.0).ceil();
-            let switch = level + windows * level * (level + special) + 2.0 * special * (level + 1.0);
-            let transforms = 7.0 * level + 5.0 * auxiliary + switch;
-            TRANSFORM * transforms + CONVERSION * 8.0 * level * auxiliary
-        };
-        let (mut level, mut sum) = (limbs, 0.0);
-        let mut levels = self.levels.iter();
-        for (_, elements, kind) in &shape.nodes {
-            match kind {
-                Kind::Input => sum += level * ENCRYPTION * (*elements as f64),
-                Kind::Linear { terms, .. } => sum += level * (*terms as f64) * (*elements as f64),
+        let price = |((_, elements, kind), limbs): (&(Vec<usize>, u64, Kind), usize)| {
+            let level = limbs as f64;
+            let each = match kind {
+                Kind::Input => level * ENCRYPTION,
+                Kind::Linear { terms, .. } => level * (*terms as f64),
                 Kind::Product { .. } => {
-                    sum += (*elements as f64) * product(level);
-                    level = levels.next().map_or(level, |to| *to as f64);
+                    let Product { transforms, conversions } = candidate.product(limbs, log2_plain);
+                    TRANSFORM * transforms + CONVERSION * conversions
                 }
-                Kind::Move => {}
-            }
-        }
-        sum
+                Kind::Move => 0.0,
+            };
+            (*elements as f64) * each
+        };
+        shape.nodes.iter().zip(self.walk(shape, candidate.limbs)).map(price).sum()
     }
+
+    /// The limbs that each node works on, in a network whose inputs have so many, as if it were one path.
+    pub fn walk(&self, shape: &Shape, limbs: usize) -> Vec<usize> {
+        let (mut level, mut levels) = (limbs, self.levels.iter());
+        let mut node = |(_, _, kind): &(Vec<usize>, u64, Kind)| {
+            let here = level;
+            if let Kind::Product { .. } = kind {
+                level = levels.next().copied().unwrap_or(level);
+            }
+            here
+        };
+        shape.nodes.iter().map(&mut node).collect()
+    }
+}
+
+/// What a product of two ciphertexts takes, in passes over the rows of both halves of one limb.
+pub(super) struct Product {
+    pub transforms: f64,
+    pub conversions: f64,
 }
 
 /// Operands on their lowest common level, with the larger noise.
