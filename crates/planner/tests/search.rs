@@ -5,7 +5,7 @@
 mod common;
 
 use common::{bars, bars_network};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use model::graph::Layer;
 use model::quantise::{Options, quantise};
@@ -148,11 +148,32 @@ fn a_table_and_its_picture() {
 struct Stopping {
     trained: AtomicUsize,
     after: usize,
+    /// Steps that are to be made, and those that were.
+    steps: [AtomicU64; 2],
+}
+
+impl Stopping {
+    fn after(after: usize) -> Self {
+        Self { trained: AtomicUsize::new(0), after, steps: Default::default() }
+    }
+
+    fn steps(self) -> [u64; 2] {
+        self.steps.map(AtomicU64::into_inner)
+    }
 }
 
 impl Watcher for Stopping {
-    fn trained(&self, _what: &str, accuracy: f64) -> bool {
-        accuracy.is_nan() || self.trained.fetch_add(1, Ordering::Relaxed) + 1 < self.after
+    fn begins(&self, steps: u64) {
+        self.steps[0].fetch_add(steps, Ordering::Relaxed);
+    }
+
+    fn stepped(&self, steps: u64) -> bool {
+        self.steps[1].fetch_add(steps, Ordering::Relaxed);
+        true
+    }
+
+    fn trained(&self, _what: &str, _accuracy: f64) -> bool {
+        self.trained.fetch_add(1, Ordering::Relaxed) + 1 < self.after
     }
 }
 
@@ -164,10 +185,11 @@ fn files(found: &[Candidate]) -> Vec<Vec<u8>> {
 fn an_interrupted_search_goes_on_to_the_same_networks() {
     let (graph, data) = (bars_network(), bars(200, 1));
     let search = Search { first_epochs: 2, settings: Settings { epochs: 1, ..settings() }, ..search(0.2, 2) };
-    let watch = |after| Stopping { trained: AtomicUsize::new(0), after };
-    let whole = watch(usize::MAX);
+    let whole = Stopping::after(usize::MAX);
     let found = search.run(&graph, &data, None, &whole).unwrap();
-    let all = whole.trained.into_inner();
+    let all = whole.trained.load(Ordering::Relaxed);
+    let [steps, made] = whole.steps();
+    assert!(steps == made && steps > 0, "{made} of {steps} steps");
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("search");
     let open = |search: &Search, data: &_| Kept::open(&place, search.digest(&graph, data).unwrap());
@@ -175,11 +197,12 @@ fn an_interrupted_search_goes_on_to_the_same_networks() {
     // Interrupted again and again, after the network of ReLU6, amid a step, and between counts.
     let again = loop {
         let kept = open(&search, &data).unwrap();
-        let watch = watch([1, 3, 4, usize::MAX][runs]);
+        let watch = Stopping::after([1, 3, 4, usize::MAX][runs]);
         runs += 1;
         let result = search.run(&graph, &data, Some(&kept), &watch);
-        sum += watch.trained.into_inner();
+        sum += watch.trained.load(Ordering::Relaxed);
         if let Ok(found) = result {
+            assert_eq!(watch.steps(), [steps; 2], "those of earlier runs count");
             break found;
         }
     };

@@ -81,6 +81,14 @@ pub struct Counted {
 
 /// What the search tells while it runs.
 pub trait Watcher: Sync {
+    /// It begins, and takes about so many steps of training.
+    fn begins(&self, _steps: u64) {}
+
+    /// So many more of them are made, or were made by an earlier run; `false` stops the search.
+    fn stepped(&self, _steps: u64) -> bool {
+        true
+    }
+
     /// A member was trained; `false` stops the search.
     fn trained(&self, _what: &str, _accuracy: f64) -> bool {
         true
@@ -104,6 +112,11 @@ pub fn activations(graph: &Graph) -> Vec<NodeId> {
 /// Elements of some nodes.
 fn elements(graph: &Graph, nodes: &[NodeId]) -> usize {
     nodes.iter().map(|&id| graph.nodes[id].shape.iter().product::<usize>()).sum()
+}
+
+/// The counts of quadratic layers, of so many, that are tried.
+fn counts(layers: usize) -> std::ops::RangeInclusive<usize> {
+    (layers / 2).max(1)..=layers
 }
 
 impl Search {
@@ -168,11 +181,12 @@ impl Search {
             kept,
             watcher,
         };
+        watcher.begins(self.steps(&round));
         let first = self.first(&round)?;
         let network = first.network(graph)?;
         let mut found = vec![self.candidate(&network, &first, &all)?];
         let mut best = (first.accuracy, "ReLU6 alone".to_owned());
-        for count in (all.len() / 2).max(1)..=all.len() {
+        for count in counts(all.len()) {
             let tuned = self.count(&round, &network, count)?;
             let most = tuned.iter().map(|member| member.accuracy).fold(0.0, f64::max);
             // Of networks with quadratic layers, wherever there is one.
@@ -193,9 +207,36 @@ impl Search {
         Ok(found)
     }
 
+    /// Steps of training of all members, should every placement that is looked for exist.
+    fn steps(&self, round: &Round<'_>) -> u64 {
+        let members = counts(round.all.len()).map(|count| self.members(round.all.len(), count));
+        let each = members.map(|members| self.steps_of(round, members));
+        each.fold(round.steps(self.first_epochs), u64::saturating_add)
+    }
+
+    /// Steps of a population of so many.
+    fn steps_of(&self, round: &Round<'_>, members: usize) -> u64 {
+        let trainings = (self.placements as u64).saturating_add(self.hyper as u64);
+        round.steps(self.settings.epochs).saturating_mul(trainings).saturating_mul(members as u64)
+    }
+
+    /// Members of a population with so many quadratic layers: no two are alike.
+    fn members(&self, layers: usize, count: usize) -> usize {
+        let mut placements = 1usize;
+        for place in 0..count.min(layers - count) {
+            // Exact: a product of n neighbours is a multiple of n!.
+            placements = placements.saturating_mul(layers - place) / (place + 1);
+            if placements >= self.population {
+                return self.population;
+            }
+        }
+        placements
+    }
+
     /// The network of ReLU6.
     fn first(&self, round: &Round<'_>) -> Result<Member, Error> {
         if let Some(member) = round.load("first")?.and_then(|mut members| members.pop()) {
+            round.watcher.stepped(round.steps(self.first_epochs));
             return Ok(member);
         }
         let clipped = Activations { clipped: true, quadratic: Vec::new() };
@@ -217,7 +258,10 @@ impl Search {
         let before = round.load(&name)?;
         let kept = before.is_some();
         let tuned = match before {
-            Some(members) => members,
+            Some(members) => {
+                round.watcher.stepped(self.steps_of(round, members.len()));
+                members
+            }
             None => {
                 let placed = run(round, self.placements_of(first, round.all, count)?, false)?;
                 run(round, placed, true)?
@@ -284,7 +328,6 @@ struct Watched<'a> {
 
 impl Observer for Watched<'_> {
     fn step(&mut self, progress: crate::train::Progress) -> bool {
-        self.observer.step(progress)
-            && (!progress.step.is_multiple_of(16) || self.watcher.trained("", f64::NAN))
+        self.observer.step(progress) && self.watcher.stepped(1)
     }
 }

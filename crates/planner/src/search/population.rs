@@ -80,6 +80,12 @@ impl Record {
 }
 
 impl Round<'_> {
+    /// Steps of so many epochs.
+    pub fn steps(&self, epochs: usize) -> u64 {
+        let each = self.training.len().div_ceil(self.search.settings.batch.max(1));
+        (epochs as u64).saturating_mul(each as u64)
+    }
+
     /// Keeps trained members.
     pub fn save(&self, name: &str, members: &[Member]) -> Result<(), Error> {
         let Some(kept) = self.kept else { return Ok(()) };
@@ -243,6 +249,7 @@ fn trained(round: &Round<'_>, members: Vec<Member>, seed: u64, name: &str) -> Re
             let before = round.load(&name)?.and_then(|mut members| members.pop());
             if let Some(before) = before.filter(|before| before.quadratic == member.quadratic) {
                 *member = before;
+                round.watcher.stepped(round.steps(round.search.settings.epochs));
                 continue;
             }
             // A seed for each placement, so that no schedule of threads shows in the result.

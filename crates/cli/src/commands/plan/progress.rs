@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use planner::checkpoint::Checkpoint;
 use planner::search::{Counted, Watcher};
 use planner::train::{Observer, Progress, Round, Settings, State};
@@ -30,14 +30,14 @@ pub fn stop_on_interrupt() -> Result<(), Failure> {
 const PACE: Duration = Duration::from_secs(30);
 
 /// Lines on standard error: all of them on a terminal, one now and then in a log.
-pub struct Pace {
+struct Pace {
     begun: Instant,
     /// When the last line was printed; none on a terminal, where all are.
     last: Option<Mutex<Instant>>,
 }
 
 impl Pace {
-    pub fn new() -> Self {
+    fn new() -> Self {
         let begun = Instant::now();
         let last = (!std::io::stderr().is_terminal()).then(|| Mutex::new(begun));
         Self { begun, last }
@@ -59,12 +59,44 @@ impl Pace {
     }
 }
 
-/// Says which members were trained, and which counts of quadratic layers are done.
-impl Watcher for Pace {
+/// A bar on standard error, of nothing yet; on a terminal alone.
+fn bar(template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(0).with_finish(ProgressFinish::AndClear);
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style.progress_chars("=> ")),
+        Err(_) => bar,
+    }
+}
+
+/// A search's bar, and lines that say which members were trained, and which counts of quadratic layers are done.
+pub struct Searching {
+    bar: ProgressBar,
+    pace: Pace,
+}
+
+impl Searching {
+    pub fn new() -> Self {
+        Self { bar: bar("[{wide_bar}] {percent} %  {elapsed}, {eta} left"), pace: Pace::new() }
+    }
+
+    fn say(&self, text: &str) {
+        let done = 100 * self.bar.position() / self.bar.length().unwrap_or(0).max(1);
+        self.bar.suspend(|| self.pace.say(&format!("{done:>3} %  {text}")));
+    }
+}
+
+impl Watcher for Searching {
+    fn begins(&self, steps: u64) {
+        self.bar.set_length(steps);
+    }
+
+    fn stepped(&self, steps: u64) -> bool {
+        self.bar.inc(steps);
+        !STOP.load(Ordering::Relaxed)
+    }
+
     fn trained(&self, what: &str, accuracy: f64) -> bool {
-        if !accuracy.is_nan() {
-            self.say(&format!("{:.2} %  {what}", 100.0 * accuracy));
-        }
+        self.say(&format!("{:.2} %: {what}", 100.0 * accuracy));
         !STOP.load(Ordering::Relaxed)
     }
 
@@ -89,12 +121,8 @@ pub struct Shown<'a> {
 impl<'a> Shown<'a> {
     pub fn new(settings: &Settings, examples: usize, checkpoint: Option<&'a Checkpoint>) -> Self {
         let steps = examples.div_ceil(settings.batch.max(1)) as u64;
-        // Drawn on standard error, and on a terminal alone.
-        let bar = ProgressBar::new(steps.saturating_mul(settings.epochs as u64));
-        // The usual style draws no message, and so neither epoch nor loss.
-        if let Ok(style) = ProgressStyle::with_template("[{wide_bar}] {pos}/{len}  {elapsed}  {msg}") {
-            bar.set_style(style.progress_chars("=> "));
-        }
+        let bar = bar("[{wide_bar}] {pos}/{len}  {elapsed}  {msg}");
+        bar.set_length(steps.saturating_mul(settings.epochs as u64));
         Self { bar, pace: Pace::new(), what: String::new(), steps, loss: f32::NAN, checkpoint }
     }
 

@@ -11,7 +11,7 @@ use planner::{Data, Error, Network};
 use protocol::interactive::{Garbler, Method};
 
 use super::budget::{self, Budget, Prices};
-use super::progress::Pace;
+use super::progress::Searching;
 use super::train::{Pruned, ROUNDS, Work, failed};
 use crate::choice::Protocol;
 use crate::console::{note, out};
@@ -95,7 +95,7 @@ pub fn run(work: &Work<'_>, min_accuracy: f64) -> Result<(), Failure> {
         ))
     };
     let found =
-        search.run(&work.graph, &work.data, Some(&kept), &Pace::new()).map_err(|error| match error {
+        search.run(&work.graph, &work.data, Some(&kept), &Searching::new()).map_err(|error| match error {
             error @ Error::Unreached { .. } => later(failed(error)),
             other => failed(other),
         })?;
