@@ -26,6 +26,8 @@ struct Recipe {
 enum Step {
     /// A convolution: output channels, kernel, stride, zeros above, to the left, below, to the right.
     Conv(usize, usize, usize, [usize; 4]),
+    /// A convolution of 3 by 3 to so many channels whose squares keep to their range, layer after layer: see [`residual`].
+    CentredConv(usize),
     /// A fully connected layer of so many outputs; a picture is made flat before it.
     Dense(usize),
     Relu,
@@ -226,10 +228,17 @@ const RECIPES: &[Recipe] = &[
         input: &[1, 3, 32, 32],
         side: PICTURE,
         layers: &[
-            Step::Conv(64, 3, 1, [1; 4]),
+            Step::CentredConv(16),
             Step::Square,
-            Step::Conv(16, 3, 2, [1; 4]),
+            Step::CentredConv(16),
             Step::Square,
+            Step::CentredConv(16),
+            Step::Square,
+            Step::CentredConv(16),
+            Step::Square,
+            Step::CentredConv(16),
+            Step::Square,
+            Step::AveragePool,
             Step::Dense(10),
         ],
     },
@@ -249,9 +258,9 @@ const RECIPES: &[Recipe] = &[
     Recipe {
         name: "probe-values",
         seed: 409,
-        input: &[1, 40],
-        side: FEATURES,
-        layers: &[Step::Dense(100), Step::Square, Step::Dense(20), Step::Square, Step::Dense(10)],
+        input: &[1, 1, 7, 7],
+        side: PICTURE,
+        layers: &[Step::Dense(100), Step::Square, Step::Dense(40)],
     },
     Recipe {
         name: "probe-spoken",
@@ -308,7 +317,7 @@ impl Recipe {
 impl Step {
     fn name(&self) -> &'static str {
         match self {
-            Self::Conv(..) => "conv",
+            Self::Conv(..) | Self::CentredConv(_) => "conv",
             Self::Dense(_) => "dense",
             Self::Relu => "relu",
             Self::Square => "square",
@@ -332,6 +341,12 @@ impl Step {
                 let weight = draws.weights(&[rows, channels, kernel, kernel], spread)?;
                 let window = Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], pads };
                 (Layer::Conv { window, groups: 1, weight, bias: draws.bias(rows)? }, None)
+            }
+            Self::CentredConv(rows) => {
+                let channels = shape.get(1).copied().unwrap_or(1);
+                let weight = draws.weights(&[rows, channels, 3, 3], 0.4)?;
+                let window = Window { kernel: [3; 2], stride: [1; 2], dilation: [1; 2], pads: [1; 4] };
+                (Layer::Conv { window, groups: 1, weight, bias: draws.bias_around(rows, 0.5)? }, None)
             }
             Self::Dense(rows) => {
                 let inputs = shape.iter().product();

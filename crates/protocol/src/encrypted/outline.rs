@@ -29,6 +29,9 @@ pub const MAX_REPLY_BYTES: u64 = 1 << 30;
 /// Most plaintext moduli.
 pub const MAX_MODULI: usize = 8;
 
+/// Most bits of each of several plaintext moduli.
+pub const MAX_SHARED_BITS: u32 = 62;
+
 /// Most bits of a plaintext space: values and their sums are computed in 128.
 pub const MAX_PLAIN_BITS: f64 = 126.0;
 
@@ -208,7 +211,8 @@ impl Outline {
         let [inputs, outputs] = [inputs(graph), outputs(graph)];
         self.check_request(inputs).or_else(wrong)?;
         self.check_answer(outputs).or_else(wrong)?;
-        let wide = |set: &Parameters| set.slot_modulus().is_none_or(|modulus| modulus >> 62 != 0);
+        let wide =
+            |set: &Parameters| set.slot_modulus().is_none_or(|modulus| modulus >> MAX_SHARED_BITS != 0);
         if self.parameters.len() > 1 && self.parameters.iter().any(wide) {
             return wrong("several plaintext moduli have at most 62 bits each");
         }

@@ -15,7 +15,7 @@ use super::noise::{self, Links, StageDraft};
 use super::split::split;
 use super::view::{Patches, View, patterns};
 use super::{Options, Plan, Refusal, Scheme, Stage, Step};
-use crate::encrypted::outline::{Finish, MAX_PLAIN_BITS};
+use crate::encrypted::outline::{Finish, MAX_PLAIN_BITS, MAX_SHARED_BITS};
 
 /// Partial plans kept.
 const BEAM: usize = 6;
@@ -26,7 +26,7 @@ const SPLITS: usize = 12;
 /// Results up to which one prime with as many slots as coefficients is tried.
 const SHORT_BITS: u32 = 45;
 
-/// Most bits of each of several plaintext moduli.
+/// Most bits that each of several plaintext moduli is asked for.
 const NARROW_BITS: u32 = 60;
 
 /// A tensor's part of a partial plan.
@@ -118,9 +118,11 @@ pub(super) fn spaces(cycle: Cycle, bits: u32) -> Vec<(usize, Vec<PlainModulus>)>
                 }
                 generalised(degree, cycle.columns, bits, count)
             };
-            // Moduli may be wider than asked for, all together too wide.
+            // Moduli may be wider than asked for: too wide by themselves, or all together.
             let narrow = |found: &Vec<PlainModulus>| {
-                found.iter().map(PlainModulus::log2).sum::<f64>() <= MAX_PLAIN_BITS
+                let shared = |one: &PlainModulus| one.log2() < f64::from(MAX_SHARED_BITS);
+                (found.len() == 1 || found.iter().all(shared))
+                    && found.iter().map(PlainModulus::log2).sum::<f64>() <= MAX_PLAIN_BITS
             };
             if let Some(found) = found.filter(narrow) {
                 out.push((degree, found));

@@ -163,16 +163,22 @@ fn a_network_from_a_dense_image() {
     checked(&network, &Options { preset: Some(Preset::LolaDense), ..Options::default() });
 }
 
-/// Several moduli are no wider together than values may be, whatever the width of the results.
+/// Several moduli are no wider than an outline allows, each and together, whatever the width of the results.
 #[test]
 fn wide_results_have_a_space() {
-    let cycle = Cycle::single(2048);
-    for bits in 20..=MOST_BITS {
-        let found = search::spaces(cycle, bits);
-        assert!(!found.is_empty(), "{bits}");
+    for (slots, bits) in
+        [256, 512, 1024, 2048].into_iter().flat_map(|s| (20..=MOST_BITS).map(move |b| (s, b)))
+    {
+        let found = search::spaces(Cycle::single(slots), bits);
+        assert!(!found.is_empty(), "{slots} slots, {bits} bits");
         for (_, spaces) in found {
             let wide: f64 = spaces.iter().map(bfv::PlainModulus::log2).sum();
-            assert!((f64::from(bits)..=126.0).contains(&wide), "{bits}: {wide}");
+            assert!((f64::from(bits)..=126.0).contains(&wide), "{slots} slots, {bits} bits: {wide}");
+            let each = spaces.iter().filter_map(bfv::PlainModulus::slot_modulus);
+            assert!(
+                spaces.len() == 1 || each.into_iter().all(|t| t >> 62 == 0),
+                "{slots} slots, {bits} bits"
+            );
         }
     }
 }
