@@ -61,7 +61,7 @@ impl Origin {
         match self {
             Self::Measured => "this machine's, as `oribi calibrate` measured them",
             Self::BuiltIn => {
-                "built in, of two cores with AVX-512; `oribi calibrate` measures this machine's in seconds"
+                "built in, of two cores with AVX-512; `oribi calibrate` measures this machine's in a minute"
             }
         }
     }
@@ -219,7 +219,7 @@ fn observe(name: String, network: &str, variant: Variant, times: usize) -> Resul
         protocol: variant.protocol(),
         number: variant.number(),
         server: &serving,
-        client: if variant == Variant::LolaBatch { &serving } else { &[] },
+        client: variant.client_options(),
     };
     let first = measure(&run)?;
     // Short ones twice: what else the machine does weighs more in them.

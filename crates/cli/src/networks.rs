@@ -26,7 +26,7 @@ struct Recipe {
 enum Step {
     /// A convolution: output channels, kernel, stride, zeros above, to the left, below, to the right.
     Conv(usize, usize, usize, [usize; 4]),
-    /// A convolution of 3 by 3 to so many channels whose squares keep to their range, layer after layer: see [`residual`].
+    /// A convolution of 3 by 3 to so many channels whose squares keep to their range, layer after layer: see [`residual::BEFORE_SQUARE`].
     CentredConv(usize),
     /// A fully connected layer of so many outputs; a picture is made flat before it.
     Dense(usize),
@@ -344,9 +344,10 @@ impl Step {
             }
             Self::CentredConv(rows) => {
                 let channels = shape.get(1).copied().unwrap_or(1);
-                let weight = draws.weights(&[rows, channels, 3, 3], 0.4)?;
+                let (spread, centre) = residual::BEFORE_SQUARE;
+                let weight = draws.weights(&[rows, channels, 3, 3], spread)?;
                 let window = Window { kernel: [3; 2], stride: [1; 2], dilation: [1; 2], pads: [1; 4] };
-                (Layer::Conv { window, groups: 1, weight, bias: draws.bias_around(rows, 0.5)? }, None)
+                (Layer::Conv { window, groups: 1, weight, bias: draws.bias_around(rows, centre)? }, None)
             }
             Self::Dense(rows) => {
                 let inputs = shape.iter().product();

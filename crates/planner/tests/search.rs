@@ -140,8 +140,10 @@ fn a_table_and_its_picture() {
     let seconds = table.svg("seconds online", |row| row.online_seconds);
     assert!(seconds.contains(">seconds online<") && seconds.matches("<circle").count() == 2);
     assert_eq!(svg.matches("<circle").count(), 2);
+    assert!(svg.contains(">accuracy in integers, on held-out data<"));
     assert!(svg.contains("a&lt;b.onnx") && svg.ends_with("</svg>\n"));
     assert!(table.lines()[1].contains("75.00 %") && table.lines()[1].contains("99.00 %"));
+    assert!(table.lines().last().is_some_and(|line| line.contains("integers: on held-out data")));
 }
 
 /// Counts trained members, and stops after some.
@@ -170,6 +172,10 @@ impl Watcher for Stopping {
     fn stepped(&self, steps: u64) -> bool {
         self.steps[1].fetch_add(steps, Ordering::Relaxed);
         true
+    }
+
+    fn skipped(&self, steps: u64) {
+        self.steps[1].fetch_add(steps, Ordering::Relaxed);
     }
 
     fn trained(&self, _what: &str, _accuracy: f64) -> bool {

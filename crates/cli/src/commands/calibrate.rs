@@ -9,7 +9,7 @@ use crate::failure::Failure;
 
 /// Measure this machine's rates, and keep them for `oribi plan` and --protocol auto.
 ///
-/// Runs small networks by every protocol, each between two processes over TLS, for some seconds. The rates are for both parties on
+/// Runs small networks by every protocol, each between two processes over TLS, for a minute. The rates are for both parties on
 /// machines like this one.
 #[derive(clap::Args)]
 pub struct Arguments {

@@ -86,14 +86,17 @@ fn build(squares: usize, kept: [usize; 3]) -> Result<Graph, Error> {
     Ok(made.graph)
 }
 
+/// The spread of a convolution before a square, and what it is centred on: `(x + 1)^2 / 4` is near enough to a ReLU to keep values in
+/// their range through many layers.
+pub const BEFORE_SQUARE: (f32, f32) = (0.4, 0.5);
+
 struct Made {
     graph: Graph,
     draws: Draws,
 }
 
 impl Made {
-    /// A convolution. Before a square it is centred on one half, and spread half as far: `(x + 1)^2 / 4` is near enough to a ReLU to keep
-    /// values in their range through many layers.
+    /// A convolution, before a square as [`BEFORE_SQUARE`] says.
     fn conv(
         &mut self,
         name: &str,
@@ -102,9 +105,9 @@ impl Made {
         relu: bool,
     ) -> Result<NodeId, Error> {
         let channels = self.graph.shape(from)?.get(1).copied().unwrap_or(1);
-        let weight =
-            self.draws.weights(&[filters, channels, kernel, kernel], if relu { 1.0 } else { 0.4 })?;
-        let bias = self.draws.bias_around(filters, if relu { 0.0 } else { 0.5 })?;
+        let (spread, centre) = if relu { (1.0, 0.0) } else { BEFORE_SQUARE };
+        let weight = self.draws.weights(&[filters, channels, kernel, kernel], spread)?;
+        let bias = self.draws.bias_around(filters, centre)?;
         let pad = kernel / 2;
         let window = Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], pads: [pad; 4] };
         self.graph.push(

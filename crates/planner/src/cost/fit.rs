@@ -1,6 +1,6 @@
 //! Rates from measured predictions: least squares of relative errors, held near the rates before.
 //!
-//! A few networks do not tell thirty rates apart, and need not: what they leave open follows the built-in rates, all slower or
+//! A few networks do not tell forty rates apart, and need not: what they leave open follows the built-in rates, all slower or
 //! faster by what the machine is.
 
 use protocol::work::{Amounts, Unit};

@@ -6,7 +6,7 @@ use protocol::work::{Amounts, Unit};
 use serde::{Deserialize, Serialize};
 
 /// The form of the file.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// A rate may be so many times faster or slower than the one built in: what is beyond was not measured.
 const PLAUSIBLE: f64 = 1e3;
@@ -185,18 +185,18 @@ mod tests {
         let text = rates.to_json("m").unwrap();
         assert_eq!(Rates::from_json(&text, "m").unwrap(), rates);
         assert!(matches!(Rates::from_json(&text, "n"), Err(WrongRates::Machine(name)) if name == "m"));
-        let other = text.replace("\"version\": 2", "\"version\": 1");
+        let other = text.replace("\"version\": 3", "\"version\": 1");
         assert!(matches!(Rates::from_json(&other, "m"), Err(WrongRates::Version(1))));
-        for wrong in ["", "{}", "[]", "{\"version\": 2, \"machine\": \"m\"}"] {
+        for wrong in ["", "{}", "[]", "{\"version\": 3, \"machine\": \"m\"}"] {
             assert!(matches!(Rates::from_json(wrong, "m"), Err(WrongRates::Form(_))), "{wrong}");
         }
         for rate in ["0.0", "-1.0", "1e9", "1e400"] {
             let text = format!(
-                "{{\"version\": 2, \"machine\": \"m\", \"rates\": {{\"late-bit\": [{rate}, 1e-8]}}}}"
+                "{{\"version\": 3, \"machine\": \"m\", \"rates\": {{\"late-bit\": [{rate}, 1e-8]}}}}"
             );
             assert!(Rates::from_json(&text, "m").is_err(), "{rate}");
         }
-        let unknown = "{\"version\": 2, \"machine\": \"m\", \"rates\": {\"magic\": [1.0, 1.0]}}";
+        let unknown = "{\"version\": 3, \"machine\": \"m\", \"rates\": {\"magic\": [1.0, 1.0]}}";
         assert!(Rates::from_json(unknown, "m").is_err());
     }
 }

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::kept::{Kept, digest};
 use crate::network::{Activations, Network, Snapshot};
 use crate::optimise::Optimiser;
-use crate::train::{Observer, Settings, Silent, train};
+use crate::train::{Observer, Settings, train};
 
 use population::{Member, Round, run};
 
@@ -84,10 +84,13 @@ pub trait Watcher: Sync {
     /// It begins, and takes about so many steps of training.
     fn begins(&self, _steps: u64) {}
 
-    /// So many more of them are made, or were made by an earlier run; `false` stops the search.
+    /// So many more of them are made; `false` stops the search.
     fn stepped(&self, _steps: u64) -> bool {
         true
     }
+
+    /// So many need not be made: an earlier run did, or the training ended without them.
+    fn skipped(&self, _steps: u64) {}
 
     /// A member was trained; `false` stops the search.
     fn trained(&self, _what: &str, _accuracy: f64) -> bool {
@@ -236,14 +239,14 @@ impl Search {
     /// The network of ReLU6.
     fn first(&self, round: &Round<'_>) -> Result<Member, Error> {
         if let Some(member) = round.load("first")?.and_then(|mut members| members.pop()) {
-            round.watcher.stepped(round.steps(self.first_epochs));
+            round.watcher.skipped(round.steps(self.first_epochs));
             return Ok(member);
         }
         let clipped = Activations { clipped: true, quadratic: Vec::new() };
         let mut network = Network::with_activations(round.graph, &clipped)?;
         if self.first_epochs > 0 {
             let settings = Settings { epochs: self.first_epochs, exchange: 0.0, ..self.settings.clone() };
-            let mut observer = Watched { watcher: round.watcher, observer: &mut Silent };
+            let mut observer = Watched { watcher: round.watcher, steps: 0 };
             train(&mut network, round.training, &settings, &[], None, &mut observer)?;
         }
         let accuracy = network.accuracy(round.validation)?;
@@ -259,7 +262,7 @@ impl Search {
         let kept = before.is_some();
         let tuned = match before {
             Some(members) => {
-                round.watcher.stepped(self.steps_of(round, members.len()));
+                round.watcher.skipped(self.steps_of(round, members.len()));
                 members
             }
             None => {
@@ -320,14 +323,16 @@ impl Search {
     }
 }
 
-/// Lets a watcher stop a training between steps.
+/// Tells a watcher of a training's steps, and lets it stop between them.
 struct Watched<'a> {
     watcher: &'a dyn Watcher,
-    observer: &'a mut dyn Observer,
+    /// Steps that were made.
+    steps: u64,
 }
 
 impl Observer for Watched<'_> {
-    fn step(&mut self, progress: crate::train::Progress) -> bool {
-        self.observer.step(progress) && self.watcher.stepped(1)
+    fn step(&mut self, _progress: crate::train::Progress) -> bool {
+        self.steps += 1;
+        self.watcher.stepped(1)
     }
 }

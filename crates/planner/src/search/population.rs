@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::kept::{Kept, damaged, tensors};
 use crate::network::{Activations, Network};
 use crate::optimise::Optimiser;
-use crate::train::{Settings, Silent, train};
+use crate::train::{Settings, train};
 
 /// A network of the population, as little as makes it.
 #[derive(Clone, Debug)]
@@ -148,10 +148,13 @@ impl Member {
             exchange,
             ..round.search.settings.clone()
         };
-        let mut observer = Watched { watcher: round.watcher, observer: &mut Silent };
+        let mut observer = Watched { watcher: round.watcher, steps: 0 };
         match train(&mut network, round.training, &settings, &[], None, &mut observer) {
             Ok(_) => self.accuracy = network.accuracy(round.validation)?,
-            Err(Error::Diverged { .. }) => self.accuracy = 0.0,
+            Err(Error::Diverged { .. }) => {
+                self.accuracy = 0.0;
+                round.watcher.skipped(round.steps(settings.epochs).saturating_sub(observer.steps));
+            }
             Err(other) => return Err(other),
         }
         self.weights = network.weights()?;
@@ -249,7 +252,7 @@ fn trained(round: &Round<'_>, members: Vec<Member>, seed: u64, name: &str) -> Re
             let before = round.load(&name)?.and_then(|mut members| members.pop());
             if let Some(before) = before.filter(|before| before.quadratic == member.quadratic) {
                 *member = before;
-                round.watcher.stepped(round.steps(round.search.settings.epochs));
+                round.watcher.skipped(round.steps(round.search.settings.epochs));
                 continue;
             }
             // A seed for each placement, so that no schedule of threads shows in the result.

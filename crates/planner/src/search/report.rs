@@ -130,7 +130,11 @@ impl Table {
             HEIGHT - 20.0,
             escaped(unit)
         ));
-        line(format!("<text x=\"{MARGIN}\" y=\"{}\">accuracy</text>", MARGIN - 20.0));
+        line(format!(
+            "<text x=\"{MARGIN}\" y=\"{}\">accuracy in integers, on {}</text>",
+            MARGIN - 20.0,
+            self.integers_on.text()
+        ));
         for (share, anchor) in [(0.0, "start"), (1.0, "end")] {
             line(format!(
                 "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"{anchor}\">{:.2}</text>",

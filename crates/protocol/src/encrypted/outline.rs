@@ -214,7 +214,7 @@ impl Outline {
         let wide =
             |set: &Parameters| set.slot_modulus().is_none_or(|modulus| modulus >> MAX_SHARED_BITS != 0);
         if self.parameters.len() > 1 && self.parameters.iter().any(wide) {
-            return wrong("several plaintext moduli have at most 62 bits each");
+            return wrong(&format!("several plaintext moduli have at most {MAX_SHARED_BITS} bits each"));
         }
         if plain_bits(&self.parameters) > MAX_PLAIN_BITS {
             return wrong("its plaintext space has more than 126 bits");

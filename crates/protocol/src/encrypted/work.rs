@@ -18,7 +18,7 @@ pub fn work(graph: &FixedGraph, payload: &serde_json::Value) -> Result<Work, Err
     let plan = Plan::deserialize(payload).map_err(|error| Error::malformed("plan", error.to_string()))?;
     let refused = |refusal: super::plan::Refusal| Error::Refused(refusal.to_string());
     let outline = plan.outline(graph).map_err(refused)?;
-    let mut layers = vec![session(&outline)?];
+    let mut layers = vec![session(&outline, Unit::RequestResidue)?];
     layers.extend(plan.step_seconds(graph).map_err(refused)?.into_iter().map(|(name, seconds)| {
         let amounts = Amounts::default().with_real(Unit::EncryptedSecond, seconds);
         Layer::new(&name).with(Phase::Online, Step { amounts, ..Step::default() })
@@ -27,8 +27,8 @@ pub fn work(graph: &FixedGraph, payload: &serde_json::Value) -> Result<Work, Err
     Ok(Work { layers, streamed: [false; 3] })
 }
 
-/// Keys, and what the client does.
-fn session(outline: &Outline) -> Result<Layer, Error> {
+/// Keys, and what the client does; `request`: the unit of the request's residues.
+pub(super) fn session(outline: &Outline, request: Unit) -> Result<Layer, Error> {
     let base = outline.base()?;
     let spaces = outline.parameters.len() as u64;
     let residues = |limbs: usize| (base.degree() * limbs) as u64;
@@ -45,7 +45,7 @@ fn session(outline: &Outline) -> Result<Layer, Error> {
     let answered = outline.answer.ciphertexts() as u64 * spaces * residues(outline.limbs);
     let online = Step {
         amounts: Amounts::default()
-            .with(Unit::RequestResidue, requested)
+            .with(request, requested)
             .with(Unit::AnswerResidue, answered)
             .with(Unit::EncryptedPrediction, 1),
         bytes: [client::request_bytes(outline), client::reply_bytes(outline)?],

@@ -168,6 +168,9 @@ fn search(arguments: &Arguments) -> Result<usize, Failure> {
     let out = Folder::new("search")?;
     let (table, seconds) =
         plan(&model, data, &out.0, &["--min-accuracy", &LEAST.to_string(), "--epochs", "1"])?;
+    if table["integers_on"] != "test" {
+        return Err(Failure::bad(format!("{SEARCH}: --data has no test images")));
+    }
     let rows = table["rows"].as_array().cloned().unwrap_or_default();
     let accuracy = |row: &Value| row["integer_accuracy"].as_f64().unwrap_or(0.0);
     let share = |row: &Value| {

@@ -155,13 +155,13 @@ impl Measured {
         let variant = self.entry.variant;
         let slowed: Vec<&str> = self.link.iter().flat_map(|link| ["--link", link]).collect();
         let serving: Vec<&str> = variant.options().split_whitespace().chain(slowed.clone()).collect();
-        let asking = if variant == Variant::LolaBatch { &serving } else { &slowed };
+        let asking = [&slowed, variant.client_options()].concat();
         let run = Run {
             source: &self.source,
             protocol: variant.protocol(),
             number: variant.number(),
             server: &serving,
-            client: asking,
+            client: &asking,
         };
         for _ in 0..if self.entry.long { 1 } else { RUNS } {
             self.runs.push(measure(&run)?);

@@ -64,6 +64,28 @@ struct Recommended {
     why: String,
 }
 
+impl<'a> Batch<'a> {
+    fn new(Pass { inputs, priced }: &'a Pass) -> Self {
+        Self { inputs: *inputs, choice: Choice::new(priced) }
+    }
+
+    /// For people.
+    fn line(&self) -> String {
+        let Choice { protocol, options, .. } = self.choice;
+        let Some(estimate) = self.choice.estimate else {
+            return format!("many        refused: {}", self.choice.refused.unwrap_or_default());
+        };
+        let (total, inputs) = (estimate.total(), self.inputs.max(1));
+        format!(
+            "many        {protocol} {options}: {inputs} inputs in one pass take {} and {}, {:.2} ms and {} each",
+            seconds(total.seconds),
+            bytes(total.bytes()),
+            1e3 * total.seconds / inputs as f64,
+            bytes(total.bytes() / inputs as u64)
+        )
+    }
+}
+
 /// Runs the command without data.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let source = Source::load(&arguments.model, &arguments.numbers)?;
@@ -76,9 +98,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (priced, batch) = patiently("looking for the best plans; large networks take a minute", || {
         (price(&source, &Variant::ALL, reveal, (&rates, link)), pass(&source, reveal, (&rates, link)))
     });
-    let batch = batch.map(|Pass { inputs, estimate }| {
-        (inputs, Priced { variant: Variant::LolaBatch, estimate: Ok(estimate) })
-    });
     let report = Report {
         model: &source.meta.name,
         link: arguments.way().to_string(),
@@ -87,7 +106,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         choices: priced.iter().map(Choice::new).collect(),
         recommended: recommend(&priced, false),
         prepared: recommend(&priced, true),
-        batch: batch.as_ref().map(|(inputs, priced)| Batch { inputs: *inputs, choice: Choice::new(priced) }),
+        batch: batch.as_ref().map(Batch::new),
     };
     if arguments.json {
         out(&serde_json::to_string(&report).map_err(Failure::running)?)?;
@@ -164,9 +183,10 @@ fn show(report: &Report<'_>, priced: &[Priced], all: bool) -> Result<(), Failure
             show_layers(priced.variant.protocol().name(), priced.variant.options(), estimate)?;
         }
     }
-    let batch = report.batch.as_ref().and_then(|batch| Some((batch, batch.choice.estimate?)));
-    if let Some((batch, estimate)) = batch.filter(|_| all) {
-        show_layers(batch.choice.protocol, batch.choice.options, estimate)?;
+    if let Some(choice) = report.batch.as_ref().map(|batch| &batch.choice)
+        && let Some(estimate) = choice.estimate.filter(|_| all)
+    {
+        show_layers(choice.protocol, choice.options, estimate)?;
     }
     out("")?;
     let lines = [("recommended", &report.recommended), ("prepared", &report.prepared)];
@@ -175,19 +195,7 @@ fn show(report: &Report<'_>, priced: &[Priced], all: bool) -> Result<(), Failure
             out(&format!("{what:<11} {protocol} {options}: {why}"))?;
         }
     }
-    if let Some((batch, estimate)) = batch {
-        let (total, inputs) = (estimate.total(), batch.inputs);
-        out(&format!(
-            "many        {} {}: {inputs} inputs in one pass take {} and {}, {:.2} ms and {} each",
-            batch.choice.protocol,
-            batch.choice.options,
-            seconds(total.seconds),
-            bytes(total.bytes()),
-            1e3 * total.seconds / inputs as f64,
-            bytes(total.bytes() / inputs as u64)
-        ))?;
-    }
-    Ok(())
+    report.batch.as_ref().map_or(Ok(()), |batch| out(&batch.line()))
 }
 
 /// An estimate layer by layer.

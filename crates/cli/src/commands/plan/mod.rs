@@ -21,7 +21,7 @@ use crate::failure::Failure;
 
 /// Say what each protocol would cost, train a network, prune it, or find out which of its activations can be quadratic.
 ///
-/// Without --train, seconds and bytes of every choice on a link, layer by layer, and which is best. With --train and --min-accuracy,
+/// Without --train, seconds and bytes of every choice on a link, layer by layer, which is best, and what many inputs in one pass take. With --train and --min-accuracy,
 /// Delphi's search: networks with more and more quadratic activations, each a standard ONNX file in the folder --out, with a table and a
 /// picture of accuracy against cost. With --prune, DeepSecure's: fewer products, and a side file that makes the places of zeros public.
 /// --projection-error trains on fewer coordinates of the data, pruned or not. With none of them, training alone.
@@ -36,7 +36,8 @@ pub struct Arguments {
     /// Where the labels are, if not beside the pictures.
     #[arg(long, value_name = "FILE", requires = "train")]
     labels: Option<String>,
-    /// Examples that training never sees, to measure the result on; by default the test set of the same folder.
+    /// Examples that training never sees, to measure the result on; by default the test set of the same folder. Without one a search
+    /// measures on the fifth of --train that it holds out.
     #[arg(long, value_name = "DATA", requires = "train")]
     test: Option<String>,
     /// Where the labels of --test are.

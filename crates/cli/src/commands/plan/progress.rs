@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use planner::checkpoint::Checkpoint;
 use planner::search::{Counted, Watcher};
 use planner::train::{Observer, Progress, Round, Settings, State};
@@ -59,9 +59,9 @@ impl Pace {
     }
 }
 
-/// A bar on standard error, of nothing yet; on a terminal alone.
-fn bar(template: &str) -> ProgressBar {
-    let bar = ProgressBar::new(0).with_finish(ProgressFinish::AndClear);
+/// A bar on standard error; on a terminal alone.
+fn bar(template: &str, steps: u64) -> ProgressBar {
+    let bar = ProgressBar::new(steps);
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style.progress_chars("=> ")),
         Err(_) => bar,
@@ -76,12 +76,12 @@ pub struct Searching {
 
 impl Searching {
     pub fn new() -> Self {
-        Self { bar: bar("[{wide_bar}] {percent} %  {elapsed}, {eta} left"), pace: Pace::new() }
+        Self { bar: bar("[{wide_bar}] {percent} %  {elapsed}, {eta} left", 0), pace: Pace::new() }
     }
 
     fn say(&self, text: &str) {
-        let done = 100 * self.bar.position() / self.bar.length().unwrap_or(0).max(1);
-        self.bar.suspend(|| self.pace.say(&format!("{done:>3} %  {text}")));
+        let done = self.bar.position().saturating_mul(100) / self.bar.length().unwrap_or(0).max(1);
+        self.bar.suspend(|| self.pace.say(&format!("{done:>3} % done  {text}")));
     }
 }
 
@@ -93,6 +93,12 @@ impl Watcher for Searching {
     fn stepped(&self, steps: u64) -> bool {
         self.bar.inc(steps);
         !STOP.load(Ordering::Relaxed)
+    }
+
+    fn skipped(&self, steps: u64) {
+        self.bar.inc(steps);
+        // They took no time: what is left is judged by those that do.
+        self.bar.reset_eta();
     }
 
     fn trained(&self, what: &str, accuracy: f64) -> bool {
@@ -121,8 +127,8 @@ pub struct Shown<'a> {
 impl<'a> Shown<'a> {
     pub fn new(settings: &Settings, examples: usize, checkpoint: Option<&'a Checkpoint>) -> Self {
         let steps = examples.div_ceil(settings.batch.max(1)) as u64;
-        let bar = bar("[{wide_bar}] {pos}/{len}  {elapsed}  {msg}");
-        bar.set_length(steps.saturating_mul(settings.epochs as u64));
+        let all = steps.saturating_mul(settings.epochs as u64);
+        let bar = bar("[{wide_bar}] {pos}/{len}  {elapsed}  {msg}", all);
         Self { bar, pace: Pace::new(), what: String::new(), steps, loss: f32::NAN, checkpoint }
     }
 

@@ -18,7 +18,7 @@ use super::Arguments;
 use super::progress::{Shown, stop_on_interrupt};
 use super::search;
 use crate::choice::Protocol;
-use crate::console::{Human, note, out};
+use crate::console::{Human, note, out, patiently};
 use crate::dataset::{self, Part};
 use crate::failure::Failure;
 use crate::npy;
@@ -252,7 +252,8 @@ impl Work<'_> {
     pub fn accuracy(&self, path: &Path, number: Number, data: &Data) -> Result<f64, Failure> {
         let source = Source::load(&path.to_string_lossy(), &self.arguments.numbers)?;
         let (graph, params) = source.quantise(number)?;
-        integer_accuracy(&graph, &params, data).map_err(failed)
+        let what = format!("{}: measuring the accuracy in integers", path.display());
+        patiently(&what, || integer_accuracy(&graph, &params, data)).map_err(failed)
     }
 
     /// The same on the test data, where there are some.
@@ -281,6 +282,7 @@ impl Work<'_> {
             shown.skip(state.epoch);
         }
         train(&mut network, &self.data, &settings, &[], state, &mut shown).map_err(failed)?;
+        drop(shown);
         let graph = network.to_graph().map_err(failed)?;
         let path = self.write(&graph, &self.name, false)?;
         checkpoint.remove();
@@ -313,6 +315,7 @@ impl Work<'_> {
         let kept = self.kept(&name, pruning.digest(network, data))?;
         let mut shown = Shown::new(&pruning.settings, data.len(), None);
         prune(network, data, pruning, Some(&kept), &mut shown).map_err(failed)?;
+        drop(shown);
         let graph = network.to_graph().map_err(failed)?;
         let (before, after) = (products(&self.graph), products(&graph));
         let share = after as f64 / before.max(1) as f64;

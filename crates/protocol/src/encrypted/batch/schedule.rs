@@ -121,8 +121,11 @@ impl Schedule {
         let (mut level, mut levels) = (limbs, self.levels.iter());
         let mut node = |(_, _, kind): &(Vec<usize>, u64, Kind)| {
             let here = level;
-            if let Kind::Product { .. } = kind {
-                level = levels.next().copied().unwrap_or(level);
+            match kind {
+                // Requests are fresh, wherever their node stands.
+                Kind::Input => return limbs,
+                Kind::Product { .. } => level = levels.next().copied().unwrap_or(level),
+                Kind::Linear { .. } | Kind::Move => {}
             }
             here
         };
